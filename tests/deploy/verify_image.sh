@@ -1,0 +1,80 @@
+#!/usr/bin/env bash
+# Builds the Dockerfile and tries the image, without a Docker daemon or an image registry: as root, on Debian.
+# The base image is a stand-in of the same name, made from Debian's packages (and PYTHON_PREFIX, if set: an interpreter's folder).
+# Needs mmdebstrap, buildah, podman, runc.     usage: verify_image.sh WORK_FOLDER
+set -euo pipefail
+project=$(realpath "$(dirname "${BASH_SOURCE[0]}")/../..")
+work=$(realpath -m "$1")
+image=localhost/smartrecruiters-proxy:verify
+base=docker.io/library/python:3.13-slim
+mkdir -p "$work"
+cd "$work"
+
+storage=(--storage-driver overlay --root "$work/graph" --runroot "$work/run")
+build=(buildah "${storage[@]}" bud --isolation chroot --pull-never --format docker --layers -q)
+podman() { command podman --runtime runc "${storage[@]}" --cgroup-manager cgroupfs --events-backend file "$@" 2>>"$work/podman.log"; }
+# No health timer, since there is no systemd: the check is run by hand. Both limits must be given where the host's are lower than podman's defaults.
+limits=(--ulimit nofile=1024:1024 --ulimit nproc=1024:1024 --health-interval=disable)
+locked_down=(--read-only --cap-drop ALL --security-opt no-new-privileges --tmpfs /tmp)
+
+step() { printf '== [%3ds] %s\n' "$SECONDS" "$*"; }
+fail() { printf 'FAILED: %s\n' "$*" >&2; podman logs proxy >&2 || true; exit 1; }
+clean() { podman rm -f -t 0 proxy upstream >/dev/null || true; podman volume rm -f state >/dev/null || true; }
+trap clean EXIT
+# In the network of the running containers, as a program beside the proxy would be; prints the status, then the body.
+beside() {
+    podman run --rm -i "${limits[@]}" --network container:upstream --entrypoint python "$image" -c '
+import sys, urllib.request as request, urllib.error
+try:
+    answer = request.urlopen(sys.argv[1], timeout=20)
+except urllib.error.HTTPError as error:
+    answer = error
+print(answer.status, answer.read().decode())' "$@"
+}
+healthy() { for _ in $(seq 100); do podman healthcheck run "$1" >/dev/null && return; sleep 0.1; done; fail "$1 is not healthy"; }
+
+step "base image: a stand-in for $base"
+if [ ! -f rootfs.tar ]; then
+    suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
+    mmdebstrap --quiet --variant=minbase --include=ca-certificates,python3,python3-venv,python3-pip "$suite" rootfs.tar
+fi
+rm -rf base && mkdir -p base/python
+cp rootfs.tar base/
+cp /etc/ssl/certs/ca-certificates.crt base/
+if [ -n "${PYTHON_PREFIX:-}" ]; then
+    cp -a "$PYTHON_PREFIX/bin" "$PYTHON_PREFIX/lib" base/python/
+    rm -rf base/python/lib/python3.*/{test,idlelib,tkinter}
+    find base/python/lib/python3.*/site-packages -mindepth 1 -maxdepth 1 ! -name 'pip*' -exec rm -rf {} +
+fi
+cat >base/Dockerfile <<'D'
+FROM scratch
+ADD rootfs.tar /
+COPY python/ /usr/local/
+COPY ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
+ENV PATH=/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin PIP_BREAK_SYSTEM_PACKAGES=1 PIP_CERT=/etc/ssl/certs/ca-certificates.crt SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt
+RUN ldconfig && { [ -e /usr/local/bin/python ] || ln -s /usr/bin/python3 /usr/local/bin/python; }
+D
+"${build[@]}" -t "$base" base >/dev/null
+
+step "build the image"
+"${build[@]}" -t "$image" "$project" >/dev/null
+
+step "an embedded SmartRecruiters in a container of its own"
+clean
+podman run -d --name upstream "${limits[@]}" --network none "${locked_down[@]}" "$image" \
+    sandbox --port 8090 --sandbox-port 8081 --auto-approve >/dev/null
+
+step "the proxy beside it: read-only root, no capabilities, uid 65532, settings by environment, a volume for the state"
+start_proxy() {
+    podman run -d --name proxy "${limits[@]}" --network container:upstream "${locked_down[@]}" -v state:/var/lib/srproxy \
+        -e SRPROXY_OAUTH__CLIENT_ID=sandbox-client -e SRPROXY_OAUTH__CLIENT_SECRET=sandbox-secret \
+        -e SRPROXY_OAUTH__AUTHORIZATION_ENDPOINT=http://localhost:8081/identity/oauth/allow \
+        -e SRPROXY_OAUTH__TOKEN_ENDPOINT=http://localhost:8081/identity/oauth/token \
+        -e SRPROXY_UPSTREAM__URL=http://localhost:8081 "$image" >/dev/null
+    healthy proxy
+}
+start_proxy
+[ "$(podman exec proxy id -u)" = 65532 ] || fail "not the numeric user"
+beside http://127.0.0.1:8080/users/me | grep -q '^503 .*login_required' || fail "not closed before the login"
+
+step "log in from the terminal: the browser's part played by a script, its last address pasted back"
