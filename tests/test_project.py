@@ -1,0 +1,152 @@
+"""What the project's own files promise about each other."""
+
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from pydantic import BaseModel
+
+from proxy import __version__
+from proxy.config import Config
+from proxy.errors import KINDS
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+LOCKS = ["requirements.lock", "requirements-test.lock"]
+# Longer and a module has more than one noun (docs/architecture.md).
+LONGEST_MODULE = 450
+
+
+def config_keys(model: type[BaseModel] = Config, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Every key that a file may set, with its default (Ellipsis where it is required)."""
+    for name, field in model.model_fields.items():
+        key = f"{path}{field.alias or name}"
+        annotation = field.annotation
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            yield from config_keys(annotation, f"{key}.")
+        elif field.is_required():
+            yield key, ...
+        else:
+            yield key, field.get_default(call_default_factory=True)
+
+
+def locked(name: str) -> dict[str, str]:
+    """The versions that a lock file pins, by canonical name."""
+    pins = {}
+    for line in (ROOT / name).read_text().splitlines():
+        if line and not line.startswith("#"):
+            requirement = Requirement(line)
+            (pin,) = requirement.specifier
+            assert pin.operator == "==", line
+            pins[canonicalize_name(requirement.name)] = pin.version
+    return pins
+
+
+def example_keys(node: object, path: str = "") -> Iterator[str]:
+    if isinstance(node, dict):
+        for name, value in node.items():
+            yield f"{path}{name}"
+            yield from example_keys(value, f"{path}{name}.")
+
+
+@pytest.mark.parametrize("key", [key for key, _ in config_keys()])
+def test_every_configuration_key_is_in_the_example_and_the_readme(key):
+    assert key in set(example_keys(yaml.safe_load((ROOT / "config.example.yaml").read_text())))
+    assert f"| `{key}` |" in README
+
+
+@pytest.mark.parametrize(
+    ("key", "default"), [(k, d) for k, d in config_keys() if not isinstance(d, BaseModel)]
+)
+def test_the_readme_tells_the_default(key, default):
+    row = re.search(rf"^\| `{re.escape(key)}` \| (.*?) \|", README, re.MULTILINE)
+
+    assert row, f"{key} has no row"
+    if default is ... or key in {"oauth.client_id", "oauth.client_secret"}:
+        assert row[1] == "required"
+    else:
+        told = yaml.safe_load(row[1].strip("`"))
+        plain = list(default) if isinstance(default, tuple) else default
+        assert told == (dict(plain) if isinstance(told, dict) else plain)
+
+
+def test_the_readme_names_no_key_that_does_not_exist():
+    table = README.split("## Configuration")[1].split("\n## ")[0]
+
+    assert set(re.findall(r"^\| `([a-z_.0-9]+)` \|", table, re.MULTILINE)) == {
+        key for key, _ in config_keys()
+    }
+
+
+def test_the_version_is_the_first_heading_of_the_changelog():
+    heading = re.search(r"^## \[?([^\]\s]+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+
+    assert heading
+    assert heading[1] == __version__
+
+
+def test_the_image_carries_the_version():
+    assert f"\nARG VERSION={__version__}\n" in (ROOT / "Dockerfile").read_text()
+
+
+@pytest.mark.parametrize("code", KINDS)
+def test_every_error_code_is_documented(code):
+    assert f"`{code}`" in (ROOT / "docs/behaviour.md").read_text()
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_a_lock_file_names_no_package_index(name):
+    text = (ROOT / name).read_text()
+
+    assert not re.search(r"https?:|file:|index|find-links|trusted-host|^-", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("[!.]*/**/package-lock.json")), ids=str)
+def test_a_node_lock_file_names_no_registry(path):
+    if "node_modules" not in path.parts:
+        assert '"resolved": "http' not in path.read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "extras"), [("requirements.lock", ["redis"]), ("requirements-test.lock", ["test"])]
+)
+def test_a_lock_file_pins_what_the_project_asks_for(name, extras):
+    pins = locked(name)
+    wanted = list(PROJECT["dependencies"])
+    for extra in extras:
+        wanted += PROJECT["optional-dependencies"][extra]
+    for requirement in map(Requirement, wanted):
+        assert requirement.specifier.contains(pins[canonicalize_name(requirement.name)])
+
+
+def test_both_locks_pin_the_same_versions():
+    run, test = map(locked, LOCKS)
+
+    assert run.items() <= test.items()
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("proxy/**/*.py")), ids=lambda p: p.name)
+def test_no_module_is_too_long(path):
+    assert len(path.read_text().splitlines()) <= LONGEST_MODULE, "split it by noun"
+
+
+def test_each_of_the_two_commands_is_one_line_with_an_environment_of_its_own():
+    commands = re.findall(r"^python3 -m venv (\S+) && .*$", README, re.MULTILINE)
+
+    assert commands == [".venv", ".venv-test"]
+
+
+@pytest.mark.parametrize(
+    "document", ["README.md", *sorted(str(p.relative_to(ROOT)) for p in ROOT.glob("docs/*.md"))]
+)
+def test_every_relative_link_leads_to_a_file(document):
+    text = (ROOT / document).read_text()
+    for target in re.findall(r"\]\((?!https?:|#)([^)#\s]+)", text):
+        assert (ROOT / document).parent.joinpath(target).exists(), target
