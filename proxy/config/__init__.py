@@ -1,0 +1,36 @@
+"""The configuration as frozen values, checked: `Config`, its sections, and `Config.build`.
+
+Reading files and the environment is proxy.config_file's part; nothing here does any I/O.
+"""
+
+from proxy.config.addresses import is_loopback
+from proxy.config.model import (
+    AccessConfig,
+    ApiKeyConfig,
+    Config,
+    ListenConfig,
+    LogConfig,
+    NotifyConfig,
+    OAuthConfig,
+    ProbesConfig,
+    RedisConfig,
+    ShutdownConfig,
+    TokensConfig,
+    UpstreamConfig,
+)
+
+__all__ = [
+    "AccessConfig",
+    "ApiKeyConfig",
+    "Config",
+    "ListenConfig",
+    "LogConfig",
+    "NotifyConfig",
+    "OAuthConfig",
+    "ProbesConfig",
+    "RedisConfig",
+    "ShutdownConfig",
+    "TokensConfig",
+    "UpstreamConfig",
+    "is_loopback",
+]

@@ -1,0 +1,194 @@
+"""Names, origins and URLs of the configuration: which are accepted, and how they are kept.
+
+Never shows a URL with user information in it: that is where people put passwords.
+"""
+
+import ipaddress
+import re
+from urllib.parse import SplitResult, urlsplit
+
+from pydantic_core import PydanticCustomError
+
+from proxy.config.faults import found, wrong
+from proxy.secret import Secret
+
+LABELS = re.compile(r"(?!-)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?")
+SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
+URL_CHARACTERS = re.compile(r"[\x21\x23-\x3b\x3d\x3f-\x5b\x5d\x5f\x61-\x7a\x7e]+")
+DOT_SEGMENT = re.compile(r"/(\.|%2e){1,2}(/|$)", re.IGNORECASE)
+DEFAULT_PORTS = {"http": 80, "https": 443}
+# Paths that the proxy serves itself: a callback there would hide one of them.
+OWN_ROUTES = {
+    "/-/", "/-/status", "/-/login", "/-/login/complete", "/-/logout", "/-/live", "/-/ready",
+    "/-/metrics", "/-/events", "/-/postman.json",
+}  # fmt: skip
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host is this machine by its very name: no resolver is asked."""
+    host = host.lower().strip("[]").removesuffix(".")
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def parse_host(value: object) -> str | None:
+    """Parse a host name or address without port: lower case, IPv6 without brackets."""
+    if not isinstance(value, str):
+        return None
+    host = value.lower()
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+        if ":" not in host:
+            return None
+    try:
+        return str(ipaddress.ip_address(host))
+    except ValueError:
+        return host if LABELS.fullmatch(host) and len(host) <= 253 else None
+
+
+def host(value: object) -> str:
+    """Parse the host to listen on."""
+    parsed = parse_host(value)
+    if parsed is None:
+        raise wrong(
+            f"{found(value)} is not a host",
+            "accepted: localhost, an IP address, a host name (the port has its own key)",
+        )
+    return parsed
+
+
+def allowed_host(value: object) -> str:
+    """Parse a name the proxy answers to."""
+    parsed = parse_host(value)
+    if parsed is None:
+        raise wrong(
+            f"{found(value)} is not a host name",
+            "accepted: names or addresses without scheme and port, such as [proxy.internal]",
+        )
+    return parsed
+
+
+def allowed_origin(value: object) -> str:
+    """Parse a browser origin, and write it as browsers do: lower case, no default port."""
+    accepted = "accepted: scheme, host and port, such as [https://tool.example.com]"
+    if value == "*":
+        raise wrong('"*" would let every web page call', accepted)
+    if not isinstance(value, str) or not URL_CHARACTERS.fullmatch(value):
+        raise wrong(f"{found(value)} is not an origin", accepted)
+    try:
+        parts = urlsplit(value)
+        port = parts.port
+    except ValueError:
+        raise wrong("is not an origin", accepted) from None
+    if "@" in parts.netloc:
+        raise wrong("has user information in it", accepted)
+    name = parse_host(parts.hostname)
+    if not SCHEME.fullmatch(parts.scheme) or name is None or value.rstrip("/") != value:
+        raise wrong(f"{found(value)} is not an origin", accepted)
+    if parts.path or parts.query or parts.fragment:
+        raise wrong(f"{found(value)} has more than an origin in it", accepted)
+    if ":" in name:
+        name = f"[{name}]"
+    if port is None or DEFAULT_PORTS.get(parts.scheme) == port:
+        return f"{parts.scheme}://{name}"
+    return f"{parts.scheme}://{name}:{port}"
+
+
+def _split(value: object, accepted: str) -> tuple[str, SplitResult]:
+    if not isinstance(value, str):
+        raise wrong(f"{found(value)} is not a URL", accepted)
+    if "@" in value.split("?", 1)[0].partition("://")[2].partition("/")[0]:
+        raise wrong("has user information in it (not shown)", accepted)
+    if not URL_CHARACTERS.fullmatch(value):
+        raise wrong(f"{found(value)} is not a URL", accepted)
+    try:
+        parts = urlsplit(value)
+        port = parts.port
+    except ValueError:
+        raise wrong(f"{found(value)} is not a URL", accepted) from None
+    if port == 0 or parse_host(parts.hostname) is None:
+        raise wrong(f"{found(value)} has no usable host or port", accepted)
+    if DOT_SEGMENT.search(parts.path):
+        raise wrong(f"{found(value)} has a dot segment in its path", accepted)
+    return value, parts
+
+
+def endpoint(value: object) -> str:
+    """Parse a URL that secrets are sent to: https, or http to this machine."""
+    accepted = "accepted: https://… without query or fragment; http://… only to loopback"
+    url, parts = _split(value, accepted)
+    if parts.scheme not in DEFAULT_PORTS:
+        raise wrong(f"{found(url)} is not an https URL", accepted)
+    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+        raise wrong(f"{found(url)} would send secrets unencrypted", accepted)
+    if "?" in url or "#" in url:
+        raise wrong("has a query or fragment in it", accepted)
+    return url
+
+
+def upstream(value: object) -> str:
+    """Parse the upstream's URL; a slash at the end says nothing and is taken off."""
+    return endpoint(value).rstrip("/")
+
+
+def redirect_uri(value: object) -> str:
+    """Parse the redirect URI and keep it byte for byte."""
+    accepted = "accepted: https://… or http://localhost…, byte for byte as registered"
+    uri, parts = _split(value, accepted)
+    if parts.scheme == "http" and parts.hostname != "localhost":
+        raise wrong(
+            f"{found(uri)} is refused by SmartRecruiters, which takes http for localhost only",
+            accepted,
+        )
+    if parts.scheme not in DEFAULT_PORTS:
+        raise wrong(f"{found(uri)} is neither https nor http", accepted)
+    if "#" in uri:
+        raise wrong("has a fragment in it", accepted)
+    if parts.path in OWN_ROUTES:
+        raise wrong(
+            f"its path {parts.path} is a route of the proxy itself",
+            "accepted: another path, such as /-/callback",
+        )
+    if parts.path.lower().startswith("/identity/oauth"):
+        raise wrong(f"its path {parts.path} is never served here", "accepted: another path")
+    return uri
+
+
+def outbound_proxy(value: object) -> Secret:
+    """Parse the outbound proxy's URL; it may carry a password, so it is a secret."""
+    accepted = "accepted: http://[user:password@]host[:port]"
+    if isinstance(value, Secret):
+        value = value.reveal()
+    try:
+        if not isinstance(value, str) or not value.isprintable():
+            raise wrong("is not a URL", accepted)
+        parts = urlsplit(value)
+        usable = parse_host(parts.hostname) is not None and parts.port != 0
+    except ValueError as error:
+        if isinstance(error, PydanticCustomError):
+            raise
+        raise wrong("is not a URL", accepted) from None
+    if parts.scheme != "http" or not usable or parts.path not in ("", "/") or parts.query:
+        raise wrong("is not the URL of an HTTP proxy (its value is not shown)", accepted)
+    return Secret(value)
+
+
+def redis_url(value: object) -> Secret:
+    """Parse a Redis URL; it may carry a password, so it is a secret."""
+    accepted = "accepted: redis://host:port/number, rediss://…, unix://path"
+    if isinstance(value, Secret):
+        value = value.reveal()
+    if not isinstance(value, str) or not value.startswith(("redis://", "rediss://", "unix://")):
+        raise wrong("is not a Redis URL (its value is not shown)", accepted)
+    try:
+        parts = urlsplit(value)
+        usable = parts.port != 0 and bool(parts.path if parts.scheme == "unix" else parts.hostname)
+    except ValueError:
+        usable = False
+    if not usable or not value.isprintable():
+        raise wrong("is not a Redis URL (its value is not shown)", accepted)
+    return Secret(value)

@@ -1,0 +1,58 @@
+"""What a wrong value is called: where it stands, what is wrong with it and what is accepted.
+
+Never holds the value of a secret: the texts are written by the validators, which know what is one.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pydantic_core import PydanticCustomError
+
+Path = tuple[str | int, ...]
+CUSTOM = "configuration"
+SHOWN = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One fault of a configuration, not yet tied to a file and line."""
+
+    path: Path
+    what: str
+    accepted: str
+
+    def __str__(self) -> str:
+        return f"{dotted(self.path)}: {self.what}; {self.accepted}"
+
+
+def dotted(path: Sequence[str | int]) -> str:
+    """Write a path as a person would: `access.api_keys[0].name`."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+def wrong(what: str, accepted: str) -> PydanticCustomError:
+    """Build the error of a validator; pydantic adds where it happened."""
+    return PydanticCustomError(CUSTOM, "{what}", {"what": what, "accepted": accepted})
+
+
+def found(value: object) -> str:
+    """Show a value that is no secret, shortened."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "true" if value else "false"
+        case str():
+            text = value if len(value) <= SHOWN else f"{value[:SHOWN]}…"
+            return '"' + text.encode("unicode_escape").decode().replace('"', '\\"') + '"'
+        case int() | float():
+            return str(value)
+        case dict():
+            return "a mapping"
+        case list() | tuple():
+            return "a list"
+        case _:
+            return "a value of another kind"

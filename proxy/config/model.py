@@ -1,0 +1,219 @@
+"""The sections of the configuration as frozen values, named as in the YAML file.
+
+A Config that exists is right: every value was checked, and so was what they say together. It holds
+secrets only as `Secret`. It never reads a file, the environment or the clock.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainValidator
+
+from proxy.config import addresses, values
+from proxy.config.allow_rules import allow_rule
+from proxy.secret import Secret
+
+DAY = 86400
+MEBIBYTE = 1024 * 1024
+
+
+def _seconds(high: float = DAY, *, zero: bool = False) -> BeforeValidator:
+    return BeforeValidator(values.seconds(high, zero=zero))
+
+
+def _whole(low: int, high: int) -> BeforeValidator:
+    return BeforeValidator(values.whole(low, high))
+
+
+def _listed(example: str) -> BeforeValidator:
+    return BeforeValidator(values.listed(example))
+
+
+Seconds = Annotated[float, _seconds()]
+SecondsOrZero = Annotated[float, _seconds(zero=True)]
+Port = Annotated[int, _whole(0, 65535)]
+Flag = Annotated[bool, BeforeValidator(values.flag)]
+Text = Annotated[str, BeforeValidator(values.text)]
+Host = Annotated[str | None, BeforeValidator(values.optional(addresses.host))]
+FilePath = Annotated[Path | None, BeforeValidator(values.optional(values.path))]
+Endpoint = Annotated[str, BeforeValidator(addresses.endpoint)]
+AllowRules = Annotated[
+    tuple[Annotated[str, BeforeValidator(allow_rule)], ...],
+    _listed('["GET,HEAD **", "POST /candidates"]'),
+]
+
+
+class Section(BaseModel):
+    """What all sections share: frozen, no unknown key, secrets as a type of our own."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        arbitrary_types_allowed=True,
+        hide_input_in_errors=True,
+    )
+
+
+class ProbesConfig(Section):
+    """A second listener for live, ready and metrics alone."""
+
+    host: Host = None
+    port: Port = 9090
+
+
+class ListenConfig(Section):
+    """Where callers reach the proxy, and what they may cost it."""
+
+    host: Host = "localhost"
+    port: Port = 8080
+    unix_socket: FilePath = None
+    unix_socket_mode: Annotated[str, BeforeValidator(values.socket_mode)] = "0600"
+    probes: ProbesConfig = ProbesConfig()
+    header_timeout: Seconds = 15.0
+    idle_timeout: Seconds = 75.0
+    max_head_size: Annotated[int, _whole(1024, 16 * MEBIBYTE)] = 65536
+    stall_timeout: Seconds = 60.0
+    max_connections: Annotated[int, _whole(1, 1_000_000)] = 512
+
+    @property
+    def unix_socket_bits(self) -> int:
+        """Return the socket's mode as a number."""
+        return int(self.unix_socket_mode, 8)
+
+
+class OAuthConfig(Section):
+    """The app registered with SmartRecruiters, and how its endpoints are spoken to."""
+
+    client_id: Annotated[str, BeforeValidator(values.client_id)] = ""
+    client_secret: Annotated[Secret, PlainValidator(values.client_secret)] = Secret("")
+    redirect_uri: Annotated[str, BeforeValidator(addresses.redirect_uri)] = (
+        "http://localhost:8080/-/callback"
+    )
+    scopes: Annotated[
+        tuple[Annotated[str, BeforeValidator(values.scope)], ...],
+        _listed("[candidates_read, jobs_read]"),
+    ] = ()
+    authorization_endpoint: Endpoint = "https://www.smartrecruiters.com/identity/oauth/allow"
+    token_endpoint: Endpoint = "https://api.smartrecruiters.com/identity/oauth/token"  # noqa: S105
+    authorization_params: Annotated[Mapping[str, str], BeforeValidator(values.parameters)] = {
+        "response_type": "code"
+    }
+    # S105 takes the word "token" in a name for a password.
+    token_request_format: Annotated[  # noqa: S105
+        Literal["form", "json"], BeforeValidator(values.choice("form", "json"))
+    ] = "form"
+    client_authentication: Annotated[
+        Literal["client_secret_post", "client_secret_basic"],
+        BeforeValidator(values.choice("client_secret_post", "client_secret_basic")),
+    ] = "client_secret_post"
+    pkce: Flag = False
+    timeout: Seconds = 30.0
+
+
+class UpstreamConfig(Section):
+    """The API behind the proxy, and how it is reached."""
+
+    url: Annotated[str, BeforeValidator(addresses.upstream)] = "https://api.smartrecruiters.com"
+    ca_file: FilePath = None
+    proxy: Annotated[Secret | None, PlainValidator(values.optional(addresses.outbound_proxy))] = (
+        None
+    )
+    connect_timeout: Seconds = 10.0
+    response_timeout: Seconds = 130.0
+    max_connections: Annotated[int, _whole(1, 100_000)] = 100
+    queue_timeout: SecondsOrZero = 30.0
+    max_replay_body: Annotated[int, _whole(0, 64 * MEBIBYTE)] = 65536
+
+
+class RedisConfig(Section):
+    """The Redis that several replicas share."""
+
+    url: Annotated[Secret | None, PlainValidator(values.optional(addresses.redis_url))] = None
+    prefix: Text = "srproxy:"
+
+
+class TokensConfig(Section):
+    """Where the grant is kept, and when it is renewed."""
+
+    store: Annotated[Literal["file", "redis"], BeforeValidator(values.choice("file", "redis"))] = (
+        "file"
+    )
+    path: FilePath = None
+    encryption_key: Annotated[Secret | None, PlainValidator(values.optional(values.secret(16)))] = (
+        None
+    )
+    redis: RedisConfig = RedisConfig()
+    refresh_margin: SecondsOrZero = 300.0
+    # A refresh token lives 28 days: an idle grant refreshed later than that would be dead.
+    idle_refresh: Annotated[float, _seconds(28 * DAY)] = 604800.0
+
+
+class ApiKeyConfig(Section):
+    """One caller: its key, whose grant it uses, and what it may call."""
+
+    name: Annotated[str, BeforeValidator(values.key_name)]
+    key: Annotated[Secret, PlainValidator(values.api_key)]
+    account: Annotated[Literal["default"], BeforeValidator(values.choice("default"))] = "default"
+    allow: AllowRules = ()
+
+
+class AccessConfig(Section):
+    """Who may call, and what."""
+
+    allowed_hosts: Annotated[
+        tuple[Annotated[str, BeforeValidator(addresses.allowed_host)], ...],
+        _listed("[proxy.internal]"),
+    ] = ()
+    allowed_origins: Annotated[
+        tuple[Annotated[str, BeforeValidator(addresses.allowed_origin)], ...],
+        _listed("[https://tool.example.com]"),
+    ] = ()
+    api_keys: Annotated[tuple[ApiKeyConfig, ...], _listed("[{name: app, key: …}]")] = ()
+    allow: AllowRules = ()
+    allow_unauthenticated: Flag = False
+
+
+class LogConfig(Section):
+    """How much is logged, and in which form."""
+
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        BeforeValidator(values.choice("debug", "info", "warning", "error")),
+    ] = "info"
+    format: Annotated[
+        Literal["auto", "text", "json"], BeforeValidator(values.choice("auto", "text", "json"))
+    ] = "auto"
+
+
+class ShutdownConfig(Section):
+    """How the proxy stops."""
+
+    delay: SecondsOrZero = 0.0
+    drain_timeout: SecondsOrZero = 30.0
+
+
+class NotifyConfig(Section):
+    """Whom to tell when a person is needed."""
+
+    command: Annotated[tuple[str, ...] | None, BeforeValidator(values.command)] = None
+
+
+class Config(Section):
+    """The whole configuration."""
+
+    listen: ListenConfig = ListenConfig()
+    oauth: OAuthConfig = OAuthConfig()
+    upstream: UpstreamConfig = UpstreamConfig()
+    tokens: TokensConfig = TokensConfig()
+    access: AccessConfig = AccessConfig()
+    log: LogConfig = LogConfig()
+    shutdown: ShutdownConfig = ShutdownConfig()
+    notify: NotifyConfig = NotifyConfig()
+
+    @classmethod
+    def build(cls, mapping: Mapping[str, Any]) -> Self:
+        """Build from plain values; ConfigurationError lists every fault at once."""
+        from proxy.config.checking import build  # the checks are about this very class
+
+        return build(cls, mapping)

@@ -1,0 +1,235 @@
+"""The kinds of value that a configuration holds, each with its own words for what is wrong.
+
+Scalars may come as text (YAML's raw scalars, the environment): a number's text is read as a number,
+and text stays as it was written, so that `0600` and a secret of digits survive.
+"""
+
+import math
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from proxy.config.faults import found, wrong
+from proxy.secret import Secret
+
+T = TypeVar("T")
+NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+WHOLE = re.compile(r"[+-]?[0-9]+")
+TRUE = {"true", "yes", "on", "1"}
+FALSE = {"false", "no", "off", "0"}
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+# RFC 6749 section 3.3
+SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
+VISIBLE = re.compile(r"[\x21-\x7e]+")
+MODE = re.compile(r"0?[67][0-7]{2}")
+# What proxy.oauth sets itself: an extra parameter of that name would be a second one.
+OWN_PARAMETERS = {
+    "client_id", "redirect_uri", "scope", "state", "code_challenge", "code_challenge_method",
+}  # fmt: skip
+
+
+def whole(low: int, high: int) -> Callable[[object], int]:
+    """Make the parser of a whole number within bounds."""
+    accepted = f"accepted: a whole number, {low} to {high}"
+
+    def parse(value: object) -> int:
+        if isinstance(value, str) and WHOLE.fullmatch(value.strip()):
+            value = int(value)
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise wrong(f"{found(value)} is not a whole number", accepted)
+        if not low <= value <= high:
+            raise wrong(f"{value} is out of range", accepted)
+        return value
+
+    return parse
+
+
+def seconds(high: float, *, zero: bool = False) -> Callable[[object], float]:
+    """Make the parser of a duration: above 0 (or from 0) up to `high` seconds."""
+    accepted = f"accepted: seconds, {'0' if zero else 'more than 0'} to {high:.0f}"
+
+    def parse(value: object) -> float:
+        if isinstance(value, str) and NUMBER.fullmatch(value.strip()):
+            value = float(value)
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or math.isnan(value):
+            raise wrong(f"{found(value)} is not a number of seconds", accepted)
+        if not 0 <= value <= high or (value == 0 and not zero):
+            raise wrong(f"{value:g} is out of range", accepted)
+        return float(value)
+
+    return parse
+
+
+def flag(value: object) -> bool:
+    """Parse a yes or no."""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value.lower() in TRUE | FALSE:
+        return value.lower() in TRUE
+    raise wrong(f"{found(value)} is neither true nor false", "accepted: true, false")
+
+
+def text(value: object) -> str:
+    """Parse text that is not empty and has no control characters."""
+    if not isinstance(value, str):
+        raise wrong(f"{found(value)} is not text", "accepted: text")
+    if not value.strip():
+        raise wrong("is empty", "accepted: text that is not empty")
+    if not value.isprintable():
+        raise wrong("has control characters in it", "accepted: printable text on one line")
+    return value
+
+
+def client_id(value: object) -> str:
+    """Parse the client id; that one is needed at all is a rule of its own."""
+    return "" if value is None or value == "" else text(value)
+
+
+def choice(*names: str) -> Callable[[object], str]:
+    """Make the parser of one word out of several."""
+
+    def parse(value: object) -> str:
+        if isinstance(value, str) and value in names:
+            return value
+        raise wrong(f"{found(value)} is none of them", f"accepted: {', '.join(names)}")
+
+    return parse
+
+
+def optional(parse: Callable[[object], T]) -> Callable[[object], T | None]:
+    """Let null, and the environment's empty text, stand for "not set"."""
+    return lambda value: None if value is None or value == "" else parse(value)
+
+
+def path(value: object) -> Path:
+    """Parse a path; `~` is the user's home."""
+    if isinstance(value, Path):
+        return value
+    if not isinstance(value, str) or "\0" in value:
+        raise wrong(f"{found(value)} is not a path", "accepted: a path")
+    try:
+        return Path(value).expanduser()
+    except RuntimeError:
+        raise wrong("the home folder of ~ is not known", "accepted: a path without ~") from None
+
+
+def socket_mode(value: object) -> str:
+    """Parse the mode of a Unix socket: octal digits as text."""
+    if isinstance(value, str) and MODE.fullmatch(value):
+        return value
+    raise wrong(
+        f"{found(value)} is not a mode that lets its owner in",
+        'accepted: octal digits in quotes, such as "0600" or "0660"',
+    )
+
+
+def secret(least: int = 1) -> Callable[[object], Secret]:
+    """Make the parser of a secret of at least so many characters; its value is never shown."""
+    accepted = f"accepted: {least} characters or more" if least > 1 else "accepted: text"
+
+    def parse(value: object) -> Secret:
+        if isinstance(value, Secret):
+            value = value.reveal()
+        if not isinstance(value, str):
+            raise wrong("is not text (its value is not shown)", accepted)
+        if not value:
+            raise wrong("is empty", accepted)
+        if not value.isprintable():
+            raise wrong("has control characters or line ends in it", accepted)
+        if len(value) < least:
+            raise wrong(f"has only {len(value)} characters", accepted)
+        return Secret(value)
+
+    return parse
+
+
+def client_secret(value: object) -> Secret:
+    """Parse the client secret; that one is needed at all is a rule of its own."""
+    if value is None or value == "":
+        return Secret("")
+    return secret()(value)
+
+
+def api_key(value: object) -> Secret:
+    """Parse the key of a caller: what fits into a header and is no empty key."""
+    key = secret()(value)
+    if not VISIBLE.fullmatch(key.reveal()):
+        raise wrong(
+            "has a space or a character beyond ASCII in it (its value is not shown)",
+            "accepted: letters, digits and signs, as they fit into a header",
+        )
+    return key
+
+
+def key_name(value: object) -> str:
+    """Parse the name of an API key: it stands in logs and in metrics."""
+    if isinstance(value, str) and NAME.fullmatch(value):
+        return value
+    raise wrong(
+        f"{found(value)} is no name for a key", "accepted: letters, digits, '.', '_', '-', up to 64"
+    )
+
+
+def listed(example: str) -> Callable[[object], tuple[object, ...]]:
+    """Make the parser of a list; its items have parsers of their own, and places of their own."""
+
+    def parse(value: object) -> tuple[object, ...]:
+        if value is None or value == "":
+            return ()
+        if not isinstance(value, (list, tuple)):
+            raise wrong(f"{found(value)} is not a list", f"accepted: a list, such as {example}")
+        return tuple(value)
+
+    return parse
+
+
+def scope(value: object) -> str:
+    """Parse one scope."""
+    if isinstance(value, str) and SCOPE.fullmatch(value):
+        return value
+    raise wrong(
+        f"{found(value)} is not one scope", "accepted: a list, such as [candidates_read, jobs_read]"
+    )
+
+
+def parameters(value: object) -> dict[str, str]:
+    """Parse extra query parameters; `response_type` is `code` unless given, null takes one out."""
+    accepted = "accepted: a mapping of names to text, such as {response_type: code, prompt: login}"
+    if value is None or value == "":
+        value = {}
+    if not isinstance(value, dict):
+        raise wrong(f"{found(value)} is not a mapping", accepted)
+    result: dict[str, str] = {}
+    for name, item in {"response_type": "code", **value}.items():
+        if not isinstance(name, str) or not name:
+            raise wrong(f"{found(name)} is no name of a parameter", accepted)
+        if name in OWN_PARAMETERS:
+            raise wrong(
+                f'"{name}" is set by the proxy itself', "accepted: other parameters than that"
+            )
+        if isinstance(item, bool):
+            item = "true" if item else "false"
+        if isinstance(item, (int, float)):
+            item = str(item)
+        if item is None:
+            continue
+        if not isinstance(item, str):
+            raise wrong(f"{name} is {found(item)}", accepted)
+        result[name] = item
+    return result
+
+
+def command(value: object) -> tuple[str, ...] | None:
+    """Parse a program and its arguments."""
+    if value is None or value == "":
+        return None
+    accepted = "accepted: a list of program and arguments, such as [notify-send, SmartRecruiters]"
+    if not isinstance(value, (list, tuple)) or not value:
+        raise wrong(f"{found(value)} is not a list with a program in it", accepted)
+    for item in value:
+        if not isinstance(item, str) or "\0" in item:
+            raise wrong(f"{found(item)} is not text", accepted)
+    if not value[0]:
+        raise wrong("the program's name is empty", accepted)
+    return tuple(value)
