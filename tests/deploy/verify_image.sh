@@ -77,4 +77,24 @@ start_proxy
 [ "$(podman exec proxy id -u)" = 65532 ] || fail "not the numeric user"
 beside http://127.0.0.1:8080/users/me | grep -q '^503 .*login_required' || fail "not closed before the login"
 
-step "log in from the terminal: the browser's part played by a script, its last address pasted back"
+step "log in as a browser beside it would: redirects, cookies, consent, callback"
+podman run --rm "${limits[@]}" --network container:upstream --entrypoint python "$image" -c '
+import urllib.request as request
+print(request.build_opener(request.HTTPCookieProcessor()).open("http://localhost:8080/-/login", timeout=20).status)' | grep -qx 200 || fail "the login did not succeed"
+beside http://127.0.0.1:8080/-/ready | grep -q '^200 ' || fail "not ready after the login"
+beside http://127.0.0.1:8080/users/me | grep -q '^200 .*"id"' || fail "a program beside it is not served"
+
+step "SIGTERM to process 1: exit 0"
+podman stop -t 30 proxy >/dev/null
+[ "$(podman inspect proxy --format '{{.State.ExitCode}}')" = 0 ] || fail "exit code after SIGTERM"
+
+step "a new container on the same volume needs no login"
+podman rm -f proxy >/dev/null
+start_proxy
+beside http://127.0.0.1:8080/users/me | grep -q '^200 ' || fail "the grant did not survive"
+
+step "sizes"
+beside_base=$(buildah "${storage[@]}" images --format '{{.Size}}' "$base")
+printf '%s on a base of %s; of which ours: %s\n' "$(buildah "${storage[@]}" images --format '{{.Size}}' "$image")" "$beside_base" \
+    "$(podman run --rm "${limits[@]}" --network none --entrypoint du "$image" -sh /opt/srproxy | cut -f1)"
+step "done"
