@@ -100,9 +100,9 @@ class OAuthConfig(Section):
         "response_type": "code"
     }
     # S105 takes the word "token" in a name for a password.
-    token_request_format: Annotated[  # noqa: S105
+    token_request_format: Annotated[
         Literal["form", "json"], BeforeValidator(values.choice("form", "json"))
-    ] = "form"
+    ] = "form"  # noqa: S105
     client_authentication: Annotated[
         Literal["client_secret_post", "client_secret_basic"],
         BeforeValidator(values.choice("client_secret_post", "client_secret_basic")),

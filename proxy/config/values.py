@@ -29,6 +29,11 @@ OWN_PARAMETERS = {
 }  # fmt: skip
 
 
+def absent(value: object) -> bool:
+    """Tell whether a value says "not set"; a Secret compares with nothing but its like."""
+    return value is None or (isinstance(value, str) and not value)
+
+
 def whole(low: int, high: int) -> Callable[[object], int]:
     """Make the parser of a whole number within bounds."""
     accepted = f"accepted: a whole number, {low} to {high}"
@@ -83,7 +88,7 @@ def text(value: object) -> str:
 
 def client_id(value: object) -> str:
     """Parse the client id; that one is needed at all is a rule of its own."""
-    return "" if value is None or value == "" else text(value)
+    return "" if absent(value) else text(value)
 
 
 def choice(*names: str) -> Callable[[object], str]:
@@ -99,7 +104,7 @@ def choice(*names: str) -> Callable[[object], str]:
 
 def optional(parse: Callable[[object], T]) -> Callable[[object], T | None]:
     """Let null, and the environment's empty text, stand for "not set"."""
-    return lambda value: None if value is None or value == "" else parse(value)
+    return lambda value: None if absent(value) else parse(value)
 
 
 def path(value: object) -> Path:
@@ -146,7 +151,7 @@ def secret(least: int = 1) -> Callable[[object], Secret]:
 
 def client_secret(value: object) -> Secret:
     """Parse the client secret; that one is needed at all is a rule of its own."""
-    if value is None or value == "":
+    if absent(value):
         return Secret("")
     return secret()(value)
 
@@ -175,7 +180,7 @@ def listed(example: str) -> Callable[[object], tuple[object, ...]]:
     """Make the parser of a list; its items have parsers of their own, and places of their own."""
 
     def parse(value: object) -> tuple[object, ...]:
-        if value is None or value == "":
+        if absent(value):
             return ()
         if not isinstance(value, (list, tuple)):
             raise wrong(f"{found(value)} is not a list", f"accepted: a list, such as {example}")
@@ -196,7 +201,7 @@ def scope(value: object) -> str:
 def parameters(value: object) -> dict[str, str]:
     """Parse extra query parameters; `response_type` is `code` unless given, null takes one out."""
     accepted = "accepted: a mapping of names to text, such as {response_type: code, prompt: login}"
-    if value is None or value == "":
+    if absent(value):
         value = {}
     if not isinstance(value, dict):
         raise wrong(f"{found(value)} is not a mapping", accepted)
@@ -222,7 +227,7 @@ def parameters(value: object) -> dict[str, str]:
 
 def command(value: object) -> tuple[str, ...] | None:
     """Parse a program and its arguments."""
-    if value is None or value == "":
+    if absent(value):
         return None
     accepted = "accepted: a list of program and arguments, such as [notify-send, SmartRecruiters]"
     if not isinstance(value, (list, tuple)) or not value:
