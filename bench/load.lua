@@ -1,0 +1,19 @@
+-- Arguments: method, body size. Prints one line of JSON that load.py reads.
+function init(args)
+    wrk.method = args[1] or "GET"
+    local size = tonumber(args[2] or "0")
+    if size > 0 then
+        wrk.body = string.rep("x", size)
+        wrk.headers["Content-Type"] = "application/json"
+    end
+end
+
+function done(summary, latency, requests)
+    local e = summary.errors
+    print(string.format(
+        'RESULT {"requests": %d, "microseconds": %d, "bytes": %d, "p50": %.1f, "p99": %.1f, ' ..
+        '"bad_status": %d, "broken": %d}',
+        summary.requests, summary.duration, summary.bytes,
+        latency:percentile(50), latency:percentile(99),
+        e.status, e.connect + e.read + e.write + e.timeout))
+end

@@ -1,0 +1,117 @@
+"""Our proxy as users run it: `serve` with a configuration file, a login done, all guards on."""
+
+import http.client
+import shutil
+import subprocess
+import urllib.parse
+from pathlib import Path
+
+from bench.peers import Place, Unavailable
+from bench.processes import Process, StartFailed, first_answer
+from bench.pythons import Interpreter, make_environment
+from bench.upstream import Origin
+
+ROOT = Path(__file__).resolve().parents[2]
+
+CONFIGURATION = """\
+listen:
+  host: 127.0.0.1
+  port: {port}
+oauth:
+  client_id: bench
+  client_secret: bench-client-secret-0123456789
+  redirect_uri: http://localhost:{port}/-/callback
+  authorization_endpoint: {token_endpoint}
+  token_endpoint: {token_endpoint}
+upstream:
+  url: {url}
+  ca_file: {authority}
+tokens:
+  path: {folder}/tokens
+access:
+  allow: ["* **"]
+log:
+  format: json
+"""
+
+
+class Ours:
+    """This project on one interpreter."""
+
+    def __init__(self, python: Path, token_endpoint: str) -> None:
+        self._interpreter = Interpreter.of(python)
+        self._token_endpoint = token_endpoint
+        self._python = python
+        self.name = f"smartrecruiters-proxy, {self._interpreter.label}"
+
+    def install(self, work: Path) -> str:
+        """Use the interpreter as it is where it has what we need, else make an environment."""
+        if self._interpreter.version < (3, 11):
+            raise Unavailable("Python 3.11 or later is needed")
+        if not self._interpreter.has("aiohttp", "uvloop", "pydantic", "prometheus_client", "yaml"):
+            folder = work.resolve() / f"ours-{self._interpreter.tag}"
+            self._python = folder / "bin" / "python"
+            if not self._python.exists():
+                try:
+                    locked = ["-r", str(ROOT / "requirements.lock")]
+                    make_environment(self._interpreter.path, folder, locked)
+                except subprocess.CalledProcessError as error:
+                    shutil.rmtree(folder, ignore_errors=True)
+                    raise Unavailable(f"pip install failed: {error.stderr[-300:]}") from error
+        version = subprocess.run(
+            [self._python, "-c", "import proxy; print(proxy.__version__)"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        if version.returncode:
+            raise Unavailable(f"does not start: {version.stderr.strip()[-300:]}")
+        return f"{version.stdout.strip()} on {self._interpreter.label}"
+
+    def start(self, place: Place, origin: Origin, port: int) -> Process:
+        """Start on a token store that a login has filled."""
+        if not (place.folder / "tokens").is_dir():
+            process = self._serve(place, origin, port)
+            try:
+                first_answer(process, port, "/-/live")
+                _log_in(port)
+            finally:
+                place.processes.stop(process)
+        return self._serve(place, origin, port)
+
+    def _serve(self, place: Place, origin: Origin, port: int) -> Process:
+        file = place.folder / "config.yaml"
+        file.write_text(
+            CONFIGURATION.format(
+                port=port,
+                token_endpoint=self._token_endpoint,
+                url=origin.url,
+                authority=origin.authority,
+                folder=place.folder.resolve(),
+            )
+        )
+        command: list[str | Path] = [self._python, "-m", "proxy", "serve", "-c", file.resolve()]
+        return place.processes.start("ours", command, core=place.core, cwd=ROOT)
+
+
+def _log_in(port: int) -> None:
+    """The browser's part of a login: begin here, come back with a code, keep the cookie."""
+
+    def get(target: str, headers: dict[str, str]) -> http.client.HTTPResponse:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        connection.request("GET", target, headers={"Host": f"localhost:{port}", **headers})
+        answer = connection.getresponse()
+        answer.read()
+        connection.close()
+        return answer
+
+    begun = get("/-/login", {})
+    location = urllib.parse.urlsplit(begun.headers["Location"] or "")
+    state = urllib.parse.parse_qs(location.query)["state"][0]
+    cookies = [value.partition(";")[0] for value in begun.headers.get_all("Set-Cookie", [])]
+    query = urllib.parse.urlencode({"code": "bench-code", "state": state})
+    done = get(f"/-/callback?{query}", {"Cookie": "; ".join(cookies)})
+    if done.status != 200:
+        raise StartFailed(f"the login failed: {done.status}")
