@@ -198,7 +198,7 @@ class _Source:
         if value is None or value == "" or target in self.overruled:
             node.setdefault(key, None)
             return
-        if node.get(key) is not None:
+        if node.get(key):
             self._report(origin, f"is given beside {key}", f"accepted: {key} or {name}, not both")
             self.settled.add(target)
             return
