@@ -1,0 +1,13 @@
+"""An embedded SmartRecruiters: identity and API on one port, with sample data.
+
+For trying the product without an account, and for tests. It behaves as SmartRecruiters is
+documented to: 30-second single-use codes, single-use rotating refresh tokens whose reuse ends the
+grant, throttling, absolute URLs in bodies. It imports nothing from the rest of the package, or both
+would agree on the same mistake.
+"""
+
+from proxy.sandbox.identity import Presentation
+from proxy.sandbox.server import Sandbox
+from proxy.sandbox.settings import SandboxSettings
+
+__all__ = ["Presentation", "Sandbox", "SandboxSettings"]

@@ -1,0 +1,26 @@
+"""The API's error bodies: `{"message", "errors": [{"code", "message"}]}`."""
+
+from aiohttp import web
+
+
+class ApiError(Exception):
+    """A refusal by the API, with its status."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+
+    def response(self) -> web.Response:
+        """Return the answer that says so."""
+        body = {"message": self.message, "errors": [{"code": self.code, "message": self.message}]}
+        response = web.json_response(body, status=self.status)
+        if self.status == 401:
+            response.headers["WWW-Authenticate"] = 'Bearer error="invalid_token"'
+        return response
+
+
+def not_found(what: str) -> ApiError:
+    """Return the refusal for something that is not there."""
+    return ApiError(404, "RESOURCE_NOT_FOUND", f"{what} not found")

@@ -1,0 +1,55 @@
+"""`actions` with absolute URLs, as the API puts them into bodies."""
+
+from proxy.sandbox.data import Attachment, Json
+
+
+class Links:
+    """Knows the origin that the sandbox was started at."""
+
+    def __init__(self) -> None:
+        self.origin = ""
+
+    def candidate(self, candidate: Json) -> Json:
+        """Return a candidate as the API answers it."""
+        path = f"/candidates/{candidate['id']}"
+        answer = {
+            **candidate,
+            "actions": {
+                "details": self._action("GET", path),
+                "attachments": self._action("GET", f"{path}/attachments"),
+                "update": self._action("PATCH", path),
+            },
+        }
+        if "primaryAssignment" in candidate:
+            assignment = candidate["primaryAssignment"]
+            job = assignment["job"]
+            actions = {"details": self._action("GET", f"/jobs/{job['id']}")}
+            answer["primaryAssignment"] = {**assignment, "job": {**job, "actions": actions}}
+        return answer
+
+    def job(self, job: Json) -> Json:
+        """Return a job as the API answers it."""
+        path = f"/jobs/{job['id']}"
+        return {
+            **job,
+            "actions": {
+                "details": self._action("GET", path),
+                "update": self._action("PATCH", path),
+            },
+        }
+
+    def attachment(self, attachment: Attachment) -> Json:
+        """Return what the API says of a file."""
+        return {
+            "id": attachment.id,
+            "name": attachment.name,
+            "type": attachment.type,
+            "contentType": attachment.content_type,
+            "uploadDate": attachment.uploaded_at,
+            "actions": {
+                "download": self._action("GET", f"/candidates/attachments/{attachment.id}")
+            },
+        }
+
+    def _action(self, method: str, path: str) -> Json:
+        return {"url": f"{self.origin}{path}", "method": method}

@@ -1,0 +1,47 @@
+"""What a sandbox is started with: the registered app, its user, lifetimes and limits."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+REFRESH_TOKEN_LIFETIME = 28 * 24 * 3600
+
+# What an app is given whose login names no scope.
+DEFAULT_SCOPES = (
+    "candidates_read",
+    "candidates_create",
+    "candidates_manage",
+    "jobs_read",
+    "jobs_manage",
+    "user_me_read",
+    "configuration_read",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxSettings:
+    """One registered app and how its tokens live; all durations in seconds."""
+
+    client_id: str = "sandbox-client"
+    client_secret: str = field(default="sandbox-secret", repr=False)
+    redirect_uris: tuple[str, ...] = ("http://localhost:8080/-/callback",)
+    app_name: str = "My legacy tool"
+    default_scopes: tuple[str, ...] = DEFAULT_SCOPES
+
+    auto_approve: bool = False
+    # SmartRecruiters' own example of a declined login shows no `state`.
+    decline_carries_state: bool = True
+
+    code_lifetime: float = 30
+    access_token_lifetime: int = 1799
+    refresh_token_lifetime: int = REFRESH_TOKEN_LIFETIME
+
+    # The documented limits are far above what a person with curl reaches, so they hold by default;
+    # off, every answer still carries their headers.
+    throttle: bool = True
+    # Seconds before each API answer, so that "at once" has a meaning.
+    latency: float = 0.0
+    max_body_size: int = 64 * 1024 * 1024
+
+    # The sandbox knows no Clock of the proxy's; tests hand in their own hands.
+    clock: Callable[[], float] = field(default=time.time, repr=False)  # noqa: TID251
