@@ -54,12 +54,16 @@ def load(
     user_folder: FilePath,
     *,
     flags: Mapping[str, str] | None = None,
+    search: bool = True,
 ) -> Loaded:
     """Load the configuration or raise ConfigurationError with every problem in it.
 
-    `flags` maps dotted keys to what the command line said of them.
+    `flags` maps dotted keys to what the command line said of them. Without `search` only a file
+    that somebody named is read.
     """
     path, named_by = find_file(option, environ, user_folder)
+    if named_by is None and not search:
+        path = None
     findings: list[Finding] = []
     trees: list[_Source] = []
     if path is not None:

@@ -1,0 +1,89 @@
+"""The command line: `srproxy`. Commands are loaded when they are called, so that help is quick."""
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+import click
+
+from proxy import __version__
+from proxy.cli.exits import run_command
+
+PROGRAM = "srproxy"
+# In working order: as a person meets them. Each lives in the module named beside it.
+COMMANDS = {
+    "sandbox": ("proxy.cli.sandbox", "Try the whole product on an embedded SmartRecruiters."),
+    "check": ("proxy.cli.check", "Test the set-up and say how to mend it."),
+    "serve": ("proxy.cli.serve", "Run the proxy."),
+    "login": ("proxy.cli.login", "Authorize once, in a browser or by pasting an address."),
+    "status": ("proxy.cli.grant", "Show what is known of the grant."),
+    "token": ("proxy.cli.grant", "Print a fresh access token."),
+    "wait": ("proxy.cli.wait", "Wait until the server is ready."),
+    "run": ("proxy.cli.run", "Run a command with a proxy of its own."),
+    "logout": ("proxy.cli.grant", "Forget the grant."),
+    "export": ("proxy.cli.transfer", "Move the grant out, into an encrypted bundle."),
+    "import": ("proxy.cli.transfer", "Take a grant from an encrypted bundle."),
+}
+MODULE_NAMES = {"import": "import_", "export": "export"}
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands' names and one-line helps without importing them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """Return the names in working order, not in the alphabet's."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import the module that has the command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(COMMANDS[cmd_name][0])
+        command = getattr(module, MODULE_NAMES.get(cmd_name, cmd_name))
+        assert isinstance(command, click.Command)  # noqa: S101 - a table of our own
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Write the list of commands."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Write the exit codes and where configuration comes from."""
+        formatter.write_paragraph()
+        formatter.write(EPILOG)
+
+
+EPILOG = """\
+Examples:
+  srproxy sandbox --auto-approve
+  srproxy serve -c config.yaml
+
+Every key of the configuration also comes by the environment: SRPROXY_ and its path
+joined by two underscores (SRPROXY_OAUTH__CLIENT_ID); every secret also by a file
+(SRPROXY_OAUTH__CLIENT_SECRET_FILE). NO_COLOR is honoured.
+
+Completion:  eval "$(_SRPROXY_COMPLETE=bash_source srproxy)"    (or zsh_source, fish_source)
+
+Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 login required,
+130 interrupted.
+"""
+
+
+@click.group(
+    name=PROGRAM,
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, prog_name=PROGRAM)
+def cli() -> None:
+    """A local proxy for the SmartRecruiters API: authorize once, call as often as you like."""
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+
+    def command(arguments: Sequence[str] | None) -> object:
+        return cli.main(arguments, prog_name=PROGRAM, standalone_mode=False)
+
+    return run_command(command, sys.argv[1:] if args is None else args)

@@ -1,0 +1,119 @@
+"""The proxy in this very process: how commands start the App, watch it and stop it.
+
+SIGTERM and SIGINT drain it, a second one ends it at once; either way a refresh under way is stored.
+"""
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING
+
+from proxy import logs, process, systemd
+from proxy.cli.server import login_page
+from proxy.cli.session import Session
+from proxy.config import Config
+from proxy.notify import Health, Notifier
+
+if TYPE_CHECKING:
+    from proxy.app import App
+    from proxy.tokens import TokenManager
+
+logger = logging.getLogger(__name__)
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def prepare(session: Session, *, level: str | None = None) -> None:
+    """Set the process up for holding secrets and serving: before anything is loaded or opened."""
+    process.harden()
+    config = session.config
+    logs.configure(level or config.log.level, config.log.format, sys.stderr)
+    for warning in process.environment_warnings(session.environ):
+        logger.warning("environment %s", warning)
+
+
+def make_app(session: Session, config: Config | None = None) -> "App":
+    """Build the App of this configuration; nothing is started."""
+    from proxy.app import App  # the largest import: only for those who serve
+
+    return App(
+        config or session.config,
+        session.clock,
+        state_folder=session.state_folder,
+        environ=session.environ,
+    )
+
+
+@contextmanager
+def stop_events() -> Iterator[tuple[asyncio.Event, asyncio.Event]]:
+    """Set the first event on the first signal to stop, the second on the second."""
+    stop, force = asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def on_signal() -> None:
+        (force if stop.is_set() else stop).set()
+
+    for number in STOP_SIGNALS:
+        loop.add_signal_handler(number, on_signal)
+    try:
+        yield stop, force
+    finally:
+        for number in STOP_SIGNALS:
+            loop.remove_signal_handler(number)
+
+
+async def serve_until_stopped(session: Session, app: "App") -> None:
+    """Serve a started App until a signal, telling systemd and `notify.command` on the way."""
+    notify_socket = session.environ.get("NOTIFY_SOCKET")
+    with stop_events() as (stop, force):
+        async with watched(session.config, app, session):
+            process.tune()
+            where = ", ".join(app.addresses)
+            systemd.notify(notify_socket, systemd.READY, f"listening on {where}")
+            try:
+                await app.run_until(stop, force)
+            finally:
+                systemd.notify(notify_socket, systemd.STOPPING)
+
+
+@asynccontextmanager
+async def watched(config: Config, app: "App", session: Session) -> AsyncIterator[None]:
+    """Run `notify.command` on changes of the grants, if there is one."""
+    if config.notify.command is None:
+        yield
+        return
+    notifier = Notifier(
+        config.notify.command,
+        {name: (lambda manager=manager: health(manager)) for name, manager in app.accounts.items()},
+        session.clock,
+        login_url=login_page(config, app.base_url),
+        environ=session.environ,
+    )
+    unsubscribe = [manager.subscribe(notifier.changed) for manager in app.accounts.values()]
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(notifier.run())
+        try:
+            yield
+        finally:
+            for stop_watching in unsubscribe:
+                stop_watching()
+            task.cancel()
+
+
+def health(manager: "TokenManager") -> Health:
+    """Look at a grant with the notifier's eyes."""
+    status = manager.status()
+    return Health(status.state == "login_required", status.reason, status.refresh_expires_at)
+
+
+def announce(app: "App", session: Session, notes: Mapping[str, str]) -> None:
+    """Say at the start what runs: where, by which configuration, to which upstream."""
+    facts = {
+        "listening": ", ".join(app.addresses),
+        "config": str(session.loaded.file or "environment"),
+        **notes,
+    }
+    logger.info("started %s", " ".join(f"{key}={value!r}" for key, value in facts.items()))

@@ -1,0 +1,271 @@
+"""`srproxy login`: the one-time authorization, on any kind of machine.
+
+Works through the running server, or starts the proxy itself for as long as it takes. The browser
+(opened here, or anywhere by the printed address), a pasted address and the server's own page race
+each other; whoever finishes first ends the command.
+"""
+
+import asyncio
+import contextlib
+import os
+import threading
+import webbrowser
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import click
+
+from proxy.cli.exits import CommandError, Exit
+from proxy.cli.help import examples
+from proxy.cli.hosting import make_app, prepare
+from proxy.cli.server import (
+    UNREACHABLE,
+    Presence,
+    Server,
+    login_page,
+    open_client,
+    open_server,
+)
+from proxy.cli.session import Session, account_option, run_async, with_session
+from proxy.cli.terminal import clock_face
+
+# As long as a `state` lives (contract: short-lived; ten minutes).
+WAIT = 600.0
+INTERVAL = 0.3
+LONGEST_LINE = 65536
+STDIN = 0
+
+
+@click.command(
+    epilog=examples(
+        "srproxy login",
+        "docker exec -it srproxy srproxy login --paste",
+        environ=("BROWSER    the browser to open",),
+    )
+)
+@click.option("--no-browser", is_flag=True, help="Print the address; open no browser.")
+@click.option(
+    "--paste",
+    is_flag=True,
+    help="Take the final address from the terminal too, for a browser that is elsewhere.",
+)
+@account_option
+@with_session
+def login(session: Session, no_browser: bool, paste: bool, account: str) -> Exit:
+    """Authorize once: open the browser, or print the address to open.
+
+    Works with the server running (through it) and without it (the proxy is started for as long as
+    the login takes). With --paste the browser may be on any machine: it ends on a page that cannot
+    load, and the address of that page is what you paste here.
+    """
+    prepare(session, level="warning")
+    browser = not no_browser and not paste and _has_browser(session.environ)
+    return run_async(_login(session, account, browser=browser, paste=paste))
+
+
+def _has_browser(environ: Mapping[str, str]) -> bool:
+    """Without a display a browser of text would take the terminal over."""
+    import sys
+
+    if environ.get("BROWSER") or sys.platform in ("darwin", "win32"):
+        return True
+    return bool(environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY"))
+
+
+async def _login(session: Session, account: str, *, browser: bool, paste: bool) -> Exit:
+    async with _some_server(session) as (server, page):
+        return await _Login(session, server, page, account).run(browser=browser, paste=paste)
+
+
+@asynccontextmanager
+async def _some_server(session: Session) -> AsyncIterator[tuple[Server, str]]:
+    """Give the running server, or else one of our own, and the address of its login page."""
+    config = session.config
+    async with open_server(config) as (who, running):
+        if who is Presence.STRANGER and running is not None:
+            raise CommandError(
+                f"{running.base_url} is taken by another program, so the callback could not reach "
+                "us; stop it, or change listen.port (the redirect URI's port must follow)"
+            )
+        if running is not None:
+            yield running, login_page(config)
+            return
+    app = make_app(session)
+    await app.start()
+    try:
+        async with open_client(config, app.base_url) as own:
+            await own.presence()
+            yield own, login_page(config, app.base_url)
+    finally:
+        await app.stop()
+
+
+@dataclass
+class _Login:
+    session: Session
+    server: Server
+    page: str
+    account: str
+
+    async def run(self, *, browser: bool, paste: bool) -> Exit:
+        before = _grant(await self.server.account(self.account))
+        until = self.session.clock.monotonic() + WAIT
+        terminal = self.session.terminal
+        if paste:
+            until = await self._ask_for_paste(until)
+        else:
+            terminal.say(f"Open this address in a browser on this machine:\n\n  {self.page}\n")
+            if self.session.config.access.api_keys:
+                terminal.say("The browser asks for a key: any user name, an API key as password.")
+            if browser:
+                _open_browser(self.page)
+        ways = [asyncio.ensure_future(self._watch(before, until))]
+        if paste:
+            ways.append(asyncio.ensure_future(self._take_pasted()))
+        try:
+            return await _first(ways)
+        finally:
+            terminal.clear()
+
+    async def _ask_for_paste(self, until: float) -> float:
+        answer = await self.server.call("POST", "/-/login", {})
+        url = answer.body.get("authorization_url")
+        if answer.status != 200 or not isinstance(url, str):
+            raise CommandError(f"the login could not begin: {answer.detail}")
+        say = self.session.terminal.say
+        say(f"Open this address in a browser, on any machine:\n\n  {url}\n")
+        say(f"(or, on the proxy's own machine: {self.page})\n")
+        say(
+            "Authorize there. The browser then goes to an address that begins with\n\n"
+            f"  {self.session.config.oauth.redirect_uri}\n\n"
+            "and may say that it cannot load it. Paste that address here within 30 seconds of "
+            "authorizing, and press Enter:"
+        )
+        expires_in = answer.body.get("expires_in")
+        if isinstance(expires_in, (int, float)):
+            return min(until, self.session.clock.monotonic() + float(expires_in))
+        return until
+
+    async def _watch(self, before: Mapping[str, Any], until: float) -> Exit:
+        """Wait until the server has a grant that it did not have before."""
+        clock, terminal = self.session.clock, self.session.terminal
+        where = urlsplit(self.session.config.oauth.redirect_uri)
+        failures = 0
+        while (left := until - clock.monotonic()) > 0:
+            try:
+                now = _grant(await self.server.account(self.account))
+                failures = 0
+            except UNREACHABLE as error:
+                failures += 1
+                if failures > 20:
+                    raise CommandError(f"the server went away: {error}") from error
+                now = before
+            if _is_login(before, now):
+                return self._done(now)
+            before = now
+            terminal.progress(
+                f"waiting at {where.scheme}://{where.netloc}{where.path}, {clock_face(left)} left"
+            )
+            await clock.sleep(INTERVAL)
+        raise CommandError(f"nobody authorized within {WAIT / 60:.0f} minutes; run it again")
+
+    async def _take_pasted(self) -> Exit:
+        """Take addresses from stdin until one of them completes the login."""
+        refused: str | None = None
+        lines = _lines()
+        while (line := await lines.get()) is not None:
+            pasted = line.strip()
+            if not pasted:
+                continue
+            answer = await self.server.call("POST", "/-/login/complete", {"url": pasted})
+            if answer.status == 200:
+                return self._done(_grant(await self.server.account(self.account)))
+            refused = answer.detail
+            if "error" in parse_qs(urlsplit(pasted).query):
+                raise CommandError(refused)
+            self.session.terminal.say(f"That did not work: {refused}\nPaste another address:")
+        if refused is not None:
+            raise CommandError(refused)
+        # Nothing was pasted and nothing will be (no terminal): the page may still do it.
+        self.session.terminal.say("(no terminal to paste into; waiting for the browser)")
+        await asyncio.get_running_loop().create_future()
+        raise AssertionError("a future that nobody resolves")
+
+    def _done(self, grant: Mapping[str, Any]) -> Exit:
+        scopes = " ".join(grant["scopes"] or ())
+        mark = self.session.terminal.mark("ok")
+        told = f" Scopes: {scopes}." if scopes else ""
+        self.session.terminal.say(f"{mark} Authorized.{told} The proxy keeps the grant alive.")
+        return Exit.DONE
+
+
+def _grant(account: Mapping[str, Any]) -> Mapping[str, Any]:
+    refresh_token, last = account.get("refresh_token") or {}, account.get("last_refresh") or {}
+    return {
+        "state": account.get("state"),
+        "scopes": account.get("scopes"),
+        "generation": (account.get("generation"), refresh_token.get("issued_at")),
+        "refreshed": last.get("at"),
+    }
+
+
+def _is_login(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Tell a login from an ordinary refresh, which changes the generation as well."""
+    if now["state"] == "login_required":
+        return False
+    if before["state"] == "login_required":
+        return True
+    refreshed = now["refreshed"] != before["refreshed"]
+    return not refreshed and bool(now["generation"] != before["generation"])
+
+
+async def _first(ways: Sequence[asyncio.Future[Exit]]) -> Exit:
+    try:
+        done, _ = await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        return done.pop().result()
+    finally:
+        for way in ways:
+            way.cancel()
+        await asyncio.gather(*ways, return_exceptions=True)
+
+
+def _open_browser(url: str) -> None:
+    """In a thread of its own: some browsers return only when they are closed."""
+    threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
+
+
+def _lines() -> asyncio.Queue[str | None]:
+    """Read stdin's lines beside everything else; None at its end.
+
+    A thread that nobody waits for, over the bare descriptor: a reader blocked on `sys.stdin` holds
+    a lock that the interpreter wants at its end.
+    """
+    queue: asyncio.Queue[str | None] = asyncio.Queue()
+    loop = asyncio.get_running_loop()
+
+    def put(line: str | None) -> None:
+        with contextlib.suppress(RuntimeError):  # the command has ended
+            loop.call_soon_threadsafe(queue.put_nowait, line)
+
+    def read() -> None:
+        pending = b""
+        while True:
+            try:
+                data = os.read(STDIN, 4096)
+            except OSError:
+                data = b""
+            pending += data
+            *lines, pending = pending.split(b"\n")
+            for line in lines:
+                put(line.decode(errors="replace"))
+            if not data or len(pending) > LONGEST_LINE:
+                if pending:
+                    put(pending.decode(errors="replace"))
+                put(None)
+                return
+
+    threading.Thread(target=read, daemon=True).start()
+    return queue

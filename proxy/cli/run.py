@@ -1,0 +1,132 @@
+"""`srproxy run -- CMD`: a command with a proxy of its own, for scripts and CI."""
+
+import asyncio
+import os
+import shutil
+import signal
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import click
+
+from proxy.cli.exits import CommandError, Exit
+from proxy.cli.help import examples
+from proxy.cli.hosting import make_app, prepare
+from proxy.cli.server import Presence, Server, open_client, open_server
+from proxy.cli.session import Session, run_async, with_session
+
+VARIABLE = "SMARTRECRUITERS_BASE_URL"
+PASSED_ON = [
+    getattr(signal, name)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
+    if hasattr(signal, name)
+]
+INTERVAL = 0.2
+
+
+@click.command(
+    epilog=examples(
+        "srproxy run -- python sync_candidates.py",
+        """srproxy run -- sh -c 'curl "$SMARTRECRUITERS_BASE_URL/users/me"'""",
+    ),
+    context_settings={"ignore_unknown_options": True},
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0),
+    default=30,
+    show_default=True,
+    metavar="S",
+    help="Seconds to wait until the proxy is ready.",
+)
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- CMD ARG…")
+@with_session
+def run(session: Session, timeout: float, command: Sequence[str]) -> int:
+    """Start the proxy, wait until it is ready, run CMD, stop; exits with CMD's code.
+
+    CMD finds the proxy's address in SMARTRECRUITERS_BASE_URL. Signals are passed on to it. Where
+    the proxy of this configuration runs already, CMD uses that one.
+    """
+    program = shutil.which(command[0], path=session.environ.get("PATH"))
+    if program is None:
+        raise CommandError(f"{command[0]}: there is no such program", Exit.USAGE)
+    prepare(session, level="warning")
+    return run_async(_run(session, timeout, [program, *command[1:]]), fast=True)
+
+
+async def _run(session: Session, timeout: float, command: Sequence[str]) -> int:
+    async with _some_proxy(session) as server:
+        await _until_ready(session, server, timeout)
+        return await _call(session, command, server.base_url)
+
+
+@asynccontextmanager
+async def _some_proxy(session: Session) -> AsyncIterator[Server]:
+    config = session.config
+    async with open_server(config) as (who, running):
+        if who is Presence.STRANGER and running is not None:
+            raise CommandError(
+                f"{running.base_url} is taken by another program; stop it, or set listen.port to "
+                "another number (0 picks a free one)"
+            )
+        if running is not None and config.listen.host is not None:
+            yield running
+            return
+    if config.listen.host is None:
+        raise CommandError(
+            "listen.host is null, and a base URL cannot name a Unix socket; set "
+            "SRPROXY_LISTEN__HOST=localhost",
+            Exit.USAGE,
+        )
+    app = make_app(session)
+    await app.start()
+    try:
+        async with open_client(config, app.base_url) as own:
+            await own.presence()
+            yield own
+    finally:
+        await app.stop()
+
+
+async def _until_ready(session: Session, server: Server, timeout: float) -> None:
+    until = session.clock.monotonic() + timeout
+    while (reason := await server.ready()) is not None:
+        if reason.startswith("login_required"):
+            raise CommandError(
+                "login required: run srproxy login once, then this again", Exit.LOGIN_REQUIRED
+            )
+        if session.clock.monotonic() >= until:
+            raise CommandError(f"not ready after {timeout:g} s: {reason}")
+        await session.clock.sleep(INTERVAL)
+
+
+async def _call(session: Session, command: Sequence[str], base_url: str) -> int:
+    loop = asyncio.get_running_loop()
+    process = await asyncio.create_subprocess_exec(
+        *command, env={**session.environ, VARIABLE: base_url}
+    )
+
+    def pass_on(number: signal.Signals) -> None:
+        # What a terminal's keys make reaches the whole foreground group by itself.
+        if number in (signal.SIGINT, signal.SIGQUIT) and _on_terminal():
+            return
+        if process.returncode is None:
+            process.send_signal(number)
+
+    for number in PASSED_ON:
+        loop.add_signal_handler(number, pass_on, number)
+    try:
+        code = await process.wait()
+    finally:
+        for number in PASSED_ON:
+            loop.remove_signal_handler(number)
+    # As shells tell it: 128 and the signal's number.
+    return 128 - code if code < 0 else code
+
+
+def _on_terminal() -> bool:
+    try:
+        return sys.stdin.isatty() and os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
+    except (OSError, ValueError):
+        return False

@@ -1,0 +1,217 @@
+"""`srproxy sandbox`: an embedded SmartRecruiters and the proxy in front of it, in one process.
+
+The grant lives in a private folder that is removed at the end; nothing leaves the machine.
+"""
+
+import asyncio
+import errno
+import socket
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urljoin, urlsplit
+
+import aiohttp
+import click
+
+from proxy.cli.exits import CommandError, Exit, tell
+from proxy.cli.help import examples
+from proxy.cli.hosting import make_app, prepare, serve_until_stopped
+from proxy.cli.session import Session, fast_loop, with_session
+from proxy.errors import StartError
+
+if TYPE_CHECKING:
+    from proxy.app import App
+    from proxy.sandbox import Sandbox
+
+PORT = 8080
+SANDBOX_PORT = 8081
+CLIENT_ID = "sandbox-client"
+CLIENT_SECRET = "sandbox-secret"  # noqa: S105 - of a SmartRecruiters that is not one
+LIFETIME = 1799
+MOST_REDIRECTS = 6
+FREE_PORT_ATTEMPTS = 20
+
+
+@click.command(
+    epilog=examples(
+        "srproxy sandbox --auto-approve",
+        "srproxy sandbox --access-token-lifetime 40    # watch a refresh happen",
+    )
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=PORT,
+    show_default=True,
+    help="Port of the proxy; 0 picks a free one.",
+)
+@click.option(
+    "--sandbox-port",
+    type=click.IntRange(0, 65535),
+    default=SANDBOX_PORT,
+    show_default=True,
+    help="Port of the embedded SmartRecruiters; 0 picks a free one.",
+)
+@click.option("--auto-approve", is_flag=True, help="Log in at once; no browser is needed.")
+@click.option(
+    "--access-token-lifetime",
+    type=click.IntRange(1, 86400),
+    default=LIFETIME,
+    show_default=True,
+    metavar="S",
+    help="Seconds that an access token lives.",
+)
+@with_session
+def sandbox(
+    session: Session,
+    port: int,
+    sandbox_port: int,
+    auto_approve: bool,
+    access_token_lifetime: int,
+) -> Exit:
+    """Run the whole product without an account: the proxy, and a SmartRecruiters behind it.
+
+    With -c FILE (or SRPROXY_CONFIG) its sections listen, access and log hold as well; the app, the
+    endpoints and the token store are the sandbox's own.
+    """
+    session.search = False
+    with asyncio.Runner(loop_factory=fast_loop) as runner, _private_folder() as folder:
+        runner.run(
+            _sandbox(session, folder, port, sandbox_port, auto_approve, access_token_lifetime)
+        )
+    return Exit.DONE
+
+
+@contextmanager
+def _private_folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="srproxy-sandbox-") as folder:
+        yield Path(folder)
+
+
+async def _sandbox(
+    session: Session,
+    folder: Path,
+    port: int,
+    sandbox_port: int,
+    auto_approve: bool,
+    access_token_lifetime: int,
+) -> None:
+    from proxy.sandbox import Sandbox, SandboxSettings  # a server: not for those who only ask help
+
+    port = port or _free_port()
+    redirect_uri = f"http://localhost:{port}/-/callback"
+    embedded = Sandbox(
+        SandboxSettings(
+            client_id=CLIENT_ID,
+            client_secret=CLIENT_SECRET,
+            redirect_uris=(redirect_uri,),
+            auto_approve=auto_approve,
+            access_token_lifetime=access_token_lifetime,
+        )
+    )
+    try:
+        await embedded.start("localhost", sandbox_port)
+    except OSError as error:
+        raise CommandError(
+            f"port {sandbox_port} for the embedded SmartRecruiters cannot be had "
+            f"({error.strerror or error}); choose another: --sandbox-port 0 picks a free one"
+        ) from error
+    try:
+        session.flags = _flags(embedded, port, redirect_uri, folder)
+        prepare(session)
+        app = make_app(session)
+        try:
+            await app.start()
+        except StartError as error:
+            raise CommandError(f"{error}, or by --port (0 picks a free one)") from error
+        try:
+            await _serve(session, app, embedded, auto_approve)
+        finally:
+            await app.stop()
+    finally:
+        await embedded.close()
+
+
+def _flags(embedded: "Sandbox", port: int, redirect_uri: str, folder: Path) -> dict[str, str]:
+    return {
+        "listen.port": str(port),
+        "oauth.client_id": CLIENT_ID,
+        "oauth.client_secret": CLIENT_SECRET,
+        "oauth.redirect_uri": redirect_uri,
+        "oauth.authorization_endpoint": embedded.authorization_endpoint,
+        "oauth.token_endpoint": embedded.token_endpoint,
+        "upstream.url": embedded.origin,
+        "tokens.store": "file",
+        "tokens.path": str(folder),
+    }
+
+
+async def _serve(session: Session, app: "App", embedded: "Sandbox", auto_approve: bool) -> None:
+    serving = asyncio.ensure_future(serve_until_stopped(session, app))
+    try:
+        if auto_approve:
+            await _log_in(session, app.base_url)
+        click.echo(_next_steps(session, app.base_url, embedded.origin, auto_approve))
+        await serving
+    finally:
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
+
+
+async def _log_in(session: Session, base_url: str) -> None:
+    """Do what a browser would do: follow the redirects, and keep the cookie."""
+    keys = session.config.access.api_keys
+    url = f"{base_url}/-/login"
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as browser:
+        for _ in range(MOST_REDIRECTS):
+            ours = urlsplit(url).netloc == urlsplit(base_url).netloc
+            headers = {"X-SRProxy-Key": keys[0].key.reveal()} if ours and keys else {}
+            async with browser.get(url, headers=headers, allow_redirects=False) as answer:
+                if answer.status == 200:
+                    return
+                if answer.status not in (302, 303, 307):
+                    break
+                url = urljoin(url, answer.headers["Location"])
+    tell(f"the automatic login did not succeed (status {answer.status}); open {base_url}/-/")
+
+
+def _next_steps(session: Session, base_url: str, origin: str, authorized: bool) -> str:
+    key = " -H 'X-API-Key: …'" if session.config.access.api_keys else ""
+    call = f"curl{key} {base_url}"
+    first = (
+        f"Authorized already. Look at {base_url}/-/ in a browser, if you like."
+        if authorized
+        else f"Open {base_url}/-/login in a browser and click Authorize."
+    )
+    return f"""
+The proxy           {base_url}
+SmartRecruiters     {origin}   (embedded, with sample data)
+
+1. {first}
+2. Then, in another terminal, call the API as your programs will:
+
+   {call}/users/me
+   {call}/candidates?limit=2
+   {call}/jobs
+
+Ctrl-C stops it; nothing is kept.
+"""
+
+
+def _free_port() -> int:
+    """Find a port that is free in both loopback families: the redirect URI has to name it."""
+    for _ in range(FREE_PORT_ATTEMPTS):
+        with socket.socket(socket.AF_INET) as first:
+            first.bind(("127.0.0.1", 0))
+            port = int(first.getsockname()[1])
+            try:
+                with socket.socket(socket.AF_INET6) as second:
+                    second.bind(("::1", port))
+            except OSError as error:
+                if error.errno == errno.EADDRINUSE:
+                    continue
+            return port  # without IPv6 the other family has no port to be free
+    raise CommandError("no port is free on both loopback families")

@@ -1,0 +1,190 @@
+"""The running server as commands see it: through its HTTP API, over TCP or its Unix socket.
+
+Sends an API key of the configuration where keys are set, but only to a server that has shown by its
+`Proxy-Status` that it is ours: whatever else sits on the port gets nothing.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from proxy.cli.exits import CommandError
+from proxy.config import Config, is_loopback
+
+MARK = "smartrecruiters-proxy"
+TIMEOUT = aiohttp.ClientTimeout(total=90, sock_connect=3)
+WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where a wildcard can be reached
+# The widest net of what can go wrong on the way to a server.
+UNREACHABLE = (aiohttp.ClientError, OSError, TimeoutError)
+
+
+class Presence(StrEnum):
+    """Who is at the configured address."""
+
+    OURS = "ours"
+    NOBODY = "nobody"
+    STRANGER = "stranger"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A control route's answer."""
+
+    status: int
+    body: Mapping[str, Any]
+    ours: bool
+
+    @property
+    def detail(self) -> str:
+        """Return what the server says, for a person."""
+        said = self.body.get("detail") or self.body.get("message") or self.body.get("title")
+        return str(said) if said else f"it answered {self.status}"
+
+
+@dataclass
+class Server:
+    """A client of one server; `open_server` makes one for the configured address."""
+
+    base_url: str
+    _client: aiohttp.ClientSession
+    _key: str | None
+    _cookies: dict[str, str] = field(default_factory=dict)
+    _trusted: bool = False
+
+    @classmethod
+    def at(cls, base_url: str, client: aiohttp.ClientSession, config: Config) -> Self:
+        """Make the client of the server at an address."""
+        keys = config.access.api_keys
+        return cls(base_url.rstrip("/"), client, keys[0].key.reveal() if keys else None)
+
+    async def presence(self) -> Presence:
+        """Find out who is there, without showing a key."""
+        try:
+            answer = await self.call("GET", "/-/status")
+        except (aiohttp.ClientConnectorError, ConnectionRefusedError, FileNotFoundError):
+            return Presence.NOBODY
+        except UNREACHABLE:
+            return Presence.STRANGER
+        named = answer.status == 200 and {"version", "accounts"} <= set(answer.body)
+        self._trusted = answer.ours or named
+        return Presence.OURS if self._trusted else Presence.STRANGER
+
+    async def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Answer:
+        """Call a control route; errors of the connection are the caller's to handle."""
+        headers = {"Accept": "application/json"}
+        if self._key and self._trusted:
+            headers["X-SRProxy-Key"] = self._key
+        if self._cookies:
+            headers["Cookie"] = "; ".join(
+                f"{name}={value}" for name, value in self._cookies.items()
+            )
+        async with self._client.request(
+            method, self.base_url + path, json=body, headers=headers, allow_redirects=False
+        ) as response:
+            # By hand: a cookie that is marked Secure for a TLS front has to come back to us here.
+            for name, morsel in response.cookies.items():
+                self._cookies[name] = morsel.value
+            text = await response.text(errors="replace")
+            ours = response.headers.get("Proxy-Status", "").startswith(MARK)
+        try:
+            parsed = json.loads(text)
+        except ValueError:
+            parsed = {}
+        return Answer(response.status, parsed if isinstance(parsed, dict) else {}, ours)
+
+    async def status(self) -> Mapping[str, Any]:
+        """Return `/-/status`."""
+        answer = await self.call("GET", "/-/status")
+        if answer.status != 200:
+            raise CommandError(f"the server at {self.base_url} refuses: {answer.detail}")
+        return answer.body
+
+    async def account(self, name: str) -> Mapping[str, Any]:
+        """Return one account of `/-/status`."""
+        for account in (await self.status()).get("accounts", []):
+            if account.get("name") == name:
+                assert isinstance(account, dict)  # noqa: S101 - the contract's JSON
+                return account
+        raise CommandError(f"the server at {self.base_url} knows no account {name!r}")
+
+    async def ready(self) -> str | None:
+        """Return None when the server is ready, else the reason, as told by `/-/ready`."""
+        answer = await self.call("GET", "/-/ready")
+        if answer.status == 200:
+            return None
+        code = answer.body.get("code")
+        return f"{code}: {answer.detail}" if code else answer.detail
+
+
+def addresses(config: Config) -> list[str]:
+    """Return the URLs under which the configured server may be reached from this machine."""
+    host, port = config.listen.host, config.listen.port
+    if host is None or port == 0:
+        return []
+    if host == "localhost":
+        return [f"http://127.0.0.1:{port}", f"http://[::1]:{port}"]
+    host = WILDCARDS.get(host, host)
+    return [f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"]
+
+
+def login_page(config: Config, base_url: str | None = None) -> str:
+    """Return the address of the login page as a person's browser reaches it."""
+    redirect = urlsplit(config.oauth.redirect_uri)
+    host, port = config.listen.host, config.listen.port
+    if base_url is not None:
+        return f"{base_url}/-/login"
+    if host is not None and port and (is_loopback(host) or host in WILDCARDS):
+        return f"http://localhost:{port}/-/login"
+    return f"{redirect.scheme}://{redirect.netloc}/-/login"
+
+
+@asynccontextmanager
+async def open_client(config: Config, base_url: str) -> AsyncIterator[Server]:
+    """Make a client for the server at `base_url`."""
+    async with aiohttp.ClientSession(
+        timeout=TIMEOUT, trust_env=False, cookie_jar=aiohttp.DummyCookieJar()
+    ) as client:
+        yield Server.at(base_url, client, config)
+
+
+@asynccontextmanager
+async def open_server(config: Config) -> AsyncIterator[tuple[Presence, Server | None]]:
+    """Look for the running server: at its Unix socket, else at its address."""
+    strangers: list[Server] = []
+    path = config.listen.unix_socket
+    candidates: list[tuple[aiohttp.BaseConnector, str]] = []
+    if path is not None:
+        candidates.append((aiohttp.UnixConnector(str(path)), "http://localhost"))
+    candidates += [(aiohttp.TCPConnector(), url) for url in addresses(config)]
+    clients: list[aiohttp.ClientSession] = []
+    try:
+        for connector, url in candidates:
+            client = aiohttp.ClientSession(
+                connector=connector,
+                timeout=TIMEOUT,
+                trust_env=False,
+                cookie_jar=aiohttp.DummyCookieJar(),
+            )
+            clients.append(client)
+            server = Server.at(url, client, config)
+            match await server.presence():
+                case Presence.OURS:
+                    yield Presence.OURS, server
+                    return
+                case Presence.STRANGER:
+                    strangers.append(server)
+        if strangers:
+            yield Presence.STRANGER, strangers[0]
+        else:
+            yield Presence.NOBODY, None
+    finally:
+        await asyncio.gather(*(client.close() for client in clients))
+        for connector, _ in candidates[len(clients) :]:
+            await connector.close()

@@ -1,0 +1,158 @@
+"""What every command starts from: environment, configuration, folders, clock, terminal.
+
+The only reader of `os.environ`; everything below is handed what it needs.
+"""
+
+import asyncio
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property, update_wrapper
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import click
+import platformdirs
+
+from proxy.cli.clock import SystemClock
+from proxy.cli.exits import CommandError, Exit, InterruptedCommandError
+from proxy.cli.terminal import Terminal
+from proxy.config import Config
+from proxy.config_file import Loaded, load
+
+NAME = "smartrecruiters-proxy"
+ACCOUNT = "default"
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+@dataclass
+class Session:
+    """One run of a command."""
+
+    file: Path | None = None
+    # What the command itself sets, by dotted key; and whether the usual places are looked at.
+    flags: Mapping[str, str] = field(default_factory=dict)
+    search: bool = True
+    environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))  # noqa: TID251
+    clock: SystemClock = field(default_factory=SystemClock)
+
+    @cached_property
+    def loaded(self) -> Loaded:
+        """Load the configuration, once; ConfigurationError ends the command with 2."""
+        return load(
+            self.file,
+            self.environ,
+            platformdirs.user_config_path(NAME),
+            flags=self.flags,
+            search=self.search,
+        )
+
+    @property
+    def config(self) -> Config:
+        """Return the configuration."""
+        return self.loaded.config
+
+    @cached_property
+    def state_folder(self) -> Path:
+        """Return where the user's state goes; `tokens.path` has the last word on tokens."""
+        return platformdirs.user_state_path(NAME)
+
+    @cached_property
+    def terminal(self) -> Terminal:
+        """Return the person's terminal, or what stands in its place."""
+        return Terminal(sys.stderr, self.environ)
+
+
+def with_session(
+    command: Callable[Concatenate[Session, P], R],
+) -> Callable[P, R]:
+    """Give a command its `-c FILE` and its Session."""
+
+    @click.option(
+        "-c",
+        "--config",
+        "config_file",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="Configuration file.  [env: SRPROXY_CONFIG; default: ./config.yaml, else "
+        "config.yaml in the user's config folder]",
+    )
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        file = kwargs.pop("config_file", None)
+        assert file is None or isinstance(file, Path)  # noqa: S101 - click made it one
+        return command(Session(file), *args, **kwargs)
+
+    return update_wrapper(run, command)
+
+
+def account_option(command: Callable[P, R]) -> Callable[P, R]:
+    """Add `--account NAME`: there is one for now, and another name is wrong usage."""
+
+    def check(_context: click.Context, _option: click.Parameter, value: str) -> str:
+        if value != ACCOUNT:
+            raise click.BadParameter(f"there is no account {value!r}; the only one is {ACCOUNT!r}")
+        return value
+
+    return click.option(
+        "--account",
+        default=ACCOUNT,
+        show_default=True,
+        metavar="NAME",
+        callback=check,
+        help="Whose grant.",
+    )(command)
+
+
+def fast_loop() -> asyncio.AbstractEventLoop:
+    """Make the fastest event loop that this machine has."""
+    try:
+        uvloop = importlib.import_module("uvloop")
+    except ImportError:
+        return asyncio.new_event_loop()
+    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+    return loop
+
+
+def run_async(main: Coroutine[Any, Any, T], *, fast: bool = False) -> T:
+    """Run a command's coroutine; SIGINT and SIGTERM cancel it and let it clean up."""
+    interrupted = False
+
+    async def guarded() -> T:
+        nonlocal interrupted
+        loop = asyncio.get_running_loop()
+        task = asyncio.current_task()
+
+        def interrupt() -> None:
+            nonlocal interrupted
+            interrupted = True
+            if task is not None:
+                task.cancel()
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, interrupt)
+        try:
+            return await main
+        finally:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
+
+    with asyncio.Runner(loop_factory=fast_loop if fast else None) as runner:
+        try:
+            return runner.run(guarded())
+        except asyncio.CancelledError:
+            if interrupted:
+                raise InterruptedCommandError from None
+            raise
+
+
+def need_account(names: Mapping[str, T], name: str) -> T:
+    """Return an account's part, or say that there is none of that name."""
+    if name not in names:
+        raise CommandError(f"there is no account {name!r}", Exit.USAGE)
+    return names[name]
