@@ -1,0 +1,122 @@
+"""The application of the control routes: the table of routes, and what every answer has in common.
+
+Promises: every answer closes its connection, carries the security headers and no `Server`; every
+error is a Problem, as a page for a browser's navigation; an unforeseen one says nothing of itself.
+The guards (Host, Origin, keys) stand in front of this application, not in it.
+"""
+
+import logging
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from urllib.parse import urlsplit
+
+from aiohttp import hdrs, web
+
+from proxy.control.context import ControlContext
+from proxy.control.events import Events
+from proxy.control.identity import Identities
+from proxy.control.login import Logins
+from proxy.control.login_routes import LoginRoutes
+from proxy.control.pages import render_problem_page, security_headers
+from proxy.control.postman import build_environment
+from proxy.control.probes import Probes
+from proxy.control.requests import MOST_BODY, base_url, is_navigation
+from proxy.control.status_page import StatusPage
+from proxy.errors import Problem
+from proxy.problems import problem_body, problem_headers
+
+logger = logging.getLogger(__name__)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def build_application(context: ControlContext) -> web.Application:
+    """Build the application. `shutdown()` of it ends the event streams, so call it first."""
+    identities = Identities(context)
+    logins = Logins(context.config.oauth, context.clock, lambda: secrets.token_urlsafe(32))
+    login = LoginRoutes(context, logins, identities)
+    events = Events(context, identities)
+    probes = Probes(context)
+    page = StatusPage(context, identities)
+
+    async def postman(request: web.Request) -> web.StreamResponse:
+        config = context.config
+        keys_required = bool(config.access.api_keys)
+        environment = build_environment(base_url(request, config), keys_required=keys_required)
+        disposition = 'attachment; filename="smartrecruiters-proxy.postman_environment.json"'
+        return web.json_response(environment, headers={"Content-Disposition": disposition})
+
+    routes: Mapping[str, Mapping[str, Handler]] = {
+        "/-/": {"GET": page.show},
+        "/-/status": {"GET": probes.status},
+        "/-/login": {"GET": login.begin, "POST": login.begin_here},
+        "/-/login/complete": {"POST": login.complete},
+        "/-/logout": {"POST": login.logout},
+        "/-/live": {"GET": probes.live},
+        "/-/ready": {"GET": probes.ready},
+        "/-/metrics": {"GET": probes.metrics},
+        "/-/events": {"GET": events.stream},
+        "/-/postman.json": {"GET": postman},
+    }
+    application = web.Application(client_max_size=MOST_BODY, middlewares=[_answer_problems])
+    callback_path = urlsplit(context.config.oauth.redirect_uri).path or "/"
+
+    async def dispatch(request: web.Request) -> web.StreamResponse:
+        # By the path as it came: what is spelt in another way is another path.
+        path = request.rel_url.raw_path
+        if path == callback_path:
+            return await login.callback(request)
+        methods = routes.get(path)
+        if methods is None:
+            raise Problem("not_found", "The proxy has no such route; its own are listed at /-/.")
+        method = "GET" if request.method == "HEAD" and "GET" in methods else request.method
+        if method not in methods:
+            allowed = [*methods, "HEAD"] if "GET" in methods else list(methods)
+            raise Problem(
+                "method_not_allowed",
+                f"This route takes {', '.join(allowed)}.",
+                headers=[("Allow", ", ".join(allowed))],
+            )
+        return await methods[method](request)
+
+    application.router.add_route(hdrs.METH_ANY, "/{path:.*}", dispatch)
+    application.on_response_prepare.append(_finish_headers)
+    application.on_shutdown.append(events.close)
+    application.on_shutdown.append(identities.close)
+    return application
+
+
+@web.middleware
+async def _answer_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except Problem as raised:
+        problem = raised
+    except web.HTTPRequestEntityTooLarge:
+        problem = Problem("bad_request", "The request body is larger than 64 KiB.", status=413)
+    except web.HTTPException:
+        problem = Problem("bad_request", "The request cannot be read.")
+    except Exception:
+        logger.exception("control_route_failed")
+        problem = Problem("internal_error", "The proxy failed in a way that it did not foresee.")
+    return _problem_answer(request, problem)
+
+
+def _problem_answer(request: web.Request, problem: Problem) -> web.Response:
+    if is_navigation(request.headers):
+        content_type = "text/html; charset=utf-8"
+        body = render_problem_page(problem)
+    else:
+        content_type = "application/problem+json"
+        body = problem_body(problem)
+    answer = web.Response(status=problem.status, body=body, headers={"Content-Type": content_type})
+    answer.headers.extend(problem_headers(problem))
+    return answer
+
+
+async def _finish_headers(_: web.Request, answer: web.StreamResponse) -> None:
+    answer.headers.popall("Server", None)
+    for name, value in security_headers():
+        answer.headers[name] = value
+    answer.headers["Connection"] = "close"
+    answer.force_close()

@@ -1,0 +1,88 @@
+"""What the control routes need of the rest of the program, as one value handed in by the app.
+
+The protocols say how little that is; tests hand in fakes of them.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from proxy.clock import Clock
+from proxy.config import Config
+from proxy.errors import Problem
+from proxy.secret import Secret
+from proxy.traffic import Record
+
+Unsubscribe = Callable[[], None]
+
+
+class AccountStatus(Protocol):
+    """What is known of an account's grant at one moment."""
+
+    def as_json(self, now: float) -> dict[str, Any]:
+        """Return the account's object of the contract's `GET /-/status`."""
+        ...
+
+
+class Account(Protocol):
+    """The part of a TokenManager that the control routes use."""
+
+    async def exchange(self, code: Secret, code_verifier: Secret | None) -> None:
+        """Exchange an authorization code, once, and store what comes back."""
+        ...
+
+    async def logout(self) -> None:
+        """Forget the grant."""
+        ...
+
+    def status(self) -> AccountStatus:
+        """Return what is known, without I/O."""
+        ...
+
+    def subscribe(self, callback: Callable[[], None]) -> Unsubscribe:
+        """Call back on every change of state."""
+        ...
+
+
+class TrafficView(Protocol):
+    """The part of Traffic that the status page shows."""
+
+    def recent(self) -> Sequence[Record]:
+        """Return the last requests, oldest first."""
+        ...
+
+    def subscribe(self, callback: Callable[[Record], None]) -> Unsubscribe:
+        """Call back with every record as its request ends."""
+        ...
+
+
+class MetricsView(Protocol):
+    """The part of Metrics that is scraped."""
+
+    def render(self) -> bytes:
+        """Return the Prometheus text."""
+        ...
+
+
+async def _nobody(account: str) -> str | None:  # noqa: ARG001
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class ControlContext:
+    """Everything handed in.
+
+    `readiness` answers for the whole program (stopping, store, grant) without calling anybody.
+    `identify` asks the upstream, with an account's present token, whose grant it is (a name for
+    people, or None where that cannot be told); it bounds its own time and raises nothing.
+    """
+
+    config: Config
+    accounts: Mapping[str, Account]
+    traffic: TrafficView
+    metrics: MetricsView
+    clock: Clock
+    started_at: float
+    readiness: Callable[[], Problem | None]
+    version: str
+    identify: Callable[[str], Awaitable[str | None]] = field(default=_nobody)

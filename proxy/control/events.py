@@ -1,0 +1,145 @@
+"""Server-sent events behind the status page: the state and each request, as they change.
+
+Each connection begins with a snapshot of everything, so that a page which was cut off, by a restart
+or by sleep, is whole again without a history of events; a Last-Event-ID is not needed and harmless.
+A reader too slow to keep up is cut off, and comes back to a fresh snapshot. Memory is bounded.
+"""
+
+import asyncio
+import contextlib
+import json
+from typing import Any
+
+from aiohttp import web
+
+from proxy.control.context import ControlContext
+from proxy.control.identity import Identities
+from proxy.control.live_list import row
+from proxy.control.status import record_json, status_json
+from proxy.traffic import Record
+
+HEARTBEAT = 15.0
+# What may wait for one reader, and for how long one write may rest.
+MOST_WAITING = 256
+WRITE_TIMEOUT = 20.0
+RETRY_MILLISECONDS = 2000
+
+Event = tuple[str, Any]
+
+
+class Events:
+    """All open event streams."""
+
+    def __init__(self, context: ControlContext, identities: Identities) -> None:
+        self._context = context
+        self._identities = identities
+        self._streams: set[_Stream] = set()
+
+    async def stream(self, request: web.Request) -> web.StreamResponse:
+        """Serve one reader until it leaves, falls behind, or the proxy stops."""
+        answer = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8"})
+        answer.headers["X-Accel-Buffering"] = "no"
+        await answer.prepare(request)
+        if request.method == "HEAD":
+            return answer
+        stream = _Stream()
+        context = self._context
+        leaving = [
+            context.traffic.subscribe(stream.on_record),
+            *(account.subscribe(stream.on_change) for account in context.accounts.values()),
+            self._identities.subscribe(stream.on_change),
+        ]
+        self._streams.add(stream)
+        try:
+            await self._serve(answer, stream)
+        except (TimeoutError, ConnectionError):
+            # The reader left, or does not read; what it holds of us is taken back at once.
+            if request.transport is not None:
+                request.transport.abort()
+        finally:
+            self._streams.discard(stream)
+            for unsubscribe in leaving:
+                unsubscribe()
+        return answer
+
+    async def close(self, _: object = None) -> None:
+        """End every stream: the proxy stops, and the pages wait for it to come back."""
+        for stream in self._streams:
+            stream.end()
+
+    def snapshot(self) -> dict[str, Any]:
+        """Build what a reader begins with."""
+        records = [_request(record) for record in self._context.traffic.recent()]
+        return {**self._state(), "records": records}
+
+    def _state(self) -> dict[str, Any]:
+        owners = {name: self._identities.known(name) for name in self._context.accounts}
+        return {"status": status_json(self._context), "owners": owners}
+
+    async def _serve(self, answer: web.StreamResponse, stream: "_Stream") -> None:
+        opening = f"retry: {RETRY_MILLISECONDS}\n" + _event("snapshot", self.snapshot())
+        await _write(answer, opening)
+        while not stream.ended:
+            try:
+                async with asyncio.timeout(HEARTBEAT):
+                    await stream.wake.wait()
+            except TimeoutError:
+                await _write(answer, ": still here\n\n")
+                continue
+            records, changed = stream.take()
+            text = "".join(_event("request", _request(record)) for record in records)
+            if changed:
+                text += _event("state", self._state())
+            if text:
+                await _write(answer, text)
+        if stream.overflowed:
+            raise TimeoutError
+        with contextlib.suppress(ConnectionError):
+            await answer.write_eof()
+
+
+class _Stream:
+    """What waits for one reader."""
+
+    def __init__(self) -> None:
+        self.wake = asyncio.Event()
+        self.ended = False
+        self.overflowed = False
+        self._records: list[Record] = []
+        self._changed = False
+
+    def on_record(self, record: Record) -> None:
+        if len(self._records) >= MOST_WAITING:
+            self.overflowed = True
+            self.end()
+            return
+        self._records.append(record)
+        self.wake.set()
+
+    def on_change(self) -> None:
+        self._changed = True
+        self.wake.set()
+
+    def end(self) -> None:
+        self.ended = True
+        self.wake.set()
+
+    def take(self) -> tuple[list[Record], bool]:
+        records, changed = self._records, self._changed
+        self._records, self._changed = [], False
+        self.wake.clear()
+        return records, changed
+
+
+async def _write(answer: web.StreamResponse, text: str) -> None:
+    async with asyncio.timeout(WRITE_TIMEOUT):
+        await answer.write(text.encode())
+
+
+def _request(record: Record) -> dict[str, Any]:
+    # The row goes along as the page itself renders it: one place says how a request looks.
+    return {**record_json(record), "row": row(record)}
+
+
+def _event(name: str, data: object) -> str:
+    return f"event: {name}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n"

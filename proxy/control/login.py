@@ -1,0 +1,145 @@
+"""A login under way: what the browser keeps of it, and how its end is recognised.
+
+Theory. Between `/-/login` and the callback nothing is stored here: the login lives in a cookie of
+the browser that began it, signed with a key derived from the client secret, so that any process or
+replica of the same configuration may take the callback. The cookie's name carries a short hash of
+the state, so that several logins may be under way in one browser.
+
+- `state` is 256 random bits, bound to the browser by that cookie, compared in constant time, good
+  for ten minutes and used once: this process remembers the used ones for as long as they would be
+  good (RFC 6749 section 10.12, RFC 9700 section 4.7).
+- A state that belongs to no login of this browser consumes nothing: noise cannot end a login.
+- The PKCE verifier is derived from the state and a second key, so that it needs no storage and
+  never leaves the server (RFC 7636).
+
+Does no I/O; randomness and the clock are handed in.
+"""
+
+import base64
+import hashlib
+import hmac
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from cachetools import TTLCache
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from proxy.clock import Clock
+from proxy.config import OAuthConfig
+from proxy.secret import Secret
+
+# RFC 6749 section 4.1.2 recommends ten minutes at most for the code; a person needs no longer.
+LIFETIME = 600
+# Replicas' clocks differ a little: a login may seem to begin in the future.
+CLOCK_SKEW = 60
+COOKIE_PREFIX = "srproxy_login_"
+# A person who clicks again and again keeps this many logins open; the oldest give way.
+MOST_LOGINS = 5
+USED_STATES = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """One login that this browser began."""
+
+    state: str
+    begun_at: float
+    account: str
+
+    @property
+    def cookie_name(self) -> str:
+        """The name of this login's own cookie."""
+        digest = hashlib.sha256(self.state.encode()).hexdigest()
+        return COOKIE_PREFIX + digest[:12]
+
+
+class Logins:
+    """Begins logins, recognises their end, and remembers the states already used."""
+
+    def __init__(self, oauth: OAuthConfig, clock: Clock, random: Callable[[], str]) -> None:
+        self._clock = clock
+        self._random = random
+        self._pkce = oauth.pkce
+        self._cookie_key = _derive(oauth, b"smartrecruiters-proxy login cookie 1")
+        self._verifier_key = _derive(oauth, b"smartrecruiters-proxy code verifier 1")
+        self._used: TTLCache[str, bool] = TTLCache(
+            maxsize=USED_STATES, ttl=LIFETIME + CLOCK_SKEW, timer=clock.monotonic
+        )
+
+    def begin(self, account: str) -> Login:
+        """Begin a login."""
+        return Login(state=self._random(), begun_at=self._clock.now(), account=account)
+
+    def seal(self, login: Login) -> str:
+        """Return the cookie's value: the login and a signature over it."""
+        payload = json.dumps([login.state, login.begun_at, login.account]).encode()
+        return f"{_encode(payload)}.{_encode(self._sign(payload))}"
+
+    def open(self, cookies: Mapping[str, str]) -> list[Login]:
+        """Return the logins that a browser's cookies hold and that are still good, oldest first."""
+        found = []
+        for name, value in cookies.items():
+            login = self._unseal(value) if name.startswith(COOKIE_PREFIX) else None
+            if login is not None and login.cookie_name == name and self._is_current(login):
+                found.append(login)
+        return sorted(found, key=lambda login: login.begun_at)
+
+    def match(self, cookies: Mapping[str, str], state: str) -> Login | None:
+        """Return this browser's login with that state; a wrong or used one consumes nothing."""
+        match = None
+        for login in self.open(cookies):
+            if hmac.compare_digest(login.state.encode(), state.encode()):
+                match = login
+        return match
+
+    def consume(self, login: Login) -> None:
+        """Mark the login's state as used: it matches no more."""
+        self._used[login.state] = True
+
+    def code_verifier(self, login: Login) -> Secret | None:
+        """Return the PKCE verifier, if PKCE is on."""
+        if not self._pkce:
+            return None
+        digest = hmac.digest(self._verifier_key, login.state.encode(), "sha256")
+        return Secret(_encode(digest))
+
+    def code_challenge(self, login: Login) -> str | None:
+        """Return the S256 challenge for the verifier, if PKCE is on (RFC 7636 section 4.2)."""
+        verifier = self.code_verifier(login)
+        if verifier is None:
+            return None
+        return _encode(hashlib.sha256(verifier.reveal().encode()).digest())
+
+    def _is_current(self, login: Login) -> bool:
+        age = self._clock.now() - login.begun_at
+        return -CLOCK_SKEW <= age <= LIFETIME and login.state not in self._used
+
+    def _sign(self, payload: bytes) -> bytes:
+        return hmac.digest(self._cookie_key, payload, "sha256")
+
+    def _unseal(self, value: str) -> Login | None:
+        encoded, _, signature = value.partition(".")
+        try:
+            payload = _decode(encoded)
+            if not hmac.compare_digest(_decode(signature), self._sign(payload)):
+                return None
+            state, begun_at, account = json.loads(payload)
+        except ValueError:
+            return None
+        return Login(state=str(state), begun_at=float(begun_at), account=str(account))
+
+
+def _derive(oauth: OAuthConfig, label: bytes) -> bytes:
+    """Derive a key of its own for each use, so that the client secret itself signs nothing."""
+    kdf = HKDF(algorithm=SHA256(), length=32, salt=oauth.client_id.encode(), info=label)
+    return kdf.derive(oauth.client_secret.reveal().encode())
+
+
+def _encode(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def _decode(text: str) -> bytes:
+    return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)

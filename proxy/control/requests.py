@@ -1,0 +1,87 @@
+"""Reading a request to the control routes: who asks, at which address, and with which body.
+
+A body is read within a size and a time; nothing of it is echoed.
+"""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from urllib.parse import parse_qs, urlsplit
+
+from aiohttp import web
+
+from proxy.config import Config
+from proxy.errors import Problem
+
+MOST_BODY = 64 * 1024
+BODY_TIMEOUT = 10.0
+FORM = "application/x-www-form-urlencoded"
+
+
+def is_navigation(headers: Mapping[str, str]) -> bool:
+    """Tell whether a browser is going to show the answer as a page."""
+    mode = headers.get("Sec-Fetch-Mode")
+    if mode is not None:
+        destination = headers.get("Sec-Fetch-Dest", "document")
+        return mode == "navigate" and destination in ("document", "iframe", "frame")
+    # Browsers without Fetch Metadata name text/html; programs send */* or JSON.
+    return "text/html" in headers.get("Accept", "")
+
+
+def base_url(request: web.Request, config: Config) -> str:
+    """Return the address that the caller used for us, as a base URL without a final slash."""
+    own = urlsplit(config.oauth.redirect_uri)
+    host = request.headers.get("Host") or own.netloc
+    # Behind a TLS front the name is the redirect URI's; we ourselves only ever see plain HTTP.
+    return f"{own.scheme if host.lower() == own.netloc.lower() else 'http'}://{host}"
+
+
+def account_name(request: web.Request, accounts: Mapping[str, object]) -> str:
+    """Return the account that the query names, or the default one; an unknown name is 404."""
+    name = request.query.get("account", "default")
+    if name not in accounts:
+        raise Problem(
+            "not_found", "No account of that name is configured; the only one is default."
+        )
+    return name
+
+
+async def read_body(request: web.Request) -> bytes:
+    """Read a small body within a deadline."""
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT):
+            return await request.read()
+    except TimeoutError:
+        raise Problem(
+            "bad_request", "The request body did not arrive in time; send it again.", status=408
+        ) from None
+
+
+async def read_fields(request: web.Request) -> tuple[dict[str, str], bool]:
+    """Read a JSON object or a form, and tell whether it was a form; only text fields are taken."""
+    body = await read_body(request)
+    if not body.strip():
+        return {}, request.content_type == FORM
+    try:
+        text = body.decode()
+        # `curl -d '{…}'` calls JSON a form.
+        if request.content_type == FORM and not text.lstrip().startswith("{"):
+            return _form_fields(text), True
+        parsed = json.loads(text)
+    except (ValueError, RecursionError):
+        parsed = None
+    if not isinstance(parsed, dict):
+        raise Problem(
+            "bad_request", 'The request body must be JSON such as {"url": "…"}, or a form.'
+        )
+    return {key: value for key, value in parsed.items() if isinstance(value, str)}, False
+
+
+def _form_fields(text: str) -> dict[str, str]:
+    # `curl -d url=http://…?code=…&state=…` encodes nothing; a browser always encodes the colon.
+    if text.startswith(("url=http://", "url=https://")):
+        return {"url": text.removeprefix("url=")}
+    fields = parse_qs(text, keep_blank_values=True, max_num_fields=50)
+    if any(len(values) > 1 for values in fields.values()):
+        raise Problem("bad_request", "A form field came twice; send it once.")
+    return {name: values[0] for name, values in fields.items()}
