@@ -20,7 +20,8 @@ PLAIN = {f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool",
 MERGE = "tag:yaml.org,2002:merge"
 # A configuration has a few hundred values; aliases can make a short text mean millions.
 MOST_NODES = 10_000
-QUOTED = re.compile(r"'[^']{2,}'|\"[^\"]{2,}\"")
+# The parser quotes what it found. One sign of YAML's own is no secret; a longer piece may be.
+QUOTED = re.compile(r"'(?!.'|<)[^']*'|\"(?!.\")[^\"]*\"")
 
 
 @dataclass(frozen=True, slots=True, order=True)
