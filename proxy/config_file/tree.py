@@ -21,7 +21,7 @@ MERGE = "tag:yaml.org,2002:merge"
 # A configuration has a few hundred values; aliases can make a short text mean millions.
 MOST_NODES = 10_000
 # The parser quotes what it found. One sign of YAML's own is no secret; a longer piece may be.
-QUOTED = re.compile(r"'(?!.'|<)[^']*'|\"(?!.\")[^\"]*\"")
+QUOTED = re.compile(r"'([^']*)'|\"([^\"]*)\"")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -83,7 +83,7 @@ def parse_yaml(
         node = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        problem = QUOTED.sub("…", error.problem or "it cannot be read")
+        problem = QUOTED.sub(_shown, error.problem or "it cannot be read")
         place = reader.place(mark) if mark else Place(name)
         reader.report(place, path, f"not YAML: {problem}", "accepted: YAML")
         return None, reader.tree
@@ -91,6 +91,11 @@ def parse_yaml(
         reader.report(Place(name), path, "not YAML: it has unusual characters", "accepted: YAML")
         return None, reader.tree
     return (reader.read(node, path) if node is not None else None), reader.tree
+
+
+def _shown(quoted: re.Match[str]) -> str:
+    content = quoted[1] or quoted[2] or ""
+    return quoted[0] if len(content) == 1 or content.startswith("<") else "…"
 
 
 class _Reader:
