@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import IO, Self
 
 TICKS = os.sysconf("SC_CLK_TCK")
+PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 class StartFailed(Exception):
@@ -59,15 +60,18 @@ class Process:
         return ticks / TICKS
 
     def memory(self) -> Memory:
-        """What is resident now (the sum over the process tree)."""
+        """What is resident now (the sum over the process tree).
+
+        PSS is 0 where it may not be read: our proxy hides its memory from other users' eyes, so
+        that takes root.
+        """
         rss = pss = 0
         for pid in self.pids():
             with contextlib.suppress(OSError):
+                rss += int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE
                 for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
                     name, _, value = line.partition(":")
-                    if name == "Rss":
-                        rss += int(value.split()[0]) * 1024
-                    elif name == "Pss":
+                    if name == "Pss":
                         pss += int(value.split()[0]) * 1024
         return Memory(rss, pss)
 

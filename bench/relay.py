@@ -1,11 +1,12 @@
 """A TCP relay that puts its target some milliseconds away.
 
 Bytes arrive `delay` later in each direction, and a new connection first costs the round trip that
-its handshake would take. Run as ``python -m bench.relay PORT TARGET_PORT MILLISECONDS``; plain HTTP
-callers may ask it nothing, it only carries bytes.
+its handshake would take. It looks into nothing that it carries.
+Run as ``python -m bench.relay PORT TARGET_PORT MILLISECONDS``.
 """
 
 import asyncio
+import contextlib
 import sys
 
 
@@ -22,7 +23,7 @@ async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, del
                 break
             writer.write(data)
             await writer.drain()
-        writer.close()
+        writer.write_eof()
 
     async with asyncio.TaskGroup() as group:
         group.create_task(deliver())
@@ -31,23 +32,26 @@ async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, del
         await queue.put((loop.time() + delay, b""))
 
 
-async def relay(port: int, target: int, delay: float) -> None:
-    """Serve until cancelled."""
+async def start_relay(port: int, target: int, delay: float) -> asyncio.Server:
+    """Listen on the port, in front of the target; both on the loopback."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            await asyncio.sleep(2 * delay)
+        await asyncio.sleep(2 * delay)
+        with contextlib.suppress(OSError, ExceptionGroup), contextlib.closing(writer):
             there = await asyncio.open_connection("127.0.0.1", target)
-            async with asyncio.TaskGroup() as group:
-                group.create_task(_carry(reader, there[1], delay))
-                group.create_task(_carry(there[0], writer, delay))
-        except (OSError, ExceptionGroup):
-            writer.close()
+            with contextlib.closing(there[1]):
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(_carry(reader, there[1], delay))
+                    group.create_task(_carry(there[0], writer, delay))
 
-    server = await asyncio.start_server(serve, "127.0.0.1", port)
-    async with server:
-        await server.serve_forever()
+    return await asyncio.start_server(serve, "127.0.0.1", port)
+
+
+async def main(port: int, target: int, milliseconds: float) -> None:
+    """Serve until the process is ended."""
+    server = await start_relay(port, target, milliseconds / 1000)
+    await server.serve_forever()
 
 
 if __name__ == "__main__":
-    asyncio.run(relay(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]) / 1000))
+    asyncio.run(main(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])))

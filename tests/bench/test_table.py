@@ -1,0 +1,45 @@
+"""The benchmark's page: medians over the rounds, and our ratios beside the aims."""
+
+from bench.load import Rate
+from bench.table import OneShot, Round, Row, one_shot, ratios, results
+
+
+def measured(name: str, *per_second: float, p50: float = 100.0) -> Row:
+    row = Row(name, "1.0")
+    for number in per_second:
+        rate = Rate(number, p50, 4 * p50, 20.0)
+        loads = dict.fromkeys(("1k", "64k", "post", "one", "sixteen"), rate)
+        row.rounds.append(Round(0.25, loads, download=900.0, upload=800.0, rss=60.0, pss=50.0))
+    return row
+
+
+def test_a_row_has_the_medians_of_its_rounds() -> None:
+    lines = results("TLS", [measured("nginx", 100.0, 9000.0, 5000.0)])
+
+    assert lines[4] == (
+        "| nginx | 5,000 | 20 | 5,000 | 5,000 | 0.100/0.400 | 0.100/0.400 | 900 | 800 | 60/50 "
+        "| 0.25 |"
+    )
+
+
+def test_a_peer_that_failed_is_named_with_its_failure() -> None:
+    lines = results("TLS", [Row("Caddy", "2", failure="did not answer")])
+
+    assert "| Caddy | failed: did not answer |" in lines[4]
+
+
+def test_each_aim_says_whether_it_is_met() -> None:
+    ours = measured("ours", 6000.0, p50=140.0)
+    text = "\n".join(ratios([ours, measured("nginx", 10000.0), measured("Caddy", 5000.0)], [ours]))
+
+    assert "| req/s at 1 KiB ÷ nginx | ≥ 0.5 | 0.60 ✓ |" in text
+    assert "| req/s at 1 KiB ÷ Caddy | ≥ 1.8 | 1.20 ✗ |" in text
+    assert "| p50 at one connection ÷ nginx | ≤ 1.3 | 1.40 ✗ |" in text
+    assert "| resident after all of it, MiB | ≤ 75 | 60.00 ✓ |" in text
+    assert "mitmproxy" not in text
+
+
+def test_the_single_call_says_what_was_saved() -> None:
+    lines = one_shot(OneShot(25.0, 156.0, {"ours": 52.0}))
+
+    assert lines[-2] == "| through ours | 52 | 67% ✓ |"
