@@ -1,0 +1,263 @@
+"""What `srproxy check` looks at: each check a function from a Session to findings with a remedy.
+
+Nothing is changed, nothing is sent but requests without credentials, and one GET with the grant.
+"""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from enum import IntEnum
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from proxy.cli.server import Presence, addresses, open_server
+from proxy.cli.session import Session
+from proxy.config import is_loopback
+from proxy.errors import StartError
+from proxy.listeners import open_listeners
+from proxy.network import build_ssl_context, outbound_proxy
+
+TIMEOUT = 15.0
+# Tokens live 30 minutes: a minute is noticed by nobody, five shorten every token's life.
+CLOCK_SKEW = 60.0
+
+
+class Grade(IntEnum):
+    """How a check came out, from best to worst."""
+
+    SKIPPED = 0
+    GOOD = 1
+    NOTE = 2
+    LOGIN = 3
+    BAD = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the report."""
+
+    grade: Grade
+    what: str
+    remedy: str = ""
+
+
+Check = Callable[[Session], AsyncIterator[Finding]]
+
+
+async def check_redirect_uri(session: Session) -> AsyncIterator[Finding]:
+    """Compare the redirect URI with where we listen."""
+    config = session.config
+    uri = config.oauth.redirect_uri
+    parts = urlsplit(uri)
+    registered = f"register it in SmartRecruiters byte for byte: {uri}"
+    if parts.scheme == "https":
+        yield Finding(
+            Grade.NOTE,
+            f"redirect URI {uri} leads to a TLS front",
+            f"let that front pass {parts.path or '/'} on to this proxy, and {registered}",
+        )
+        return
+    port = parts.port or 80
+    if config.listen.host is None:
+        yield Finding(
+            Grade.NOTE,
+            f"redirect URI {uri}, but only a Unix socket is listened on",
+            "log in by srproxy login --paste, or put listen.host: localhost beside the socket",
+        )
+    elif config.listen.port in (port, 0):
+        yield Finding(Grade.GOOD, f"redirect URI {uri} leads here", registered)
+    else:
+        yield Finding(
+            Grade.NOTE,
+            f"redirect URI {uri} names port {port}, and we listen on {config.listen.port}",
+            f"right where the port is mapped (docker -p {port}:{config.listen.port}); else make "
+            "both the same, here and in SmartRecruiters",
+        )
+
+
+async def check_port(session: Session) -> AsyncIterator[Finding]:
+    """See whether the address is ours to have: free, or held by our own server."""
+    listen = session.config.listen
+    where = ", ".join(addresses(session.config)) or str(listen.unix_socket or "a free port")
+    async with open_server(session.config) as (who, _):
+        pass
+    match who:
+        case Presence.OURS:
+            yield Finding(Grade.GOOD, f"the proxy is running at {where}")
+            return
+        case Presence.STRANGER:
+            yield Finding(
+                Grade.BAD,
+                f"another program answers at {where}",
+                "stop it, or change listen.port (the redirect URI's port must follow)",
+            )
+            return
+    try:
+        listeners = open_listeners(listen.host, listen.port, None)
+    except StartError as error:
+        yield Finding(Grade.BAD, str(error))
+        return
+    try:
+        yield Finding(Grade.GOOD, f"free to listen on: {where}")
+        for note in listeners.notes:
+            yield Finding(Grade.NOTE, note, "fine unless your tools want that address family")
+    finally:
+        listeners.close()
+
+
+async def check_reach(session: Session) -> AsyncIterator[Finding]:
+    """Reach both hosts as requests will: outbound proxy, name, TLS; and compare the clocks."""
+    config = session.config
+    try:
+        context = build_ssl_context(config.upstream.ca_file)
+    except (OSError, ValueError) as error:
+        yield Finding(
+            Grade.BAD, f"upstream.ca_file cannot be used: {error}", "give certificates in PEM form"
+        )
+        return
+    for key, url in (
+        ("upstream.url", config.upstream.url),
+        ("oauth.token_endpoint", config.oauth.token_endpoint),
+    ):
+        setting = config.upstream.proxy.reveal() if config.upstream.proxy else None
+        proxy = outbound_proxy(url, setting, session.environ)
+        async for finding in _reach(session, key, url, proxy, context):
+            yield finding
+
+
+async def _reach(
+    session: Session, key: str, url: str, proxy: str | None, context: ssl.SSLContext
+) -> AsyncIterator[Finding]:
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    way = ""
+    if proxy is not None:
+        outbound = urlsplit(proxy)
+        way = f" through the outbound proxy {outbound.hostname}:{outbound.port or 80}"
+    elif not is_loopback(host):
+        try:
+            await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except OSError as error:
+            yield Finding(
+                Grade.BAD,
+                f"{key}: the name {host} cannot be resolved ({error.strerror or error})",
+                "check the network and its DNS; behind a company proxy set upstream.proxy",
+            )
+            return
+        yield Finding(Grade.GOOD, f"{key}: the name {host} resolves")
+    try:
+        async with (
+            asyncio.timeout(TIMEOUT),
+            aiohttp.ClientSession(trust_env=False) as client,
+            client.get(url, proxy=proxy, ssl=context, allow_redirects=False) as answer,
+        ):
+            date = answer.headers.get("Date")
+            now = session.clock.now()
+    except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+        yield _unreachable(key, host, port, way, error)
+        return
+    secure = "TLS and HTTP" if parts.scheme == "https" else "HTTP (plain, to this machine)"
+    yield Finding(Grade.GOOD, f"{key}: {secure} with {host}:{port} work{way}")
+    if key == "oauth.token_endpoint":
+        yield _clock(date, now)
+
+
+def _unreachable(key: str, host: str, port: int, way: str, error: Exception) -> Finding:
+    where = f"{key}: {host}:{port}{way}"
+    match error:
+        case aiohttp.ClientConnectorCertificateError() | ssl.SSLCertVerificationError():
+            return Finding(
+                Grade.BAD,
+                f"{where}: the certificate is not trusted",
+                "behind an inspecting proxy set upstream.ca_file to its certificate",
+            )
+        case aiohttp.ClientSSLError() | ssl.SSLError():
+            return Finding(
+                Grade.BAD, f"{where}: no TLS connection can be agreed on", "check what is between"
+            )
+        case aiohttp.ClientHttpProxyError(status=status):
+            return Finding(
+                Grade.BAD,
+                f"{where}: the outbound proxy refuses ({status})",
+                "check upstream.proxy or HTTPS_PROXY, with user and password if it wants them",
+            )
+        case TimeoutError():
+            return Finding(
+                Grade.BAD,
+                f"{where}: no answer within {TIMEOUT:g} s",
+                "check firewalls; behind a company proxy set upstream.proxy",
+            )
+        case _:
+            reason = getattr(error, "strerror", None) or type(error).__name__
+            return Finding(
+                Grade.BAD,
+                f"{where}: no connection ({reason})",
+                f"check the network, and {key}",
+            )
+
+
+def _clock(date: str | None, now: float) -> Finding:
+    try:
+        theirs = parsedate_to_datetime(date or "").timestamp()
+    except ValueError:
+        return Finding(Grade.SKIPPED, "clock: the token endpoint sent no Date to compare with")
+    skew = now - theirs
+    if abs(skew) <= CLOCK_SKEW:
+        return Finding(Grade.GOOD, f"clock: within {max(1, round(abs(skew)))} s of theirs")
+    side = "ahead of" if skew > 0 else "behind"
+    return Finding(
+        Grade.BAD,
+        f"clock: {abs(skew):.0f} s {side} the token endpoint's",
+        "set this machine's clock (NTP): expiry of tokens is told by it",
+    )
+
+
+async def check_upstream_call(
+    session: Session, token: str, client_factory: Any = aiohttp.ClientSession
+) -> Finding:
+    """Make one harmless call with the grant."""
+    config = session.config
+    url = f"{config.upstream.url}/users/me"
+    setting = config.upstream.proxy.reveal() if config.upstream.proxy else None
+    try:
+        async with (
+            asyncio.timeout(TIMEOUT),
+            client_factory(trust_env=False) as client,
+            client.get(
+                url,
+                proxy=outbound_proxy(url, setting, session.environ),
+                ssl=build_ssl_context(config.upstream.ca_file),
+                headers={"Authorization": f"Bearer {token}"},
+                allow_redirects=False,
+            ) as answer,
+        ):
+            status = int(answer.status)
+    except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        return Finding(
+            Grade.BAD, f"GET /users/me failed ({type(error).__name__})", "see the lines above"
+        )
+    match status:
+        case 200:
+            return Finding(Grade.GOOD, "GET /users/me with the grant: 200")
+        case 401:
+            return Finding(
+                Grade.BAD,
+                "GET /users/me with the grant: 401, the access token is refused",
+                "check that upstream.url and oauth.token_endpoint belong together; then log in",
+            )
+        case 403:
+            return Finding(
+                Grade.GOOD,
+                "GET /users/me with the grant: 403, the token is taken",
+                "(the scopes or the user's role do not cover this one call)",
+            )
+        case _:
+            return Finding(
+                Grade.NOTE, f"GET /users/me with the grant: {status}", "try again, or another path"
+            )
