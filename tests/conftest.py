@@ -10,3 +10,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="build and try the image (root, mmdebstrap, buildah, podman, runc; a minute or two)",
     )
+    group.addoption(
+        "--soak",
+        nargs="?",
+        type=float,
+        const=30.0,
+        default=None,
+        metavar="MINUTES",
+        help="run the long soak (30 minutes unless said otherwise) in place of the short one",
+    )

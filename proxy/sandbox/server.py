@@ -54,6 +54,10 @@ class Sandbox:
         """Every code and refresh token presented by the authenticated app, oldest first."""
         return self._identity.presentations
 
+    def authenticates(self, access_token: str) -> bool:
+        """Tell whether the API side would take this token now."""
+        return self._identity.grants.authenticate(access_token) is not None
+
     def revoke_access_tokens(self) -> None:
         """Answer 401 to every access token given out so far; refresh tokens stay good."""
         self._identity.grants.revoke_access_tokens()

@@ -1,0 +1,1 @@
+"""A long run against a world that misbehaves; see test_soak.py."""

@@ -1,0 +1,221 @@
+"""Callers that know what must come back: every answer carries the id that was asked with.
+
+An *innocent* request names no fault: the upstream would answer it, so it must be answered, with its
+own id. What a guilty one may come to is listed by fault.
+"""
+
+import asyncio
+import json
+import random
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+# 1 % of the requests, in equal parts.
+FAULTS = ("cut", "cut_chunked", "garbage", "extra", "late", "idle_408", "slow")
+FAULTY = 0.01
+HANGS_UP = 0.002
+
+# What a request with that fault may come to.
+ALLOWED: dict[str, set[str]] = {
+    "cut": {"cut"},
+    "cut_chunked": {"cut"},
+    "garbage": {"http_protocol_error"},
+    "extra": {"ok", "http_protocol_error"},
+    "late": {"ok"},
+    "idle_408": {"ok"},
+    "slow": {"ok"},
+    "chunked": {"ok"},
+    "": {"ok"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One request."""
+
+    id: str
+    method: str
+    fault: str
+    size: int
+    body: int
+    chunked: bool
+
+    def encode(self) -> bytes:
+        query = "&".join(
+            part
+            for part in (self.fault and f"fault={self.fault}", self.size and f"size={self.size}")
+            if part
+        )
+        lines = [
+            f"{self.method} /soak/{self.id}{'?' + query if query else ''} HTTP/1.1",
+            "Host: localhost",
+            f"X-Soak-Id: {self.id}",
+        ]
+        body = b""
+        if self.method == "POST":
+            body = (self.id.encode() + b"\n").ljust(self.body, b".")
+            if self.chunked:
+                lines.append("Transfer-Encoding: chunked")
+                half = len(body) // 2
+                body = b"".join(
+                    f"{len(piece):x}\r\n".encode() + piece + b"\r\n"
+                    for piece in (body[:half], body[half:])
+                )
+                body += b"0\r\n\r\n"
+            else:
+                lines.append(f"Content-Length: {len(body)}")
+        return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+@dataclass(slots=True)
+class Tally:
+    """What became of all requests."""
+
+    outcomes: Counter[str] = field(default_factory=Counter)
+    excused: Counter[str] = field(default_factory=Counter)
+    failures: list[str] = field(default_factory=list)
+    mixed_up: list[str] = field(default_factory=list)
+    hung_up: int = 0
+
+    @property
+    def requests(self) -> int:
+        return sum(self.outcomes.values()) + self.hung_up
+
+
+class Cut(Exception):
+    """The connection ended before the answer did."""
+
+
+class Caller:
+    """One caller: one connection, kept as long as it lasts."""
+
+    def __init__(
+        self,
+        port: int,
+        tally: Tally,
+        excuse: Callable[[Ask, str, float], str | None],
+        seed: int,
+    ) -> None:
+        self._port = port
+        self._tally = tally
+        self._excuse = excuse
+        self._random = random.Random(seed)
+        self._name = f"c{seed}"
+        self._count = 0
+        self._reader: asyncio.StreamReader | None = None
+        self._writer: asyncio.StreamWriter | None = None
+
+    async def run(self, stop: asyncio.Event, interval: float) -> None:
+        """Ask until told to stop, at most once an interval."""
+        loop = asyncio.get_running_loop()
+        due = loop.time() + self._random.random() * interval
+        while not stop.is_set():
+            await asyncio.sleep(max(0.0, due - loop.time()))
+            due = max(due + interval, loop.time() - 1)
+            await self._ask_once()
+        self._close()
+
+    def _next(self) -> Ask:
+        self._count += 1
+        draw = self._random.random
+        method = self._random.choices(("GET", "POST", "HEAD"), (70, 25, 5))[0]
+        fault = ""
+        if method == "GET" and draw() < FAULTY / 0.7:
+            fault = self._random.choice(FAULTS)
+        elif method == "GET" and draw() < 0.1:
+            fault = "chunked"
+        return Ask(
+            id=f"{self._name}-{self._count}",
+            method=method,
+            fault=fault,
+            size=self._random.choices((0, 1024, 65536), (60, 35, 5))[0],
+            body=self._random.choices((0, 1024, 100_000), (50, 45, 5))[0],
+            chunked=draw() < 0.3,
+        )
+
+    async def _ask_once(self) -> None:
+        ask = self._next()
+        begun_at = asyncio.get_running_loop().time()
+        try:
+            if self._writer is None:
+                self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port)
+            if self._random.random() < HANGS_UP:
+                self._writer.write(ask.encode())
+                self._tally.hung_up += 1
+                self._close()
+                return
+            outcome = await asyncio.wait_for(self._converse(ask), 30)
+        except TimeoutError:
+            outcome = "no answer in 30 s"
+        except (ValueError, IndexError):
+            outcome = "garbage"
+        except (Cut, OSError, asyncio.IncompleteReadError) as error:
+            outcome = "cut" if isinstance(error, Cut) else f"caller's {type(error).__name__}"
+        if outcome != "ok":
+            self._close()
+        self._judge(ask, outcome, begun_at)
+
+    def _judge(self, ask: Ask, outcome: str, begun_at: float) -> None:
+        self._tally.outcomes[outcome] += 1
+        if outcome in ALLOWED[ask.fault]:
+            return
+        excuse = self._excuse(ask, outcome, begun_at)
+        if excuse is not None:
+            self._tally.excused[excuse] += 1
+        else:
+            self._tally.failures.append(f"{ask}: {outcome}")
+
+    async def _converse(self, ask: Ask) -> str:
+        assert self._reader is not None
+        assert self._writer is not None
+        self._writer.write(ask.encode())
+        await self._writer.drain()
+        head = await self._reader.readuntil(b"\r\n\r\n")
+        lines = head[:-4].split(b"\r\n")
+        status = int(lines[0].split(b" ")[1])
+        fields = {
+            name.lower(): value for name, _, value in (line.partition(b": ") for line in lines[1:])
+        }
+        body = b"" if ask.method == "HEAD" else await self._read_body(fields)
+        if fields.get(b"connection", b"").lower() == b"close":
+            self._close()
+        if fields.get(b"content-type", b"").startswith(b"application/problem+json"):
+            return str(json.loads(body)["code"]) if body else f"problem {status}"
+        if status != 200:
+            return f"status {status} {body[:60]!r}"
+        return self._check_id(ask, fields, body)
+
+    async def _read_body(self, fields: dict[bytes, bytes]) -> bytes:
+        assert self._reader is not None
+        try:
+            if fields.get(b"transfer-encoding") == b"chunked":
+                body = bytearray()
+                while True:
+                    size = int(await self._reader.readuntil(b"\r\n"), 16)
+                    body += (await self._reader.readexactly(size + 2))[:-2]
+                    if size == 0:
+                        return bytes(body)
+            return await self._reader.readexactly(int(fields.get(b"content-length", b"0")))
+        except (asyncio.IncompleteReadError, ConnectionError) as error:
+            raise Cut from error
+
+    def _check_id(self, ask: Ask, fields: dict[bytes, bytes], body: bytes) -> str:
+        own = ask.id.encode()
+        if fields.get(b"x-soak-id") != own:
+            self._tally.mixed_up.append(f"{ask}: {fields.get(b'x-soak-id')!r}")
+            return "mixed up"
+        if ask.method == "HEAD":
+            return "ok"
+        lines = body.split(b"\n")
+        if set(lines[:-1]) != {own}:
+            self._tally.mixed_up.append(f"{ask}: body {body[:60]!r}")
+            return "mixed up"
+        if ask.method == "POST" and int(lines[-1]) != max(len(own) + 1, ask.body):
+            return f"body of {lines[-1]!r} bytes arrived"
+        return "ok"
+
+    def _close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+        self._reader = self._writer = None

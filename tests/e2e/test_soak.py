@@ -1,0 +1,128 @@
+"""The proxy over a long time, against a world that misbehaves.
+
+Half a minute in every test run; `--soak [MINUTES]` (30 by default) for the real thing, whose
+figures the README carries: `pytest tests/e2e/test_soak.py --soak -s`.
+"""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.soak.measures import early_and_late
+from tests.e2e.soak.story import Plan, World
+
+SHORT = Plan(
+    duration=25,
+    rate=500,
+    callers=48,
+    access_token_lifetime=4,
+    trouble_interval=1.5,
+    outage=2.5,
+    restart=0.5,
+    rotation_interval=3,
+    sample_interval=0.5,
+)
+
+
+def long(minutes: float) -> Plan:
+    return Plan(
+        duration=minutes * 60,
+        rate=1200,
+        callers=64,
+        access_token_lifetime=20,
+        trouble_interval=15,
+        outage=25,
+        restart=2,
+        rotation_interval=30,
+        sample_interval=2,
+    )
+
+
+async def test_nothing_grows_nothing_is_lost_nothing_is_mixed_up(
+    pytestconfig: pytest.Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    minutes = pytestconfig.getoption("--soak")
+    world = World(SHORT if minutes is None else long(minutes), tmp_path)
+    await world.run()
+    with capsys.disabled():
+        print(figures(world))
+
+    assert world.tally.mixed_up == []
+    assert world.tally.failures == []
+    assert_every_refresh_is_accounted_for(world)
+    assert_nothing_grew(world)
+    assert_log_is_whole(world)
+    assert world.exit_code == 0
+
+
+def assert_every_refresh_is_accounted_for(world: World) -> None:
+    """One login, then a chain in which each refresh token is presented once."""
+    presentations = list(world.sandbox.presentations)
+    issued = [p.issued_refresh_token for p in presentations]
+    assert [p.value for p in presentations[1:]] == issued[:-1]
+    assert {p.outcome for p in presentations} == {"issued"}
+    refreshes = refreshes_by_outcome(world)
+    assert refreshes["ok"] == len(presentations) - 1
+    assert sum(refreshes.values()) - refreshes["ok"] == world.swallowed
+    assert world.final_status["accounts"][0]["state"] == "authorized"
+
+
+def refreshes_by_outcome(world: World) -> Counter[str]:
+    counted: Counter[str] = Counter()
+    for (name, labels), value in world.final_metrics.items():
+        if name == "srproxy_token_refreshes_total":
+            counted[dict(labels)["outcome"]] += int(value)
+    return counted
+
+
+def assert_nothing_grew(world: World) -> None:
+    """Compare early with late, and what is open after the load with what was before."""
+    memory = early_and_late([s.memory for s in world.samples])
+    threads = early_and_late([float(s.threads) for s in world.samples])
+    pooled = sum(
+        int(value)
+        for (name, _), value in world.final_metrics.items()
+        if name == "srproxy_upstream_connections"
+    )
+    assert memory[1] < memory[0] * 1.15 + 4
+    assert threads[1] <= threads[0] + 2
+    assert world.after.descriptors <= world.before.descriptors + pooled + 3
+
+
+def assert_log_is_whole(world: World) -> None:
+    """Rotation loses at most what is written while it happens, and breaks at most that line."""
+    assert world.log.rotations > 0
+    assert len(world.log.broken) <= world.log.rotations
+    assert world.log.lines >= world.tally.requests * 0.98
+
+
+def figures(world: World) -> str:
+    tally, seen = world.tally, world.upstream.seen
+    memory = early_and_late([s.memory for s in world.samples])
+    descriptors = early_and_late([float(s.descriptors) for s in world.samples])
+    threads = early_and_late([float(s.threads) for s in world.samples])
+    troubles = Counter(trouble.kind for trouble in world.troubles)
+    rows = {
+        "duration": f"{world.plan.duration:.0f} s, access tokens of "
+        f"{world.plan.access_token_lifetime} s",
+        "requests": f"{tally.requests:,} ({tally.requests / world.plan.duration:.0f}/s), "
+        f"{tally.hung_up:,} hung up on",
+        "outcomes": dict(tally.outcomes.most_common()),
+        "faults": dict(seen.faults),
+        "troubles": dict(troubles),
+        "excused": dict(tally.excused),
+        "failed though the upstream would have answered": len(tally.failures),
+        "mixed up": len(tally.mixed_up),
+        "refreshes": dict(refreshes_by_outcome(world)),
+        "memory (MiB, early → late → after)": f"{memory[0]:.1f} → {memory[1]:.1f} → "
+        f"{world.after.memory:.1f}",
+        "descriptors (before; early → late; after)": f"{world.before.descriptors}; "
+        f"{descriptors[0]:.0f} → {descriptors[1]:.0f}; {world.after.descriptors}",
+        "threads (early → late)": f"{threads[0]:.0f} → {threads[1]:.0f}",
+        "log": f"{world.log.lines:,} lines, {world.log.rotations} rotations, "
+        f"{len(world.log.broken)} broken",
+    }
+    lines = [f"  {name}: {value}" for name, value in rows.items()]
+    lines += [f"  ! {failure}" for failure in (tally.mixed_up + tally.failures)[:20]]
+    return "\nSoak\n" + "\n".join(lines)
