@@ -15,8 +15,8 @@ from aiohttp import web
 from proxy.control.context import ControlContext
 from proxy.control.identity import Identities
 from proxy.control.live_list import row
-from proxy.control.status import record_json, status_json
-from proxy.traffic import Record
+from proxy.control.status import status_json
+from proxy.traffic import Record, describe
 
 HEARTBEAT = 15.0
 # What may wait for one reader, and for how long one write may rest.
@@ -138,7 +138,7 @@ async def _write(answer: web.StreamResponse, text: str) -> None:
 
 def _request(record: Record) -> dict[str, Any]:
     # The row goes along as the page itself renders it: one place says how a request looks.
-    return {**record_json(record), "row": row(record)}
+    return {**describe(record), "row": row(record)}
 
 
 def _event(name: str, data: object) -> str:

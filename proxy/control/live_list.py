@@ -3,20 +3,19 @@
 from collections.abc import Iterable
 
 from proxy.control.markup import Html, html, join, when
-from proxy.control.status import shown_target
 from proxy.control.words import milliseconds, moment, size
 from proxy.errors import KINDS
-from proxy.traffic import Record
+from proxy.traffic import Record, path_and_keys
 
 COLUMNS = (
     ("Time", ""),
-    ("Call", ""),
-    ("Caller", ""),
     ("Status", ""),
+    ("Call", ""),
     ("Duration", "number"),
     ("At upstream", "number"),
     ("In", "number"),
     ("Out", "number"),
+    ("Caller", ""),
     ("Rate left", "number"),
 )
 
@@ -24,14 +23,14 @@ COLUMNS = (
 def row(record: Record) -> Html:
     """Build the row of one request."""
     return html(
-        """<tr class="$tone"><td>$at</td><th scope="row"><span class="method">$method</span>
-<span class="path">$path</span>$replays</th><td>$caller</td><td>$status</td>
+        """<tr class="$tone"><td>$at</td><td>$status</td>
+<th scope="row"><span class="method">$method</span> <span class="path">$path</span>$replays</th>
 <td class="number">$total</td><td class="number">$upstream</td><td class="number">$in_</td>
-<td class="number">$out</td><td class="number">$rate</td></tr>""",
+<td class="number">$out</td><td>$caller</td><td class="number">$rate</td></tr>""",
         tone=_tone(record),
         at=moment(record.at, "clock"),
         method=record.method,
-        path=shown_target(record.target),
+        path=_shown_target(record),
         replays=when(
             record.replays, html(' <span class="tag">sent $n times</span>', n=record.replays + 1)
         ),
@@ -77,12 +76,18 @@ def traffic_section(records: Iterable[Record], wanted: str) -> Html:
 <div class="scroll" tabindex="0" role="region" aria-labelledby="traffic-heading">
 <table><thead><tr>$heads</tr></thead><tbody id="rows">$rows</tbody></table>
 <p class="empty" id="empty">Nothing yet. Each call shows up here as it happens.</p></div>
-<p class="quiet">The last 200 requests, in memory only: no header, no body, no query value.</p>
+<p class="quiet">The last 200 requests, in memory only: no header, no body, no query value.
+<b>Rate left</b> is SmartRecruiters’ X-RateLimit-Remaining.</p>
 </section>""",
         wanted=wanted,
         heads=heads,
         rows=rows(records, wanted),
     )
+
+
+def _shown_target(record: Record) -> str:
+    path, keys = path_and_keys(record.target)
+    return f"{path}?{'&'.join(keys)}" if keys else path
 
 
 def _status(record: Record) -> Html:
@@ -106,7 +111,7 @@ def _tone(record: Record) -> str:
 
 def _searched(record: Record) -> str:
     parts = (
-        record.method, shown_target(record.target), record.caller or "", str(record.status),
+        record.method, _shown_target(record), record.caller or "", str(record.status),
         record.code or "", record.whose,
     )  # fmt: skip
     return " ".join(parts).lower()

@@ -187,7 +187,7 @@ well fail to load there; only its address counts. Copy the whole address.</p></l
         redirect=redirect_uri,
         minutes=minutes,
     )
-    return step_page("Log in from another browser", Html(body), script="step.js")
+    return step_page("Log in from another browser", Html(body), script="step.js", has_form=True)
 
 
 def _short(text: str, limit: int = MOST_SHOWN) -> str:

@@ -95,15 +95,16 @@ class LoginRoutes:
     async def complete(self, request: web.Request) -> web.StreamResponse:
         """Take the final redirect URL as text (POST /-/login/complete)."""
         fields, is_form = await read_fields(request)
+        as_page = is_form or is_navigation(request.headers)
         login: Login | None = None
         try:
             callback = self._parse(self._pasted_query(fields.get("url", "")))
             login = self._login_of(request, callback)
             success = await self._finish(login, callback)
         except LoginFailure as failure:
-            answer = _failure_page(failure) if is_form else self._failure_json(failure)
+            answer = _failure_page(failure) if as_page else self._failure_json(failure)
             return self._without_cookie(login, answer)
-        if is_form:
+        if as_page:
             answer = _page(success_page(success))
         else:
             status = self._context.accounts[success.account].status()

@@ -33,7 +33,10 @@ def verdict(account: dict[str, Any], problem: Problem | None) -> Verdict:
     state = account["state"]
     if state == "login_required":
         reason = REASONS.get(str(account["reason"]), "There is no usable grant.")
-        return Verdict("bad", "Login required", f"{reason} Calls are refused until then.", "Log in")
+        advice = (
+            "Log in once with SmartRecruiters; from then on the proxy renews the grant by itself."
+        )
+        return Verdict("bad", "Your tools cannot call now", f"{reason} {advice}", "Log in")
     if problem is not None:
         return Verdict("bad", "Calls are refused for now", problem.detail, "Log in again")
     if state == "degraded":
@@ -104,7 +107,7 @@ def _last_refresh(account: dict[str, Any]) -> Html:
         return Html("")
     code = last.get("code")
     return html(
-        '<p class="notice">The last renewal failed at $at$code$detail</p>',
+        '<p class="notice">The last renewal failed, $at$code$detail</p>',
         at=moment(parse_instant(last["at"])),
         code=html(": <code>$code</code>. ", code=code) if code else ". ",
         detail=last.get("detail") or "",

@@ -27,7 +27,7 @@ SHELL = """<!doctype html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <meta name="robots" content="noindex">
-<title>$title</title>
+$referrer<title>$title</title>
 <link rel="icon" href="$icon">
 <style>$style</style>
 </head>
@@ -78,20 +78,33 @@ def security_headers() -> list[tuple[str, str]]:
     ]
 
 
-def document(title: str, body: Html, *, kind: str = "step", script: str | None = None) -> bytes:
+# With `Referrer-Policy: no-referrer` a browser posts a page's own form with `Origin: null`, which
+# the guards rightly refuse. A page that has a form and no secret in its address widens the policy
+# to its own origin; to any other it stays silent.
+POSTS_FORMS = Html('<meta name="referrer" content="same-origin">\n')
+
+
+def document(
+    title: str, body: Html, *, kind: str = "step", script: str | None = None, has_form: bool = False
+) -> bytes:
     """Build a whole page."""
     inline = when(
         script, html("<script>$code</script>", code=Html(asset(script) if script else ""))
     )
     page = html(
         SHELL, title=title, icon=ICON, style=Html(asset("page.css")), kind=kind, body=body,
-        script=inline,
+        script=inline, referrer=when(has_form, POSTS_FORMS),
     )  # fmt: skip
     return page.encode()
 
 
 def step_page(
-    title: str, *paragraphs: Html, tone: str = "", actions: Html | None = None, script: str = ""
+    title: str,
+    *paragraphs: Html,
+    tone: str = "",
+    actions: Html | None = None,
+    script: str = "",
+    has_form: bool = False,
 ) -> bytes:
     """Build a page that says one thing and offers what to do next."""
     body = html(
@@ -102,7 +115,8 @@ def step_page(
         paragraphs=join(paragraphs),
         actions=when(actions, html('<p class="actions">$a</p>', a=actions or Html(""))),
     )
-    return document(f"{title} · smartrecruiters-proxy", body, script=script or None)
+    full_title = f"{title} · smartrecruiters-proxy"
+    return document(full_title, body, script=script or None, has_form=has_form)
 
 
 def paragraph(text: object, css: str = "") -> Html:

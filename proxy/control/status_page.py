@@ -56,7 +56,9 @@ class StatusPage:
             ),
             help=problem_help(),
         )
-        page = document("smartrecruiters-proxy", body, kind="status", script="page.js")
+        page = document(
+            "smartrecruiters-proxy", body, kind="status", script="page.js", has_form=True
+        )
         return web.Response(body=page, content_type="text/html", charset="utf-8")
 
     def _guide(self, base: str) -> Html:

@@ -10,7 +10,7 @@ STEPS = ((86400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
 def duration(seconds: float) -> str:
     """Say a duration in its one or two largest units."""
     left = max(0, int(seconds))
-    parts = []
+    parts: list[str] = []
     for size, unit in STEPS:
         count, left = divmod(left, size)
         if count or (unit == "second" and not parts):

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from aiohttp import web
+from aiohttp import DummyCookieJar, web
 from aiohttp.test_utils import TestClient
 
 from proxy.config import Config
@@ -181,7 +181,9 @@ def serve(world: World, aiohttp_client: Any) -> Serve:
 
     async def start(**sections: dict[str, Any]) -> Client:
         application = build_application(world.context(make_config(**sections)))
-        client: Client = await aiohttp_client(application, headers={"Host": "localhost:8080"})
+        client: Client = await aiohttp_client(
+            application, headers={"Host": "localhost:8080"}, cookie_jar=DummyCookieJar()
+        )
         return client
 
     return start

@@ -1,0 +1,135 @@
+"""The event stream behind the status page."""
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from aiohttp import ClientError, ClientResponse, web
+
+from proxy.control.application import build_application
+from proxy.traffic import Record
+from tests.control.conftest import Client, Serve, World, make_config
+
+
+def make_record(number: int, **changes: Any) -> Record:
+    record = Record(
+        request_id=f"r{number}", at=1_790_000_000.0 + number, method="GET",
+        target=b"/candidates?limit=10&q=Ada", caller="ats", status=200, whose="upstream",
+        duration=0.12, upstream_duration=0.11,
+    )  # fmt: skip
+    for name, value in changes.items():
+        setattr(record, name, value)
+    return record
+
+
+async def read_event(answer: ClientResponse) -> tuple[str, Any]:
+    """Read up to the next event; comments and the retry time are passed over."""
+    name = ""
+    async with asyncio.timeout(5):
+        while True:
+            line = (await answer.content.readuntil(b"\n")).decode().rstrip("\n")
+            if line.startswith("event: "):
+                name = line.removeprefix("event: ")
+            if line.startswith("data: "):
+                return name, json.loads(line.removeprefix("data: "))
+
+
+async def test_a_stream_begins_with_everything(serve: Serve, world: World) -> None:
+    client = await serve()
+    world.traffic.records = [make_record(1), make_record(2)]
+
+    answer = await client.get("/-/events", headers={"Last-Event-ID": "whatever"})
+    name, data = await read_event(answer)
+
+    assert answer.content_type == "text/event-stream"
+    assert name == "snapshot"
+    assert data["status"]["accounts"] == [world.account.json]
+    assert [record["id"] for record in data["records"]] == ["r1", "r2"]
+    assert "Ada" not in json.dumps(data)
+    answer.close()
+
+
+async def test_requests_and_changes_come_as_they_happen(serve: Serve, world: World) -> None:
+    client = await serve()
+    answer = await client.get("/-/events")
+    await read_event(answer)
+
+    world.traffic.add(make_record(7, target=b"/<script>?token=x", code="dns_error", status=502))
+    name, data = await read_event(answer)
+    world.account.authorize()
+    change, state = await read_event(answer)
+
+    assert name == "request"
+    assert (data["id"], data["code"]) == ("r7", "dns_error")
+    assert "&lt;script&gt;" in data["row"]
+    assert "<script>" not in data["row"]
+    assert change == "state"
+    assert state["status"]["accounts"][0]["state"] == "authorized"
+    answer.close()
+
+
+async def test_heartbeats_keep_the_stream_alive(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("proxy.control.events.HEARTBEAT", 0.02)
+    client = await serve()
+    answer = await client.get("/-/events")
+    await read_event(answer)
+
+    async with asyncio.timeout(5):
+        lines = [await answer.content.readuntil(b"\n") for _ in range(3)]
+
+    assert b": still here\n" in lines
+    answer.close()
+
+
+async def test_a_reader_that_leaves_is_forgotten(
+    serve: Serve, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("proxy.control.events.HEARTBEAT", 0.02)
+    client = await serve()
+    answer = await client.get("/-/events")
+    await read_event(answer)
+
+    answer.close()
+    async with asyncio.timeout(5):
+        while world.traffic.callbacks:
+            await asyncio.sleep(0.01)
+
+    assert not world.account.callbacks
+
+
+async def test_a_reader_that_falls_behind_is_cut_off(
+    world: World, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = await serve()
+    answer = await client.get("/-/events")
+    await read_event(answer)
+
+    for number in range(300):  # in one step of the loop: nobody can have read them
+        world.traffic.add(make_record(number))
+
+    async with asyncio.timeout(5):
+        with pytest.raises(ClientError):  # a reset, or an end without its last chunk
+            await answer.content.read()
+        while world.traffic.callbacks:
+            await asyncio.sleep(0.01)
+
+
+async def test_a_stop_ends_the_streams(world: World, aiohttp_server: Any) -> None:
+    application = build_application(world.context(make_config()))
+    server = await aiohttp_server(application)
+    client = Client(server)
+    answer = await client.get("/-/events")
+    await read_event(answer)
+
+    await application.shutdown()
+
+    async with asyncio.timeout(5):
+        assert (await answer.content.read()).strip() == b""
+    await client.close()
+
+
+def test_the_application_is_an_ordinary_one(world: World) -> None:
+    assert isinstance(build_application(world.context(make_config())), web.Application)

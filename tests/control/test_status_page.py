@@ -1,0 +1,173 @@
+"""The status page as it is served: whole without JavaScript, escaped, and true."""
+
+import re
+
+import pytest
+
+from proxy.control.overview import problem_help
+from proxy.control.words import duration, milliseconds, size
+from proxy.errors import KINDS, Problem
+from tests.control.conftest import Serve, World
+from tests.control.test_events import make_record
+
+KEYS = {"api_keys": [{"name": "ats", "key": "api-key-0123456789abcdef"}]}
+
+
+async def page_of(serve: Serve, path: str = "/-/", **sections: object) -> str:
+    client = await serve(**sections)
+    return await (await client.get(path)).text()
+
+
+async def test_without_a_grant_it_says_to_log_in(serve: Serve, world: World) -> None:
+    world.problem = Problem("login_required", "x", reason="never_authorized")
+
+    page = await page_of(serve)
+
+    assert "Your tools cannot call now" in page
+    assert "Nobody has logged in yet" in page
+    assert 'href="/-/login"' in page
+    assert "/-/logout" not in page
+
+
+async def test_with_a_grant_it_shows_the_clock(serve: Serve, world: World) -> None:
+    world.account.authorize()
+    world.clock.seconds = 1_789_998_800.0
+
+    page = await page_of(serve)
+
+    assert "Your tools can call now" in page
+    assert "9 minutes 59 seconds left" in page
+    assert "19 October 2026" in page
+    assert 'action="/-/logout"' in page
+    assert "candidates_read" in page
+
+
+async def test_degraded_says_what_failed(serve: Serve, world: World) -> None:
+    world.account.authorize()
+    world.account.json["state"] = "degraded"
+    world.account.json["last_refresh"] = {
+        "at": "2026-09-21T13:53:20Z", "outcome": "failed", "code": "dns_error",
+        "detail": "<No> name.",
+    }  # fmt: skip
+
+    page = await page_of(serve)
+
+    assert "Working, but not renewing" in page
+    assert "&lt;No&gt; name." in page
+
+
+async def test_the_problem_of_the_whole_program_comes_first(serve: Serve, world: World) -> None:
+    world.account.authorize()
+    world.problem = Problem("store_unavailable", "The store at /x is not readable.")
+
+    page = await page_of(serve)
+
+    assert "Calls are refused for now" in page
+    assert "The store at /x is not readable." in page
+
+
+async def test_the_owner_is_asked_for_once_and_shown_when_known(serve: Serve, world: World) -> None:
+    world.account.authorize()
+    world.owner = "Ada <Lovelace>"
+    client = await serve()
+
+    await client.get("/-/")
+    page = await (await client.get("/-/")).text()
+
+    assert "Ada &lt;Lovelace&gt;" in page
+    assert world.asked == 1
+
+
+async def test_an_owner_that_cannot_be_told_is_not_asked_for_at_every_look(
+    serve: Serve, world: World
+) -> None:
+    world.account.authorize()
+    client = await serve()
+
+    for _ in range(3):
+        await client.get("/-/")
+
+    assert world.asked == 1
+
+
+async def test_curl_lines_are_for_the_address_in_use(serve: Serve) -> None:
+    client = await serve(access=KEYS)
+
+    page = await (await client.get("/-/", headers={"Host": "127.0.0.1:9000"})).text()
+
+    assert "curl -H &quot;X-API-Key: $SRPROXY_KEY&quot; http://127.0.0.1:9000/users/me" in page
+    assert "api-key-0123456789abcdef" not in page
+
+
+async def test_without_keys_no_key_is_asked_for(serve: Serve) -> None:
+    page = await page_of(serve)
+
+    assert "X-API-Key" not in page.partition("<main>")[2].partition("problem-login_required")[0]
+
+
+async def test_requests_are_listed_newest_first_without_query_values(
+    serve: Serve, world: World
+) -> None:
+    world.traffic.records = [
+        make_record(1),
+        make_record(2, target=b"/jobs/<b>", status=403, whose="proxy", code="not_allowed"),
+        make_record(3, status=429, replays=1, rate_limit="0"),
+        make_record(4, status=0, aborted=True),
+    ]
+
+    page = await page_of(serve)
+    rows = page.partition('id="rows"')[2].partition("</tbody>")[0]
+
+    assert rows.index("caller left") < rows.index("429") < rows.index("not_allowed")
+    assert "/candidates?limit&amp;q" in rows
+    assert "/jobs/&lt;b&gt;" in rows
+    assert "Ada" not in rows
+    assert "sent 2 times" in rows
+    assert 'href="#problem-not_allowed"' in rows
+
+
+async def test_the_filter_works_without_javascript(serve: Serve, world: World) -> None:
+    world.traffic.records = [make_record(1, target=b"/users/me"), make_record(2)]
+
+    page = await page_of(serve, "/-/?filter=USERS%22%3E")
+    rows = page.partition('id="rows"')[2].partition("</tbody>")[0]
+    found = await page_of(serve, "/-/?filter=get%20users")
+
+    assert "<tr" not in rows
+    assert 'value="USERS&quot;&gt;"' in page
+    assert found.count('<tr class="') == 1
+
+
+async def test_a_page_holds_no_other_resource(serve: Serve, world: World) -> None:
+    world.account.authorize()
+
+    page = await page_of(serve)
+    loaded = re.findall(r'<(?:script|link|img|iframe)[^>]*(?:src|href)="([^"]*)"', page)
+
+    assert [url for url in loaded if not url.startswith("data:")] == []
+    assert " style=" not in page
+    assert not re.search(r"\son\w+=", page.partition("</style>")[2].partition("<script>")[0])
+
+
+def test_every_problem_code_is_explained() -> None:
+    text = problem_help()
+
+    assert all(f'id="problem-{code}"' in text for code in KINDS)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (-1, "0 seconds"), (0, "0 seconds"), (1, "1 second"), (61, "1 minute 1 second"),
+        (3600, "1 hour"), (90061, "1 day 1 hour"), (2419199, "27 days 23 hours"), (86430, "1 day"),
+    ],
+)  # fmt: skip
+def test_durations_in_words(seconds: float, words: str) -> None:
+    assert duration(seconds) == words
+
+
+def test_sizes_and_times_in_words() -> None:
+    assert [size(n) for n in (0, 999, 1500, 250_000, 3_200_000, 5_000_000_000_000)] == [
+        "0 B", "999 B", "1.5 kB", "250 kB", "3.2 MB", "5000 GB",
+    ]  # fmt: skip
+    assert [milliseconds(s) for s in (0.0012, 0.25, 130)] == ["1.2 ms", "250 ms", "130.0 s"]
