@@ -1,0 +1,191 @@
+"""`srproxy status`, `token` and `logout`: the grant at hand, with the server up or down."""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+import click
+
+from proxy import __version__
+from proxy.cli.exits import CommandError, Exit, tell
+from proxy.cli.help import examples
+from proxy.cli.local import open_account, store_name
+from proxy.cli.server import Presence, Server, open_server
+from proxy.cli.session import ACCOUNT, Session, account_option, run_async, with_session
+from proxy.cli.terminal import Terminal, duration
+
+STATES = {"authorized": ("ok", "green"), "degraded": ("warn", "yellow")}
+LOGIN_REQUIRED = "login_required"
+BEARER = "Bearer "
+
+
+@click.command(
+    epilog=examples("srproxy status", "srproxy status --json | jq -r '.accounts[].state'")
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the JSON of GET /-/status.")
+@with_session
+def status(session: Session, as_json: bool) -> Exit:
+    """Show what is known of each account's grant, with the server running or not.
+
+    Exit code 0 authorized (degraded included: calls work), 3 login required, 1 when the token store
+    cannot be read.
+    """
+    return run_async(_status(session, as_json=as_json))
+
+
+async def _status(session: Session, *, as_json: bool) -> Exit:
+    async with open_server(session.config) as (who, server):
+        known = await server.status() if who is Presence.OURS and server else None
+        if who is Presence.STRANGER and server is not None:
+            tell(f"note: another program answers at {server.base_url}; this is from the store")
+        running = server.base_url if known is not None and server is not None else None
+    accounts = known.get("accounts", []) if known else []
+    if known is None or any(account.get("reason") == "store_unavailable" for account in accounts):
+        # An unreadable store is an error that names its path, which the server's answer does not.
+        from_store = await _status_from_store(session)
+        known = known or from_store
+    if as_json:
+        click.echo(json.dumps(known, indent=2, ensure_ascii=False))
+    else:
+        import sys
+
+        _show_table(session, Terminal(sys.stdout, session.environ), known, running)
+    needed = any(a.get("state") == LOGIN_REQUIRED for a in known.get("accounts", []))
+    return Exit.LOGIN_REQUIRED if needed else Exit.DONE
+
+
+async def _status_from_store(session: Session) -> Mapping[str, Any]:
+    async with open_account(session, ACCOUNT) as account:
+        return {
+            "version": __version__,
+            "upstream": session.config.upstream.url,
+            "started_at": None,
+            "accounts": [account.status().as_json(session.clock.now())],
+        }
+
+
+def _show_table(
+    session: Session, out: Terminal, known: Mapping[str, Any], running: str | None
+) -> None:
+    rows: list[tuple[str, str]] = []
+    for account in known.get("accounts", []):
+        rows += _account_rows(session, out, account)
+    rows.append(("Server", f"running at {running}" if running else "not running"))
+    rows.append(("Upstream", str(known.get("upstream"))))
+    rows.append(("Store", store_name(session)))
+    width = max(len(name) for name, _ in rows)
+    for name, value in rows:
+        out.say(f"{out.style(name.ljust(width), 'cyan')}  {value}")
+
+
+def _account_rows(
+    session: Session, out: Terminal, account: Mapping[str, Any]
+) -> list[tuple[str, str]]:
+    now = session.clock.now()
+    state = str(account.get("state"))
+    kind, colour = STATES.get(state, ("bad", "red"))
+    reason = f" ({account['reason']})" if account.get("reason") else ""
+    words = out.style(state.replace("_", " "), colour)
+    rows = [
+        ("Account", str(account.get("name"))),
+        ("State", f"{out.mark(kind)} {words}{reason}"),
+    ]
+    if state == LOGIN_REQUIRED:
+        rows.append(("To do", "run srproxy login"))
+    if scopes := account.get("scopes"):
+        rows.append(("Scopes", " ".join(scopes)))
+    if access := account.get("access_token"):
+        rows.append(("Access token", _left(access, "expired; renewed with the next call")))
+    if refresh := account.get("refresh_token"):
+        ends = _instant(refresh.get("expires_at"))
+        left = float(refresh.get("expires_in") or 0)
+        day = f"{ends:%d %B %Y}" if ends else "an unknown day"
+        rows.append(
+            (
+                "Grant",
+                f"renews by itself while the proxy runs; stopped now, it would end on {day} "
+                f"(in {duration(left)})"
+                if left > 0
+                else f"ended on {day}",
+            )
+        )
+    if last := account.get("last_refresh"):
+        at = _instant(last.get("at"))
+        ago = f", {duration(now - at.timestamp())} ago" if at else ""
+        detail = f": {last['detail']}" if last.get("detail") else ""
+        rows.append(("Last refresh", f"{last.get('outcome')}{ago}{detail}"))
+    return rows
+
+
+def _left(token: Mapping[str, Any], otherwise: str) -> str:
+    left = token.get("expires_in")
+    return f"{duration(left)} left" if isinstance(left, (int, float)) and left > 0 else otherwise
+
+
+def _instant(text: Any) -> datetime | None:
+    try:
+        return datetime.fromisoformat(str(text)).astimezone(UTC)
+    except ValueError:
+        return None
+
+
+@click.command(
+    epilog=examples(
+        'curl -H "$(srproxy token --header)" https://api.smartrecruiters.com/users/me',
+        "TOKEN=$(srproxy token)",
+    )
+)
+@click.option("--header", is_flag=True, help="Print the whole header: Authorization: Bearer …")
+@click.option("--yes", is_flag=True, help="Print to a terminal without asking.")
+@account_option
+@with_session
+def token(session: Session, header: bool, yes: bool, account: str) -> Exit:
+    """Print a fresh access token, for tools that want one; it lives half an hour.
+
+    Taken and, where needed, renewed under the same lease as the server's. On a terminal, where it
+    would stay in the scrollback, you are asked first.
+    """
+    import sys
+
+    if not yes and sys.stdout.isatty() and sys.stdin.isatty():
+        click.confirm(
+            "The token would stay in this terminal's scrollback. Print it?", abort=True, err=True
+        )
+    click.echo(run_async(_token(session, account, header=header)))
+    return Exit.DONE
+
+
+async def _token(session: Session, name: str, *, header: bool) -> str:
+    async with open_account(session, name) as account:
+        credential = (await account.credential()).header.decode("latin-1")
+    return f"Authorization: {credential}" if header else credential.removeprefix(BEARER)
+
+
+@click.command(epilog=examples("srproxy logout", "srproxy logout -c config.yaml"))
+@account_option
+@with_session
+def logout(session: Session, account: str) -> Exit:
+    """Forget the grant: calls are answered with login_required from then on.
+
+    The record is set aside as a file beside the others, not destroyed.
+    """
+    run_async(_logout(session, account))
+    session.terminal.say(f"{session.terminal.mark('ok')} Logged out.")
+    return Exit.DONE
+
+
+async def _logout(session: Session, name: str) -> None:
+    async with open_server(session.config) as (who, server):
+        if who is Presence.OURS and server is not None:
+            await _logout_through(server, name)
+            return
+    async with open_account(session, name) as account:
+        await account.logout()
+
+
+async def _logout_through(server: Server, name: str) -> None:
+    answer = await server.call("POST", f"/-/logout?account={quote(name, safe='')}")
+    if answer.status not in (200, 204):
+        raise CommandError(f"the server at {server.base_url} refuses: {answer.detail}")

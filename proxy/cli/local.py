@@ -1,0 +1,32 @@
+"""The grant without the server: the same store, the same lease, opened for one command."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from proxy.cli.session import Session, need_account
+
+if TYPE_CHECKING:
+    from proxy.tokens import TokenManager
+
+
+@asynccontextmanager
+async def open_account(session: Session, name: str) -> AsyncIterator["TokenManager"]:
+    """Open an account's grant; what is under way is stored before it is closed."""
+    from proxy.app import open_accounts  # the composition root: only for those who need it
+
+    async with open_accounts(
+        session.config,
+        session.clock,
+        state_folder=session.state_folder,
+        environ=session.environ,
+    ) as accounts:
+        yield need_account(accounts, name)
+
+
+def store_name(session: Session) -> str:
+    """Say where the grant is kept; the URL of a Redis may hold a password and is not shown."""
+    tokens = session.config.tokens
+    if tokens.store == "redis":
+        return f"Redis, keys {tokens.redis.prefix}*"
+    return str(tokens.path or session.state_folder)

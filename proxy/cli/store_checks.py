@@ -1,0 +1,114 @@
+"""The checks that open the token store: is it ours and writable, and what of the grant is in it."""
+
+import os
+import stat
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from proxy.cli.checks import Finding, Grade, check_upstream_call
+from proxy.cli.local import open_account, store_name
+from proxy.cli.session import ACCOUNT, Session
+from proxy.cli.terminal import duration
+from proxy.errors import GrantEnded, Problem, StoreError, TokenEndpointError
+
+
+async def check_store(session: Session) -> AsyncIterator[Finding]:
+    """See whether the store can be read and written, and by nobody else."""
+    tokens = session.config.tokens
+    if tokens.store == "file":
+        folder = tokens.path or session.state_folder
+        for finding in _check_folder(folder):
+            yield finding
+            if finding.grade is Grade.BAD:
+                return
+    try:
+        async with open_account(session, ACCOUNT):
+            yield Finding(Grade.GOOD, f"readable: {store_name(session)}")
+    except StoreError as error:
+        yield Finding(Grade.BAD, f"{error.where}: {error.what}", error.remedy)
+    if tokens.encryption_key is None and tokens.store == "redis":
+        yield Finding(
+            Grade.NOTE,
+            "records lie in Redis unencrypted",
+            "set tokens.encryption_key_file, the same on every replica",
+        )
+
+
+def _check_folder(folder: Path) -> list[Finding]:
+    existing = folder
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    if not os.access(existing, os.W_OK | os.X_OK):
+        return [
+            Finding(
+                Grade.BAD,
+                f"{existing} may not be written by this user",
+                "give it to this user, or set tokens.path to a folder of its own",
+            )
+        ]
+    if existing != folder:
+        return [Finding(Grade.GOOD, f"{folder} will be made at the first login")]
+    if not folder.is_dir():
+        return [Finding(Grade.BAD, f"{folder} is not a folder", "set tokens.path to a folder")]
+    try:
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".check-") as file:
+            file.write(b"x")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        return [
+            Finding(
+                Grade.BAD,
+                f"{folder} cannot be written: {error.strerror}",
+                "free space, or mount it writable: a refresh is not begun without",
+            )
+        ]
+    if stat.S_IMODE(folder.stat().st_mode) & 0o007:
+        return [
+            Finding(
+                Grade.NOTE,
+                f"{folder} is open to every user of this machine",
+                f"chmod 0700 {folder}, unless it is a mount point with a private folder in it",
+            )
+        ]
+    return [Finding(Grade.GOOD, f"{folder} is writable")]
+
+
+async def check_grant(session: Session) -> AsyncIterator[Finding]:
+    """Look at the grant, and make one call with it."""
+    try:
+        async with open_account(session, ACCOUNT) as account:
+            shown = account.status().as_json(session.clock.now())
+            if shown["state"] == "login_required":
+                yield Finding(
+                    Grade.LOGIN, f"login required ({shown['reason']})", "run srproxy login"
+                )
+                return
+            for finding in _age(shown.get("refresh_token")):
+                yield finding
+            credential = await account.credential()
+            token = credential.header.decode("latin-1").removeprefix("Bearer ")
+            yield Finding(Grade.GOOD, "an access token is at hand")
+            yield await check_upstream_call(session, token)
+    except (StoreError, GrantEnded, TokenEndpointError) as error:
+        yield Finding(Grade.BAD, str(getattr(error, "detail", error)))
+    except Problem as problem:
+        login = problem.code == "login_required"
+        grade, remedy = (Grade.LOGIN, "run srproxy login") if login else (Grade.BAD, "")
+        yield Finding(grade, problem.detail, remedy)
+
+
+def _age(refresh: dict[str, object] | None) -> list[Finding]:
+    left = (refresh or {}).get("expires_in")
+    if not isinstance(left, (int, float)):
+        return []
+    if left <= 7 * 86400:
+        return [
+            Finding(
+                Grade.NOTE,
+                f"the grant ends in {duration(left)} unless it is renewed",
+                "keep the proxy running: it renews by itself",
+            )
+        ]
+    return [Finding(Grade.GOOD, f"authorized; the grant would live {duration(left)} without us")]

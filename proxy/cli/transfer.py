@@ -1,0 +1,121 @@
+"""`srproxy export` and `import`: a grant moves to another machine, and never lives twice."""
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from proxy.cli.exits import CommandError, Exit
+from proxy.cli.help import examples
+from proxy.cli.session import Session, account_option, run_async, with_session
+from proxy.secret import Secret
+
+SHORTEST_PASSPHRASE = 12
+LARGEST_BUNDLE = 1024 * 1024
+
+passphrase_option = click.option(
+    "--passphrase-file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Read the passphrase from a file instead of asking for it.",
+)
+
+
+def _passphrase(file: Path | None, *, confirm: bool) -> Secret:
+    if file is not None:
+        try:
+            text = file.read_text().removesuffix("\n").removesuffix("\r")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "it is not text"
+            raise CommandError(f"{file} cannot be read: {reason}", Exit.USAGE) from None
+    else:
+        text = click.prompt("Passphrase", hide_input=True, confirmation_prompt=confirm, err=True)
+    if len(text) < SHORTEST_PASSPHRASE:
+        raise CommandError(
+            f"the passphrase is shorter than {SHORTEST_PASSPHRASE} characters", Exit.USAGE
+        )
+    return Secret(text)
+
+
+@click.command(
+    epilog=examples(
+        "srproxy export grant.bundle",
+        "srproxy export --passphrase-file phrase > grant.bundle",
+    )
+)
+@click.argument("file", default="-", type=click.Path(path_type=Path, allow_dash=True))
+@passphrase_option
+@account_option
+@with_session
+def export(session: Session, file: Path, passphrase_file: Path | None, account: str) -> Exit:
+    """Write the grant to FILE (default: stdout) as an encrypted bundle, and retire it here.
+
+    Two living copies of a grant end each other, so this machine needs a login, or the bundle back,
+    from then on.
+    """
+    passphrase = _passphrase(passphrase_file, confirm=True)
+    run_async(_export(session, file, passphrase, account))
+    session.terminal.say(
+        f"{session.terminal.mark('ok')} The grant is in the bundle, and retired here. "
+        "On the other machine: srproxy import"
+    )
+    return Exit.DONE
+
+
+async def _export(session: Session, file: Path, passphrase: Secret, account: str) -> None:
+    raise NotImplementedError
+
+
+def _write(file: Path, content: bytes) -> None:
+    """Write durably, privately, and over nothing that exists."""
+    if str(file) == "-":
+        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.flush()
+        return
+    try:
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+    except FileExistsError:
+        raise CommandError(f"{file} exists and is left alone; name another file") from None
+    except OSError as error:
+        raise CommandError(f"{file} cannot be written: {error.strerror}") from None
+
+
+def _read(file: Path) -> bytes:
+    try:
+        if str(file) == "-":
+            return sys.stdin.buffer.read(LARGEST_BUNDLE)
+        with file.open("rb") as stream:
+            return stream.read(LARGEST_BUNDLE)
+    except OSError as error:
+        raise CommandError(f"{file} cannot be read: {error.strerror}") from None
+
+
+@click.command(
+    "import",
+    epilog=examples(
+        "srproxy import grant.bundle", "srproxy import --passphrase-file phrase < grant.bundle"
+    ),
+)
+@click.argument("file", default="-", type=click.Path(path_type=Path, allow_dash=True))
+@passphrase_option
+@account_option
+@with_session
+def import_(session: Session, file: Path, passphrase_file: Path | None, account: str) -> Exit:
+    """Take the grant from FILE (default: stdin), and prove it by refreshing at once.
+
+    The refresh makes the bundle useless: whoever finds it later finds a spent token.
+    """
+    bundle = _read(file)
+    passphrase = _passphrase(passphrase_file, confirm=False)
+    run_async(_import(session, bundle, passphrase, account))
+    session.terminal.say(f"{session.terminal.mark('ok')} The grant is here, renewed and stored.")
+    return Exit.DONE
+
+
+async def _import(session: Session, bundle: bytes, passphrase: Secret, account: str) -> None:
+    raise NotImplementedError
