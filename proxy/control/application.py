@@ -23,6 +23,7 @@ from proxy.control.probes import Probes
 from proxy.control.requests import MOST_BODY, base_url, is_navigation
 from proxy.control.status_page import StatusPage
 from proxy.errors import Problem
+from proxy.guards.origins import Origins
 from proxy.problems import problem_body, problem_headers
 
 logger = logging.getLogger(__name__)
@@ -80,7 +81,20 @@ def build_application(context: ControlContext) -> web.Application:
         return await methods[method](request)
 
     application.router.add_route(hdrs.METH_ANY, "/{path:.*}", dispatch)
-    application.on_response_prepare.append(_finish_headers)
+    origins = Origins(context.config.access.allowed_origins)
+
+    async def finish_headers(request: web.Request, answer: web.StreamResponse) -> None:
+        answer.headers.popall("Server", None)
+        for name, value in security_headers():
+            answer.headers[name] = value
+        # Which origin may call is the guards' to say; here is only told what they let in.
+        origin = origins.allowed(request.headers.get("Origin", "").encode())
+        for field, content in origins.answer_headers(origin):
+            answer.headers[field.decode()] = content.decode()
+        answer.headers["Connection"] = "close"
+        answer.force_close()
+
+    application.on_response_prepare.append(finish_headers)
     application.on_shutdown.append(events.close)
     application.on_shutdown.append(identities.close)
     return application
@@ -112,11 +126,3 @@ def _problem_answer(request: web.Request, problem: Problem) -> web.Response:
     answer = web.Response(status=problem.status, body=body, headers={"Content-Type": content_type})
     answer.headers.extend(problem_headers(problem))
     return answer
-
-
-async def _finish_headers(_: web.Request, answer: web.StreamResponse) -> None:
-    answer.headers.popall("Server", None)
-    for name, value in security_headers():
-        answer.headers[name] = value
-    answer.headers["Connection"] = "close"
-    answer.force_close()

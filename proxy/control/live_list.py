@@ -73,7 +73,7 @@ def traffic_section(records: Iterable[Record], wanted: str) -> Html:
  autocomplete="off"><button class="button small no-js">Filter</button></form>
 <button class="button small needs-js" id="pause" type="button" aria-pressed="false">Pause</button>
 </div>
-<div class="scroll" tabindex="0" role="region" aria-labelledby="traffic-heading">
+<div class="scroll" tabindex="0" role="region" aria-label="Table of requests">
 <table><thead><tr>$heads</tr></thead><tbody id="rows">$rows</tbody></table>
 <p class="empty" id="empty">Nothing yet. Each call shows up here as it happens.</p></div>
 <p class="quiet">The last 200 requests, in memory only: no header, no body, no query value.

@@ -29,11 +29,13 @@ PROVIDER_ERRORS = {
 class LoginFailure(ProxyError):
     """A login that did not succeed: the problem, and a heading for people."""
 
-    def __init__(self, heading: str, problem: Problem, *, account: str = "default") -> None:
+    def __init__(self, heading: str, problem: Problem, *, finished: bool = True) -> None:
         super().__init__(heading, problem.detail)
         self.heading = heading
         self.problem = problem
-        self.account = account
+        self.account = "default"
+        # The login has ended; otherwise nothing was consumed, and it may still succeed.
+        self.finished = finished
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,18 +55,19 @@ class Success:
         )  # fmt: skip
 
 
-def refused(heading: str, detail: str, reason: str, *, status: int | None = None) -> LoginFailure:
-    """Make the failure of a callback that was not taken: nothing was exchanged."""
-    return LoginFailure(heading, Problem("bad_request", detail, reason=reason, status=status))
+def refused(heading: str, detail: str, reason: str, *, finished: bool = False) -> LoginFailure:
+    """Make the failure of a callback that was not taken."""
+    problem = Problem("bad_request", detail, reason=reason)
+    return LoginFailure(heading, problem, finished=finished)
 
 
-def provider_error(error: str, description: str | None) -> LoginFailure:
+def provider_error(error: str, description: str | None, *, finished: bool = False) -> LoginFailure:
     """Make the failure that the provider reported instead of a code."""
     heading = "Access was declined" if error == "access_denied" else "The login did not succeed"
     detail = PROVIDER_ERRORS.get(error, "SmartRecruiters reported an error instead of a code.")
     if description:
         detail += f" SmartRecruiters says: “{_short(description)}”."
-    return refused(heading, detail, _short(error, 80))
+    return refused(heading, detail, _short(error, 80), finished=finished)
 
 
 def exchange_failure(error: ProxyError) -> LoginFailure:
@@ -82,6 +85,7 @@ def exchange_failure(error: ProxyError) -> LoginFailure:
             "SmartRecruiters no longer accepted the authorization code: it lives 30 seconds and "
             "works once. Nothing was changed; start again.",
             "invalid_grant",
+            finished=True,
         )
     if isinstance(error, TokenEndpointError):
         return _token_endpoint_failure(error)
@@ -122,6 +126,7 @@ def failure_page(failure: LoginFailure) -> bytes:
         tone="warn" if problem.status < 500 else "bad",
         actions=join([button("Start again", again), button("Status page", "/-/", primary=False)]),
         script="step.js",
+        finished=failure.finished,
     )
 
 
@@ -159,6 +164,7 @@ def success_page(success: Success) -> bytes:
         tone="warn" if success.is_other_person else "good",
         actions=button("Status page", "/-/"),
         script="step.js",
+        finished=True,
     )
 
 

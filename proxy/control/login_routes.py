@@ -190,7 +190,8 @@ class LoginRoutes:
             raise refused(
                 "No login here is waiting for this",
                 "The answer belongs to no login that this browser began in the last ten minutes, "
-                "or it was used already. Nothing was exchanged, and a login under way goes on.",
+                "or it was used already. Nothing was exchanged, and a login under way goes on. If "
+                "you began in another browser, copy the address of this page and paste it there.",
                 "unknown_state",
             )
         if callback.error is None and callback.code is None:
@@ -204,7 +205,7 @@ class LoginRoutes:
     async def _finish(self, login: Login, callback: Callback) -> Success:
         self._logins.consume(login)
         if callback.error is not None:
-            raise provider_error(callback.error, callback.error_description)
+            raise provider_error(callback.error, callback.error_description, finished=True)
         replaced = self._identities.has_grant(login.account)
         # The question about the present owner goes out first, with the token that is present, and
         # keeps the exchange from nothing: the code lives 30 seconds.

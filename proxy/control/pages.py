@@ -105,12 +105,14 @@ def step_page(
     actions: Html | None = None,
     script: str = "",
     has_form: bool = False,
+    finished: bool = False,
 ) -> bytes:
     """Build a page that says one thing and offers what to do next."""
     body = html(
-        '<main class="step card $tone"><p class="brand">smartrecruiters-proxy</p>'
+        '<main class="step card $tone"$finished><p class="brand">smartrecruiters-proxy</p>'
         "<h1>$title</h1>$paragraphs$actions</main>",
         tone=tone,
+        finished=Html(" data-finished" if finished else ""),
         title=title,
         paragraphs=join(paragraphs),
         actions=when(actions, html('<p class="actions">$a</p>', a=actions or Html(""))),

@@ -1,8 +1,7 @@
 "use strict";
-// A finished callback leaves neither code nor state in the address bar or the history.
-if (location.search && /[?&](code|state|error)=/.test(location.search)) {
-  history.replaceState(null, "", "/-/");
-}
+// A login that came to its end leaves neither code nor state in the address bar or the history. One
+// that did not is left: its address may have to be copied into the browser that began it.
+if (document.querySelector("[data-finished]")) history.replaceState(null, "", "/-/");
 
 for (const field of document.querySelectorAll("[data-select]")) {
   field.addEventListener("focus", () => field.select());

@@ -159,6 +159,25 @@ async def test_an_unforeseen_failure_tells_nothing(
     assert "control_route_failed" in caplog.text
 
 
+async def test_an_allowed_origin_is_told_so_and_no_other(serve: Serve) -> None:
+    client = await serve(access={"allowed_origins": ["https://tool.example.com"]})
+
+    ours = await client.get("/-/status", headers={"Origin": "https://tool.example.com"})
+    other = await client.get("/-/status", headers={"Origin": "https://evil.example"})
+
+    assert ours.headers["Access-Control-Allow-Origin"] == "https://tool.example.com"
+    assert "Access-Control-Allow-Origin" not in other.headers
+    assert ours.headers["Vary"] == other.headers["Vary"] == "Origin"
+
+
+async def test_without_allowed_origins_there_is_no_cors_header(serve: Serve) -> None:
+    client = await serve()
+
+    answer = await client.get("/-/status", headers={"Origin": "http://localhost:8080"})
+
+    assert not [name for name in answer.headers if name.startswith("Access-Control")]
+
+
 async def test_a_large_body_is_refused(serve: Serve) -> None:
     client = await serve()
 

@@ -526,3 +526,16 @@ async def test_no_secret_is_in_any_answer_or_log(
     text = "\n".join([*seen, caplog.text.replace("code=the-code", "")])
 
     assert not [secret for secret in (*SECRETS, *verifiers) if secret in text]
+
+
+async def test_only_a_login_that_ended_cleans_the_address(serve: Serve, world: World) -> None:
+    """The address of one that did not may have to be copied into the browser that began it."""
+    client = await serve()
+    state, cookies = await begin(client)
+
+    elsewhere = await (await come_back(client, f"code=c&state={state}", {})).text()
+    done = await (await come_back(client, f"code=c&state={state}", cookies)).text()
+
+    assert "<main" in elsewhere
+    assert "data-finished>" not in elsewhere
+    assert "data-finished>" in done
