@@ -21,7 +21,7 @@ class Proxy:
         self.home = home
         self.config = config
         self.url = f"http://localhost:{port}"
-        self._file = home / "config.yaml"
+        self.file = home / "config.yaml"
         self._process: Process | None = None
         # What earlier processes wrote, for tests that look for what must not be there.
         self.outputs: list[str] = []
@@ -32,10 +32,13 @@ class Proxy:
         return self._process
 
     def start(self) -> None:
-        self._file.write_text(yaml.safe_dump(self.config))
-        self._process = start("serve", "-c", str(self._file), home=self.home)
+        self.write_config()
+        self._process = start("serve", "-c", str(self.file), home=self.home)
         self.process.wait_for_output("listening")
         wait_until_answers(f"{self.url}/-/live")
+
+    def write_config(self) -> None:
+        self.file.write_text(yaml.safe_dump(self.config))
 
     def stop(self) -> int:
         code = self.process.stop()

@@ -223,3 +223,46 @@ def test_node_fetches(proxy: Proxy) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
 
     assert json.loads(done.stdout) == ["Lindqvist", 201, 300000, True]
+
+
+# ── Java, whose client offers h2c with its first request ──
+
+JAVA = """
+import java.io.ByteArrayInputStream;
+import java.net.URI;
+import java.net.http.HttpClient;
+import java.net.http.HttpRequest;
+import java.net.http.HttpRequest.BodyPublishers;
+import java.net.http.HttpResponse.BodyHandlers;
+
+class Caller {
+    public static void main(String[] arguments) throws Exception {
+        var base = arguments[0];
+        var client = HttpClient.newHttpClient();
+        var get = HttpRequest.newBuilder(URI.create(base + "/users/me")).build();
+        for (int i = 0; i < 3; i++) {
+            var me = client.send(get, BodyHandlers.ofString());
+            System.out.println(me.statusCode() + " " + me.body().contains("Lindqvist"));
+        }
+        var body = "{\\"firstName\\":\\"J\\",\\"lastName\\":\\"D\\",\\"email\\":\\"j@mail.example\\"}";
+        var post = HttpRequest.newBuilder(URI.create(base + "/candidates"))
+            .header("Content-Type", "application/json");
+        var known = post.POST(BodyPublishers.ofString(body)).build();
+        System.out.println(client.send(known, BodyHandlers.ofString()).statusCode());
+        var unknown = post.POST(
+            BodyPublishers.ofInputStream(() -> new ByteArrayInputStream(body.getBytes()))).build();
+        System.out.println(client.send(unknown, BodyHandlers.ofString()).statusCode());
+    }
+}
+"""
+
+
+def test_java_sends(proxy: Proxy, tmp_path: Path) -> None:
+    source = tmp_path / "Caller.java"
+    source.write_text(JAVA)
+    command = [program("java"), str(source), proxy.url]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+    assert done.stdout.split("\n") == ["200 true", "200 true", "200 true", "201", "201", ""], (
+        done.stderr
+    )
