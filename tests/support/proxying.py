@@ -1,0 +1,225 @@
+"""The data path in one event loop: a real front, forwarder and pool; raw callers; fake credentials."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from proxy.config import Config
+from proxy.errors import Problem
+from proxy.forward import Forwarder
+from proxy.front import Front
+from proxy.guards import Guards
+from proxy.metrics import Metrics
+from proxy.network import build_ssl_context
+from proxy.traffic import Record, Traffic
+from proxy.upstream import Dialer, Route, Upstream
+from tests.support.recorder import Recorder
+
+HOST = b"Host: localhost\r\n"
+GET = b"GET /x HTTP/1.1\r\n" + HOST + b"\r\n"
+
+
+class LoopClock:
+    """The real hands, for tests that talk over real sockets."""
+
+    def __init__(self) -> None:
+        self.offset = 0.0
+
+    def now(self) -> float:
+        import time
+
+        return time.time() + self.offset
+
+    def monotonic(self) -> float:
+        return asyncio.get_running_loop().time() + self.offset
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class FakeCredential:
+    header: bytes
+    generation: int
+
+
+@dataclass
+class FakeCredentials:
+    """A source of credentials that a test sets by hand."""
+
+    value: FakeCredential | None = FakeCredential(b"Bearer T1", 1)
+    newer: FakeCredential | None = None
+    problem: Problem | None = None
+    rejections: list[int] = field(default_factory=list)
+    asked: int = 0
+    wait: asyncio.Event | None = None
+
+    def current(self) -> FakeCredential | None:
+        return self.value
+
+    async def credential(self) -> FakeCredential:
+        self.asked += 1
+        if self.wait is not None:
+            await self.wait.wait()
+        if self.problem is not None:
+            raise self.problem
+        assert self.value is not None
+        return self.value
+
+    async def rejected(self, generation: int) -> FakeCredential | None:
+        self.rejections.append(generation)
+        if self.wait is not None:
+            await self.wait.wait()
+        if self.problem is not None:
+            raise self.problem
+        if self.newer is not None:
+            self.value = self.newer
+        return self.newer
+
+
+class Caller:
+    """A raw connection to the proxy."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    async def send(self, data: bytes, *, piecewise: bool = False) -> None:
+        """Send; piecewise: one byte a packet, each taken before the next."""
+        if not piecewise:
+            self.writer.write(data)
+            await self.writer.drain()
+            return
+        for byte in data:
+            self.writer.write(bytes([byte]))
+            await self.writer.drain()
+            await asyncio.sleep(0)
+
+    async def head(self) -> bytes:
+        """Read an answer's head, with its blank line."""
+        return await self.reader.readuntil(b"\r\n\r\n")
+
+    async def answer(self) -> tuple[bytes, bytes]:
+        """Read an answer: its head, and its body with its framing."""
+        head = await self.head()
+        length = re.search(rb"\r\nContent-Length: (\d+)\r\n", head, re.IGNORECASE)
+        if re.search(rb"\r\nTransfer-Encoding: chunked\r\n", head, re.IGNORECASE):
+            body = b""
+            while not body.endswith(b"0\r\n\r\n"):
+                body += await self.reader.readuntil(b"\r\n")
+            return head, body
+        return head, await self.reader.readexactly(int(length[1])) if length else b""
+
+    async def rest(self) -> bytes:
+        """Read to the end of the connection."""
+        return await self.reader.read()
+
+    async def ask(self, data: bytes) -> tuple[bytes, bytes]:
+        await self.send(data)
+        return await self.answer()
+
+    async def finish(self, data: bytes) -> bytes:
+        """Send, and read to the end of the connection."""
+        await self.send(data)
+        return await self.rest()
+
+    def close(self) -> None:
+        self.writer.close()
+
+    def __enter__(self) -> "Caller":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.writer.transport.abort()
+
+
+@dataclass
+class Harness:
+    """Everything between a raw caller and the recorder."""
+
+    front: Front
+    upstream: Upstream
+    credentials: FakeCredentials
+    clock: LoopClock
+    port: int
+    records: list[Record]
+
+    async def caller(self) -> Caller:
+        return Caller(*await asyncio.open_connection("127.0.0.1", self.port, limit=2**20))
+
+    async def ask(self, data: bytes) -> tuple[bytes, bytes]:
+        """Ask on a connection of its own."""
+        with await self.caller() as caller:
+            return await caller.ask(data)
+
+
+class NoControl(asyncio.Protocol):
+    """Stands in for the control routes: answers with the request's head."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        assert isinstance(self.transport, asyncio.Transport)
+        self.transport.write(
+            b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%b"
+            % (len(data), data)
+        )
+        self.transport.close()
+
+
+@asynccontextmanager
+async def proxying(
+    recorder: Recorder | None,
+    *,
+    credentials: FakeCredentials | None = None,
+    outbound_proxy: str | None = None,
+    probes_only: bool = False,
+    problem_page: Callable[[Problem], bytes] | None = None,
+    **sections: dict[str, Any],
+) -> AsyncIterator[Harness]:
+    """Run the data path in front of a recorder; sections of the configuration by keyword."""
+    upstream_section = dict(sections.pop("upstream", {}))
+    if recorder is not None:
+        upstream_section.setdefault("url", recorder.url)
+    config = Config.build(
+        {
+            "oauth": {"client_id": "id", "client_secret": "c" * 16},
+            "upstream": upstream_section,
+            **sections,
+        }
+    )
+    clock = LoopClock()
+    credentials = credentials or FakeCredentials()
+    context = build_ssl_context(config.upstream.ca_file)
+    dialer = Dialer(
+        Route.of(config.upstream.url, outbound_proxy), context, config.upstream.connect_timeout
+    )
+    upstream = Upstream(config.upstream, dialer, clock)
+    traffic = Traffic(Metrics("test"))
+    records: list[Record] = []
+    traffic.subscribe(records.append)
+    forwarder = Forwarder(config.upstream, upstream, {"default": credentials}, clock)
+    front = Front(
+        config.listen,
+        Guards(config),
+        forwarder,
+        traffic,
+        clock,
+        control_factory=NoControl,
+        problem_page=problem_page,
+        probes_only=probes_only,
+    )
+    upstream.keep_time()
+    server = await asyncio.get_running_loop().create_server(front, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    try:
+        yield Harness(front, upstream, credentials, clock, port, records)
+    finally:
+        server.close()
+        front.close()
+        upstream.close()
+        await forwarder.close()
