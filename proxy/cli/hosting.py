@@ -7,11 +7,12 @@ import asyncio
 import logging
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
 from proxy import logs, process, systemd
+from proxy.cli.local import store_name
 from proxy.cli.server import login_page
 from proxy.cli.session import Session
 from proxy.config import Config
@@ -109,11 +110,18 @@ def health(manager: "TokenManager") -> Health:
     return Health(status.state == "login_required", status.reason, status.refresh_expires_at)
 
 
-def announce(app: "App", session: Session, notes: Mapping[str, str]) -> None:
-    """Say at the start what runs: where, by which configuration, to which upstream."""
+def announce(app: "App", session: Session) -> None:
+    """Say at the start what runs: where, by which configuration, and in which state."""
+    config = session.config
+    grants = [f"{name}: {manager.status().state}" for name, manager in app.accounts.items()]
     facts = {
         "listening": ", ".join(app.addresses),
         "config": str(session.loaded.file or "environment"),
-        **notes,
+        "upstream": config.upstream.url,
+        "store": store_name(session),
+        "callers": f"{len(config.access.api_keys)} API keys"
+        if config.access.api_keys
+        else "whoever reaches it",
+        "grant": ", ".join(grants),
     }
     logger.info("started %s", " ".join(f"{key}={value!r}" for key, value in facts.items()))

@@ -64,7 +64,8 @@ async def _run(session: Session, timeout: float, command: Sequence[str]) -> int:
 @asynccontextmanager
 async def _some_proxy(session: Session) -> AsyncIterator[Server]:
     config = session.config
-    async with open_server(config) as (who, running):
+    # By TCP only: a base URL cannot name a Unix socket.
+    async with open_server(config, unix=False) as (who, running):
         if who is Presence.STRANGER and running is not None:
             raise CommandError(
                 f"{running.base_url} is taken by another program; stop it, or set listen.port to "
@@ -114,13 +115,10 @@ async def _call(session: Session, command: Sequence[str], base_url: str) -> int:
         if process.returncode is None:
             process.send_signal(number)
 
+    # They stay to the end: once CMD is gone, nothing may keep the proxy from storing a refresh.
     for number in PASSED_ON:
         loop.add_signal_handler(number, pass_on, number)
-    try:
-        code = await process.wait()
-    finally:
-        for number in PASSED_ON:
-            loop.remove_signal_handler(number)
+    code = await process.wait()
     # As shells tell it: 128 and the signal's number.
     return 128 - code if code < 0 else code
 

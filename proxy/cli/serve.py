@@ -6,7 +6,6 @@ from proxy.cli.exits import Exit
 from proxy.cli.help import examples
 from proxy.cli.hosting import announce, make_app, prepare, serve_until_stopped
 from proxy.cli.session import Session, fast_loop, with_session
-from proxy.config import Config
 
 
 @click.command(
@@ -24,7 +23,8 @@ from proxy.config import Config
 def serve(session: Session) -> Exit:
     """Run the proxy until SIGTERM or SIGINT, then finish what is in flight and end with 0.
 
-    A second signal ends at once. The log goes to stderr: text on a terminal, JSON lines otherwise.
+    A second signal ends at once. With listen.port: 0 the address is printed to stdout. The log goes
+    to stderr: text on a terminal, JSON lines otherwise.
     """
     import asyncio
 
@@ -38,15 +38,10 @@ async def _serve(session: Session) -> None:
     app = make_app(session)
     await app.start()
     try:
-        announce(app, session, _notes(session.config))
+        if session.config.listen.port == 0 and session.config.listen.host is not None:
+            # It was asked for: whoever lets us pick a port reads it here.
+            click.echo(app.base_url)
+        announce(app, session)
         await serve_until_stopped(session, app)
     finally:
         await app.stop()
-
-
-def _notes(config: Config) -> dict[str, str]:
-    return {
-        "upstream": config.upstream.url,
-        "store": config.tokens.store,
-        "callers": "API key" if config.access.api_keys else "anyone who reaches it",
-    }

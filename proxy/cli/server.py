@@ -155,12 +155,14 @@ async def open_client(config: Config, base_url: str) -> AsyncIterator[Server]:
 
 
 @asynccontextmanager
-async def open_server(config: Config) -> AsyncIterator[tuple[Presence, Server | None]]:
-    """Look for the running server: at its Unix socket, else at its address."""
+async def open_server(
+    config: Config, *, unix: bool = True
+) -> AsyncIterator[tuple[Presence, Server | None]]:
+    """Look for the running server: at its Unix socket (with `unix`), else at its address."""
     strangers: list[Server] = []
     path = config.listen.unix_socket
     candidates: list[tuple[aiohttp.BaseConnector, str]] = []
-    if path is not None:
+    if path is not None and unix:
         candidates.append((aiohttp.UnixConnector(str(path)), "http://localhost"))
     candidates += [(aiohttp.TCPConnector(), url) for url in addresses(config)]
     clients: list[aiohttp.ClientSession] = []
