@@ -1,0 +1,117 @@
+"""A real Chromium on the whole product: `srproxy sandbox` in a process of its own.
+
+Every page is watched: an error in its console or a request to another host fails the test.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.support.processes import free_port, running, wait_until_answers
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+CHROMIUM = Path("/usr/bin/chromium")
+ARGUMENTS = (
+    "--no-sandbox", "--disable-gpu", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--no-first-run",
+)  # fmt: skip
+# What a page may say when the proxy under it was stopped, or refused what a test sent on purpose.
+EXPECTED_ERRORS = ("ERR_CONNECTION_REFUSED", "ERR_INCOMPLETE_CHUNKED_ENCODING", "status of 4")
+
+
+class Product:
+    """The sandbox with the proxy in front, on two ports."""
+
+    def __init__(self, port: int, sandbox_port: int, home: Path, options: tuple[str, ...]) -> None:
+        self.port = port
+        self.url = f"http://localhost:{port}"
+        self._home = home
+        self._arguments = (
+            "sandbox", "--port", str(port), "--sandbox-port", str(sandbox_port), *options,
+        )  # fmt: skip
+
+    def run(self) -> Any:
+        """Run it for a while; it may be run again."""
+        return running(*self._arguments, home=self._home)
+
+    def wait(self) -> None:
+        wait_until_answers(f"{self.url}/-/live")
+
+
+Begin = Callable[..., Product]
+
+
+@pytest.fixture
+def products(tmp_path: Path) -> Callable[..., Product]:
+    def make(*options: str) -> Product:
+        return Product(free_port(), free_port(), tmp_path, options)
+
+    return make
+
+
+@pytest.fixture
+def product(products: Begin) -> Iterator[Product]:
+    made = products()
+    with made.run():
+        made.wait()
+        yield made
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    if not CHROMIUM.exists():
+        pytest.skip(f"{CHROMIUM} is not installed")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=str(CHROMIUM), args=list(ARGUMENTS))
+        yield browser
+        browser.close()
+
+
+class Watch:
+    """What the pages of a test said and asked for."""
+
+    def __init__(self) -> None:
+        self.errors: list[str] = []
+        self.hosts: set[str] = set()
+
+    def over(self, page: Any) -> None:
+        page.on("console", self._said)
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("request", lambda request: self._asked(request.url))
+
+    def _said(self, message: Any) -> None:
+        if message.type in ("error", "warning") and not any(
+            expected in message.text for expected in EXPECTED_ERRORS
+        ):
+            self.errors.append(message.text)
+
+    def _asked(self, url: str) -> None:
+        if not url.startswith("data:"):
+            self.hosts.add(urlsplit(url).hostname or "")
+
+
+OpenPage = Callable[..., Any]
+
+
+@pytest.fixture
+def open_page(chromium: Any) -> Iterator[OpenPage]:
+    """Open a page in a browser profile of its own."""
+    watch = Watch()
+    contexts = []
+
+    def open_(**options: Any) -> Any:
+        context = chromium.new_context(**options)
+        context.set_default_timeout(10_000)
+        contexts.append(context)
+        context.on("page", watch.over)
+        return context.new_page()
+
+    yield open_
+    for context in contexts:
+        context.close()
+    assert watch.errors == []
+    assert watch.hosts <= {"localhost", "127.0.0.1"}

@@ -1,0 +1,182 @@
+"""The status page alive: requests, clock, restart; and to everybody's senses."""
+
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.browser.conftest import Begin, OpenPage, Product
+from tests.browser.steps import CAN_CALL, CANNOT_CALL, call, log_in
+
+ROWS = "#rows tr:not([hidden])"
+
+
+def open_logged_in(page: Any, product: Product) -> None:
+    log_in(page, product)
+    page.goto(f"{product.url}/-/")
+    page.get_by_text("live", exact=True).wait_for()
+
+
+def test_requests_appear_while_they_are_made(product: Product, open_page: OpenPage) -> None:
+    page = open_page()
+    open_logged_in(page, product)
+
+    assert call(product, "/candidates?limit=2&q=Ada%20Secret") == 200
+    assert call(product, "/identity/oauth/token", "POST", b"x=1") == 403
+
+    page.locator("#rows a", has_text="not_allowed").wait_for()
+    row = page.locator(ROWS, has_text="/candidates")
+    assert "200" in row.inner_text()
+    assert "?limit&q" in row.inner_text()
+    assert "Secret" not in page.content()
+    assert row.locator("td").last.inner_text().strip().isdigit()  # X-RateLimit-Remaining
+
+
+def test_requests_are_filtered_and_paused(product: Product, open_page: OpenPage) -> None:
+    page = open_page()
+    open_logged_in(page, product)
+    call(product, "/candidates")
+    call(product, "/jobs")
+    page.locator(ROWS, has_text="/jobs").wait_for()
+
+    page.get_by_label("Filter the requests").fill("get cand")
+    page.wait_for_function(f"document.querySelectorAll('{ROWS}').length === 1")
+    page.get_by_role("button", name="Pause").click()
+    call(product, "/candidates/none")
+    page.get_by_role("button", name="Resume (1)").wait_for()
+    assert page.locator(ROWS).count() == 1
+    page.get_by_role("button", name="Resume (1)").click()
+
+    page.wait_for_function(f"document.querySelectorAll('{ROWS}').length === 2")
+
+
+def test_an_error_code_leads_to_its_explanation(product: Product, open_page: OpenPage) -> None:
+    page = open_page()
+    open_logged_in(page, product)
+    call(product, "/identity/oauth/token", "POST", b"x=1")
+
+    page.locator("#rows a", has_text="not_allowed").click()
+
+    assert page.get_by_text("An allow rule of this proxy does not admit").is_visible()
+
+
+def test_the_clock_begins_anew_after_a_refresh(products: Begin, open_page: OpenPage) -> None:
+    product = products("--access-token-lifetime", "6")
+    with product.run():
+        product.wait()
+        page = open_page()
+        open_logged_in(page, product)
+        bar = page.locator("#access-label ~ progress")
+        begin = bar.get_attribute("data-begin")
+
+        page.locator("[data-countdown]", has_text="expired").wait_for()
+        assert call(product, "/users/me") == 200
+
+        page.wait_for_function(
+            "begin => document.querySelector('#access-label ~ progress').dataset.begin !== begin",
+            arg=begin,
+        )
+
+
+def test_the_page_survives_a_restart(
+    product: Product, products: Begin, open_page: OpenPage
+) -> None:
+    again = products()
+    page = open_page()
+    with again.run():
+        again.wait()
+        open_logged_in(page, again)
+        page.get_by_role("heading", name=CAN_CALL).wait_for()
+    page.get_by_text("the proxy is away").wait_for()
+
+    with again.run():
+        again.wait()
+
+        page.get_by_text("live", exact=True).wait_for()
+        # The sandbox forgets its grants with its process.
+        page.get_by_role("heading", name=CANNOT_CALL).wait_for()
+
+
+def test_curl_lines_are_copied(product: Product, open_page: OpenPage) -> None:
+    page = open_page(permissions=["clipboard-read", "clipboard-write"])
+    open_logged_in(page, product)
+
+    page.get_by_role("button", name="Copy: Who am I").click()
+
+    page.wait_for_function(
+        "async line => await navigator.clipboard.readText() === line",
+        arg=f"curl {product.url}/users/me",
+    )
+
+
+def test_the_postman_environment_is_downloaded(product: Product, open_page: OpenPage) -> None:
+    page = open_page()
+    page.goto(f"{product.url}/-/")
+
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Postman environment").click()
+
+    text = Path(download.value.path()).read_text()
+    assert f'"{product.url}"' in text
+
+
+@pytest.mark.parametrize("width", [320, 390, 768])
+def test_nothing_overflows_on_a_small_screen(
+    product: Product, open_page: OpenPage, width: int
+) -> None:
+    page = open_page(viewport={"width": width, "height": 800})
+    open_logged_in(page, product)
+    call(product, "/candidates/" + "x" * 120)
+    page.locator("#rows tr").first.wait_for()
+
+    wide = page.evaluate("document.documentElement.scrollWidth")
+    page.goto(f"{product.url}/-/nothing")
+
+    assert wide <= width
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.fixture(scope="session")
+def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
+    npm = shutil.which("npm")
+    if npm is None:
+        pytest.skip("npm is not installed")
+    folder = tmp_path_factory.mktemp("axe")
+    try:
+        subprocess.run(
+            [npm, "install", "--no-audit", "--no-fund", "--ignore-scripts", "axe-core@4"],
+            cwd=folder, check=True, capture_output=True, timeout=120,
+        )  # fmt: skip
+    except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
+        pytest.skip("npm could not fetch axe-core")
+    return (folder / "node_modules/axe-core/axe.min.js").read_text()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing(product: Product, open_page: OpenPage, axe: str, scheme: str) -> None:
+    page = open_page(color_scheme=scheme, bypass_csp=True)
+
+    def violations(path: str) -> list[str]:
+        page.goto(product.url + path)
+        page.evaluate("for (const part of document.querySelectorAll('details')) part.open = true")
+        page.evaluate(axe)
+        found = page.evaluate("axe.run()")["violations"]
+        return [f"{path}: {one['id']} {[n['target'] for n in one['nodes']]}" for one in found]
+
+    found = violations("/-/") + violations("/-/nothing") + violations("/candidates")
+    found += violations("/-/callback?error=access_denied&error_description=no")
+    page.goto(f"{product.url}/-/")
+    page.get_by_role("button", name="Log in from another browser").click()
+    page.evaluate(axe)
+    found += [one["id"] for one in page.evaluate("axe.run()")["violations"]]
+    log_in(page, product)
+    page.evaluate(axe)
+    found += [one["id"] for one in page.evaluate("axe.run()")["violations"]]
+    for path in ("/users/me", "/candidates?limit=1", "/jobs/none"):
+        call(product, path)
+    call(product, "/identity/oauth/token", "POST", b"x=1")
+    found += violations("/-/")
+
+    assert found == []
