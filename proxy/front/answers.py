@@ -1,9 +1,10 @@
-"""Answers of the proxy's own, as bytes: a Problem as JSON, or as a page for a browser."""
+"""What the front says itself, as bytes: problems as JSON or as a page, preflights, and onwards."""
 
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
 
 from proxy.errors import Problem
+from proxy.guards import origin_form
 from proxy.http1 import RequestHead
 from proxy.problems import problem_body, problem_headers
 
@@ -59,3 +60,29 @@ def build_preflight_answer(headers: Sequence[tuple[bytes, bytes]], date: bytes) 
     """Build the head of the answer to an admitted CORS preflight."""
     lines = [b"%b: %b\r\n" % header for header in headers]
     return b"HTTP/1.1 204 No Content\r\n%b%b" % (b"".join(lines), date)
+
+
+def build_control_request(head: RequestHead) -> bytes:
+    """Build a request's head anew for the control routes.
+
+    The answer to it closes the connection: what might be smuggled behind it is never parsed.
+    """
+    target = head.target if head.target.startswith(b"/") else origin_form(head.target)
+    lines = [b"%b %b HTTP/1.%d\r\n" % (head.method, target, head.minor)]
+    lines += [
+        b"%b: %b\r\n" % header
+        for header in head.headers
+        if header[0].lower() not in (b"connection", b"upgrade")
+    ]
+    return b"".join(lines) + b"Connection: close\r\n\r\n"
+
+
+def origin_of(head: RequestHead | None, address: object) -> bytes:
+    """Name the origin that a caller used: http and its Host, else the address it connected to."""
+    host = head.fields.get(b"host") if head is not None else None
+    if host:
+        return b"http://" + host
+    if not isinstance(address, tuple):
+        return b"http://localhost"  # a Unix socket has no name
+    name, port = address[:2]
+    return f"http://[{name}]:{port}".encode() if ":" in name else f"http://{name}:{port}".encode()

@@ -10,15 +10,19 @@ in nginx: programs that give up a call close its connection, and no other sign o
 """
 
 import asyncio
-import socket
-import struct
 from enum import Enum
 from typing import TYPE_CHECKING, cast
 
 from proxy.errors import Problem
 from proxy.forward import Exchange, Framing
-from proxy.front.answers import build_preflight_answer, build_problem_answer
-from proxy.guards import Admission, Route, origin_form
+from proxy.front.answers import (
+    build_control_request,
+    build_preflight_answer,
+    build_problem_answer,
+    origin_of,
+)
+from proxy.front.outgoing import Outgoing
+from proxy.guards import Admission, Route
 from proxy.http1 import (
     BodyDecoder,
     ChunkedDecoder,
@@ -26,7 +30,6 @@ from proxy.http1 import (
     Headers,
     LengthDecoder,
     RequestHead,
-    encode_last_chunk,
     keeps_alive,
     parse_request_head,
 )
@@ -36,13 +39,10 @@ if TYPE_CHECKING:
     from proxy.front.front import Front
 
 WRITE_HIGH_WATER = 262144
-# Up to this size one copy is cheaper than a second system call.
-JOINED_WRITE = 65536
 # How long what a caller still sends is thrown away, so that our close does not become a reset that
 # takes the answer off it (RFC 9112 section 9.6); after each byte, and altogether, as in nginx.
 LINGER_TIMEOUT = 5.0
 LINGER_LIMIT = 30.0
-RESET = struct.pack("ii", 1, 0)  # SO_LINGER on, for no time: close is a reset then
 
 
 class State(Enum):
@@ -79,17 +79,13 @@ class CallerConnection(asyncio.Protocol):
         self._record: Record | None = None
         self._started_at = 0.0
         # its answer
-        self._out: list[bytes] = []  # told, not written yet
-        self._out_size = 0
-        self._framing = Framing.NONE
+        self._out: Outgoing = cast("Outgoing", None)
         self._closes = False
-        self._head_written = False
         # flow
         self._body_paused = False
         self._ahead_paused = False
         self._write_paused = False
         self._moved_at = 0.0
-        self._unsent = 0
 
     # ── what the front asks ──
 
@@ -121,7 +117,7 @@ class CallerConnection(asyncio.Protocol):
         """Act on what is overdue."""
         if self._state is State.DELEGATED:
             return
-        if self._is_unread(now):
+        if self._out.is_stuck(now, self._front.listen.stall_timeout):
             self._give_up()
         elif self._state is State.FORWARDING:
             exchange = self._exchange
@@ -150,6 +146,7 @@ class CallerConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=WRITE_HIGH_WATER)
+        self._out = Outgoing(self._transport)
         address = transport.get_extra_info("sockname")
         if isinstance(address, tuple):
             self._local_ip = address[0]
@@ -246,9 +243,8 @@ class CallerConnection(asyncio.Protocol):
         front = self._front
         self._head = head
         self._admission = None
-        self._head_written = False
         self._closes = False
-        self._framing = Framing.NONE
+        self._out.begin()
         guards = front.guards
         fields = head.fields
         now = self._started_at = self._moved_at = front.clock.monotonic()
@@ -336,31 +332,14 @@ class CallerConnection(asyncio.Protocol):
         self._holds_drain = not head.target.startswith(b"/-/events")
         delegate = self._delegate = front.control_factory()
         delegate.connection_made(self._transport)
-        # What a control route answers closes the connection: whatever might be smuggled behind
-        # its request is never parsed as one.
-        target = head.target if head.target.startswith(b"/") else origin_form(head.target)
-        lines = [b"%b %b HTTP/1.%d\r\n" % (head.method, target, head.minor)]
-        lines += [
-            b"%b: %b\r\n" % header
-            for header in head.headers
-            if header[0].lower() not in (b"connection", b"upgrade")
-        ]
-        delegate.data_received(b"".join(lines) + b"Connection: close\r\n\r\n" + rest)
+        delegate.data_received(build_control_request(head) + rest)
 
     # ── the Inbound of an exchange ──
 
     @property
     def origin(self) -> bytes:
         """The origin that the caller used for us."""
-        host = self._head.fields.get(b"host") if self._head is not None else None
-        if not host:
-            address = self._transport.get_extra_info("sockname")
-            if isinstance(address, tuple):
-                name = f"[{address[0]}]" if ":" in address[0] else address[0]
-                host = f"{name}:{address[1]}".encode("ascii")
-            else:
-                host = b"localhost"
-        return b"http://" + host
+        return origin_of(self._head, self._transport.get_extra_info("sockname"))
 
     @property
     def cors(self) -> list[tuple[bytes, bytes]]:
@@ -381,7 +360,6 @@ class CallerConnection(asyncio.Protocol):
         request = self._head
         if request is None:
             return
-        self._framing = framing
         # With a body still to come the connection is not to be kept: it may never come.
         self._closes = (
             framing is Framing.CLOSE
@@ -391,36 +369,20 @@ class CallerConnection(asyncio.Protocol):
         )
         if framing is Framing.CHUNKED:
             head += b"Transfer-Encoding: chunked\r\n"
-        self._push(head + self._connection_line())
+        self._out.head(head + self._connection_line(), framing)
         if self._write_paused and self._exchange is not None:
             self._exchange.caller_full()
 
     def send(self, data: bytes) -> None:
         if self._record is not None:
             self._record.bytes_out += len(data)
-        if self._framing is Framing.CHUNKED:
-            self._out += (b"%x\r\n" % len(data), data, b"\r\n")
-            self._out_size += len(data)
-        else:
-            self._push(data)
+        self._out.send(data)
 
     def flush(self) -> None:
-        out = self._out
-        if out:
-            self._head_written = True
-            if len(out) == 1:
-                self._transport.write(out[0])
-            elif self._out_size <= JOINED_WRITE:
-                self._transport.write(b"".join(out))
-            else:
-                self._transport.writelines(out)
-            self._out = []
-            self._out_size = 0
+        self._out.flush()
 
     def end(self, trailers: Headers) -> None:
-        if self._framing is Framing.CHUNKED:
-            self._push(encode_last_chunk(trailers))
-        self.flush()
+        self._out.end(trailers)
         self._finish()
 
     def refuse(self, problem: Problem) -> None:
@@ -450,16 +412,15 @@ class CallerConnection(asyncio.Protocol):
             record.whose = "proxy"
             record.code = problem.code
             record.bytes_out += len(body)
-        self._push(lines + self._connection_line() + body)
-        self.flush()
+        self._out.head(lines + self._connection_line() + body)
+        self._out.flush()
         self._finish()
 
     def abort(self, problem: Problem) -> None:
         """Break off an answer under way."""
-        if not self._head_written:
-            # Nothing of it has left: the caller can still be told in full.
-            self._out.clear()
-            self._out_size = 0
+        if not self._out.has_left:
+            # The caller can still be told in full.
+            self._out.drop()
             self.refuse(problem)
             return
         if self._record is not None:
@@ -481,10 +442,6 @@ class CallerConnection(asyncio.Protocol):
 
     # ── answers out, and the end of a request ──
 
-    def _push(self, data: bytes) -> None:
-        self._out.append(data)
-        self._out_size += len(data)
-
     def _connection_line(self) -> bytes:
         if self._closes:
             return b"Connection: close\r\n\r\n"
@@ -501,8 +458,8 @@ class CallerConnection(asyncio.Protocol):
         self._record.status = 204
         self._ahead = rest
         answer = build_preflight_answer(headers, self._front.date_line())
-        self._push(answer + self._connection_line())
-        self.flush()
+        self._out.head(answer + self._connection_line())
+        self._out.flush()
         self._finish()
 
     def _refuse_unread(self, problem: Problem) -> None:
@@ -536,18 +493,6 @@ class CallerConnection(asyncio.Protocol):
                 status=408,
             )
         )
-
-    def _is_unread(self, now: float) -> bool:
-        """Tell whether what was written has not moved for listen.stall_timeout."""
-        unsent = self._transport.get_write_buffer_size()
-        if not unsent:
-            self._unsent = 0
-            return False
-        if unsent != self._unsent:
-            self._unsent = unsent
-            self._moved_at = now
-            return False
-        return now - self._moved_at > self._front.listen.stall_timeout
 
     def _finish(self) -> None:
         """End the request under way, answered, and go on to the next or close."""
@@ -600,20 +545,11 @@ class CallerConnection(asyncio.Protocol):
         self._end_record(aborted=True)
         self._exchange = None
         self._decoder = None
-        self._out.clear()
-        self._out_size = 0
         self._state = State.LINGERING
         self._ahead = b""
-        if self._framing is Framing.CLOSE and self._head_written:
-            # Here the end of the connection would be the end of the body: it must be a reset.
-            raw = self._transport.get_extra_info("socket")
-            if raw is not None:
-                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-            self._transport.abort()
-        else:
-            now = self._front.clock.monotonic()
-            self._deadline, self._linger_end = now + LINGER_TIMEOUT, now + LINGER_LIMIT
-            self._transport.close()
+        now = self._front.clock.monotonic()
+        self._deadline, self._linger_end = now + LINGER_TIMEOUT, now + LINGER_LIMIT
+        self._out.break_off()
         self._front.settled()
 
     def _end_record(self, *, aborted: bool) -> None:

@@ -1,4 +1,4 @@
-"""The data path in one event loop: a real front, forwarder and pool; raw callers; fake credentials."""
+"""The data path in one event loop: front, forwarder and pool; raw callers, fake credentials."""
 
 import asyncio
 import re
