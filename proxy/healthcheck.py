@@ -7,8 +7,8 @@ Run as a file by an interpreter that loads next to nothing, since it runs every 
 Finds the server by SRPROXY_LISTEN__PORT (else 8080) on loopback, or by SRPROXY_LISTEN__UNIX_SOCKET.
 Imports nothing of the package, and never sends or prints a secret.
 
-`_socket` is what `socket` wraps. Measured on CPython 3.13, milliseconds a check: 22 with it, 45 with
-`socket`, 61 to 75 with `http.client`; the bare interpreter takes 13 to 16.
+`_socket` is what `socket` wraps. Measured on CPython 3.13, milliseconds a check: 22 with it, 45
+with `socket`, 61 to 75 with `http.client`; the bare interpreter takes 13 to 16.
 """
 
 import os

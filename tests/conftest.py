@@ -1,5 +1,9 @@
 """Flags of the test suite, and CI's rule that nothing is skipped for want of a program."""
 
+import os
+import re
+from collections.abc import Generator
+
 import pytest
 
 
@@ -19,3 +23,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="MINUTES",
         help="run the long soak (30 minutes unless said otherwise) in place of the short one",
     )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """In CI, turn a skip for want of a program into a failure: .ci/run installs them all."""
+    report = yield
+    if report.skipped and os.environ.get("CI") and not hasattr(report, "wasxfail"):
+        reason = str(report.longrepr)
+        if re.search("not installed|could not fetch", reason):
+            report.outcome = "failed"
+            report.longrepr = f"skipped in CI, where .ci/run should have installed it: {reason}"
+    return report
