@@ -58,11 +58,14 @@ async def _status(session: Session, *, as_json: bool) -> Exit:
 
 async def _status_from_store(session: Session) -> Mapping[str, Any]:
     async with open_account(session, ACCOUNT) as account:
+        status = account.status()
+        if status.store_error is not None:
+            raise status.store_error
         return {
             "version": __version__,
             "upstream": session.config.upstream.url,
             "started_at": None,
-            "accounts": [account.status().as_json(session.clock.now())],
+            "accounts": [status.as_json(session.clock.now())],
         }
 
 
@@ -111,6 +114,8 @@ def _account_rows(
                 else f"ended on {day}",
             )
         )
+    if account.get("warning"):
+        rows.append(("Warning", str(account["warning"])))
     if last := account.get("last_refresh"):
         at = _instant(last.get("at"))
         ago = f", {duration(now - at.timestamp())} ago" if at else ""

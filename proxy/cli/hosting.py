@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+# Reasons of the contract's login_required.
+GRANT_ENDS = {"never_authorized", "grant_expired", "grant_revoked", "logged_out"}
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -107,7 +109,9 @@ async def watched(config: Config, app: "App", session: Session) -> AsyncIterator
 def health(manager: "TokenManager") -> Health:
     """Look at a grant with the notifier's eyes."""
     status = manager.status()
-    return Health(status.state == "login_required", status.reason, status.refresh_expires_at)
+    # A dead grant whose last access token still works needs the person already.
+    dead = status.state == "login_required" or status.reason in GRANT_ENDS
+    return Health(dead, status.reason, status.refresh_expires_at)
 
 
 def announce(app: "App", session: Session) -> None:
