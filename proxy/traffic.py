@@ -24,7 +24,7 @@ LONGEST_PATH = 2048
 KEYS_SHOWN = 32
 LONGEST_KEY = 96
 REMEMBERED = 4096
-# A query item that is no plain name is not shown: without "=" it may be the value itself.
+# What is no plain name is not shown, nor what has no "=": it may be the value itself.
 QUERY_KEY = re.compile(r"[A-Za-z_$][A-Za-z0-9_.$\[\]-]{0,63}(?:%5[BD][A-Za-z0-9_.-]{0,16})*")
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
 NOT_REQUEST_ID = re.compile(rb"[^A-Za-z0-9._:/+=@-]")
@@ -76,7 +76,9 @@ def path_and_keys(target: bytes) -> tuple[str, list[str]]:
     if not mark:
         return path, []
     items = query.split("&", KEYS_SHOWN)
-    keys = [_shown_keys[item.partition("=")[0]] for item in items[:KEYS_SHOWN]]
+    keys = [
+        _shown_keys[item.partition("=")[0]] if "=" in item else "?" for item in items[:KEYS_SHOWN]
+    ]
     return path, keys if len(items) <= KEYS_SHOWN else [*keys, "…"]
 
 
