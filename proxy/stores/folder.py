@@ -1,0 +1,209 @@
+"""A private folder and its small files, handled so that nobody else's trick or a kill hurts.
+
+Every operation opens the folder anew and works relative to it. Files are born 0600, written whole
+under a temporary name, synced, renamed, and the folder is synced. What is a symbolic link, a pipe,
+a hard link, somebody else's, or open to everybody is refused with a StoreError that names the path
+and the remedy; no open ever waits. Blocking: for a thread.
+"""
+
+import errno
+import logging
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from proxy.errors import StoreError
+
+logger = logging.getLogger(__name__)
+
+_OPEN = os.O_NOFOLLOW | os.O_CLOEXEC
+_REMEDIES = {
+    errno.ENOSPC: "free some space there",
+    errno.EDQUOT: "raise the quota, or free some space",
+    errno.EROFS: "mount it writable, or set tokens.path to a folder that is",
+    errno.EACCES: "let the proxy's user own the folder, or set tokens.path to one of its own",
+    errno.EPERM: "let the proxy's user own the folder, or set tokens.path to one of its own",
+    errno.EIO: "check the disk",
+    errno.ENOTDIR: "move away the file that stands in the folder's place",
+}
+
+
+def store_error(path: Path, error: OSError, doing: str) -> StoreError:
+    """Put an OSError into words: the path, what failed, what to do."""
+    what = f"{doing}: {error.strerror or error}"
+    return StoreError(str(path), what, _REMEDIES.get(error.errno or 0, "mend it and try again"))
+
+
+@contextmanager
+def opened(folder: Path, *, create: bool = False) -> Iterator[int]:
+    """Open our own folder, 0700; FileNotFoundError if there is none and none is to be made."""
+    try:
+        if create:
+            _make(folder)
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | _OPEN)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        if folder.is_symlink():
+            raise StoreError(
+                str(folder), "is a symbolic link", "put a folder of the proxy's own in its place"
+            ) from None
+        raise store_error(folder, error, "cannot be opened") from None
+    try:
+        _check_owner_and_mode(folder, fd, 0o700)
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _make(folder: Path) -> None:
+    if folder.is_dir():
+        return
+    folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    _sync(folder.parent)
+
+
+def _sync(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _check_owner_and_mode(path: Path, fd: int, wanted: int) -> None:
+    status = os.fstat(fd)
+    if status.st_uid != os.geteuid():
+        raise StoreError(
+            str(path),
+            f"belongs to user {status.st_uid}, and the proxy runs as {os.geteuid()}",
+            f"chown it to {os.geteuid()}, or run the proxy as its owner",
+        )
+    mode = stat.S_IMODE(status.st_mode)
+    if mode & 0o007:
+        raise StoreError(
+            str(path),
+            f"is open to every user of this machine (mode {mode:04o})",
+            f"chmod {wanted:04o} it, and log in again if anybody else may have read the tokens",
+        )
+    if mode & 0o070:
+        # Kubernetes' fsGroup sets them on every mount, so it is no reason to stop.
+        logger.warning("store_tightened path=%s mode=%04o to=%04o", path, mode, wanted)
+        try:
+            os.fchmod(fd, wanted)
+        except OSError as error:
+            logger.warning("store_not_tightened path=%s error=%s", path, error.strerror)
+
+
+def read(folder: Path, name: str, limit: int) -> bytes | None:
+    """Read a file of ours; None if there is none."""
+    path = folder / name
+    try:
+        with opened(folder) as directory:
+            fd = os.open(name, os.O_RDONLY | os.O_NONBLOCK | _OPEN, dir_fd=directory)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    try:
+        check_file(path, os.fstat(fd))
+        _check_owner_and_mode(path, fd, 0o600)
+        data = bytearray()
+        while len(data) <= limit and (chunk := os.read(fd, limit + 1 - len(data))):
+            data += chunk
+    except OSError as error:
+        raise store_error(path, error, "cannot be read") from None
+    finally:
+        os.close(fd)
+    if len(data) > limit:
+        raise StoreError(
+            str(path), "is far too large for a record", "restore it, or move it away and log in"
+        )
+    return bytes(data)
+
+
+def _unreadable(path: Path, error: OSError) -> StoreError:
+    if error.errno == errno.ELOOP:
+        return _not_a_file(path, "a symbolic link")
+    return store_error(path, error, "cannot be read")
+
+
+def check_file(path: Path, status: os.stat_result) -> None:
+    """Refuse what is no regular file of a single name."""
+    if not stat.S_ISREG(status.st_mode):
+        raise _not_a_file(path, _kind(status.st_mode))
+    if status.st_nlink > 1:
+        raise _not_a_file(path, "a hard link to another file")
+
+
+def _kind(mode: int) -> str:
+    for is_kind, name in (
+        (stat.S_ISLNK, "a symbolic link"),
+        (stat.S_ISFIFO, "a pipe"),
+        (stat.S_ISDIR, "a folder"),
+        (stat.S_ISSOCK, "a socket"),
+    ):
+        if is_kind(mode):
+            return name
+    return "a device"
+
+
+def _not_a_file(path: Path, kind: str) -> StoreError:
+    return StoreError(str(path), f"is {kind}, not a plain file", "remove it after a look at it")
+
+
+def check_name(folder: Path, name: str) -> None:
+    """Refuse a name that is taken by anything but a plain file of ours."""
+    path = folder / name
+    try:
+        status = path.lstat()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise store_error(path, error, "cannot be looked at") from None
+    check_file(path, status)
+    if status.st_uid != os.geteuid():
+        raise StoreError(str(path), f"belongs to user {status.st_uid}", "remove it")
+
+
+def write(folder: Path, name: str, temporary: str, data: bytes) -> None:
+    """Replace a file, durably: temporary name, sync, rename, sync of the folder.
+
+    A temporary file that was written whole is left behind where a later step fails: it may be the
+    only copy of what it holds, and `FileStore` takes it up.
+    """
+    path = folder / name
+    try:
+        with opened(folder, create=True) as directory:
+            create(directory, folder, temporary, data)
+            os.rename(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
+            os.fsync(directory)
+    except OSError as error:
+        raise store_error(path, error, "cannot be written") from None
+
+
+def create(directory: int, folder: Path, name: str, data: bytes) -> None:
+    """Write a new file and sync it; what a killed writer left under the name is removed first."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _OPEN
+    try:
+        fd = os.open(name, flags, 0o600, dir_fd=directory)
+    except FileExistsError:
+        check_name(folder, name)
+        os.unlink(name, dir_fd=directory)
+        fd = os.open(name, flags, 0o600, dir_fd=directory)
+    try:
+        try:
+            view = memoryview(data)
+            while view:
+                view = view[os.write(fd, view) :]
+        except OSError:
+            with suppress(OSError):
+                os.unlink(name, dir_fd=directory)
+            raise
+        os.fsync(fd)
+    finally:
+        os.close(fd)

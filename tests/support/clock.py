@@ -1,0 +1,50 @@
+"""A clock whose hands a test moves; whoever sleeps on it wakes when its time has come."""
+
+import asyncio
+import heapq
+import itertools
+
+
+class FakeClock:
+    """Both hands at rest until `advance` (time passes) or `jump` (the wall clock is set)."""
+
+    def __init__(self, now: float = 1_790_000_000.0) -> None:
+        self._now = now
+        self._monotonic = 1000.0
+        self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
+        self._numbers = itertools.count()
+
+    def now(self) -> float:
+        return self._now
+
+    def monotonic(self) -> float:
+        return self._monotonic
+
+    async def sleep(self, seconds: float) -> None:
+        future = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._sleepers, (self._monotonic + seconds, next(self._numbers), future))
+        await future
+
+    def jump(self, seconds: float) -> None:
+        """Set the wall clock, as NTP, a person or a suspend does."""
+        self._now += seconds
+
+    async def advance(self, seconds: float) -> None:
+        """Let time pass, sleeper by sleeper, each of which gets to run."""
+        until = self._monotonic + seconds
+        while self._sleepers and self._sleepers[0][0] <= until:
+            at, _, future = heapq.heappop(self._sleepers)
+            self._move_to(at)
+            if not future.done():
+                future.set_result(None)
+                await self._let_run()
+        self._move_to(until)
+        await self._let_run()
+
+    def _move_to(self, monotonic: float) -> None:
+        self._now += max(0.0, monotonic - self._monotonic)
+        self._monotonic = max(self._monotonic, monotonic)
+
+    async def _let_run(self) -> None:
+        for _ in range(20):
+            await asyncio.sleep(0)
