@@ -19,6 +19,16 @@ Unsubscribe = Callable[[], None]
 class AccountStatus(Protocol):
     """What is known of an account's grant at one moment."""
 
+    @property
+    def state(self) -> str:
+        """Return authorized, login_required or degraded."""
+        ...
+
+    @property
+    def subject(self) -> str | None:
+        """Return whose grant it is, in words for people, as far as known."""
+        ...
+
     def as_json(self, now: float) -> dict[str, Any]:
         """Return the account's object of the contract's `GET /-/status`."""
         ...
@@ -33,6 +43,10 @@ class Account(Protocol):
 
     async def logout(self) -> None:
         """Forget the grant."""
+        ...
+
+    async def set_subject(self, subject: str) -> None:
+        """Remember with the grant whose it is."""
         ...
 
     def status(self) -> AccountStatus:

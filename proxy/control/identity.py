@@ -1,13 +1,19 @@
-"""Whose grant it is, where the upstream tells: asked once in a while, kept in memory only."""
+"""Whose grant it is, where the upstream tells: asked once, and kept with the grant.
+
+Two owners are told apart by these names alone; where none is told, that is said.
+"""
 
 import asyncio
 import json
+import logging
+import math
 from collections.abc import Callable
 
 from proxy.control.context import ControlContext
+from proxy.errors import ProxyError
 
-# Another process may have logged in as somebody else: a name is not believed for longer.
-BELIEVED = 600
+logger = logging.getLogger(__name__)
+
 # An upstream that does not tell (no scope, no network) is not asked at every look at the page.
 ASK_AGAIN = 60
 LONGEST_NAME = 200
@@ -30,46 +36,49 @@ def parse_owner(body: bytes) -> str | None:
 
 
 class Identities:
-    """The names of the accounts' owners, as far as known."""
+    """The names of the accounts' owners; each is kept with its grant."""
 
     def __init__(self, context: ControlContext) -> None:
         self._context = context
-        self._answers: dict[str, tuple[str | None, float]] = {}
+        self._asked_at: dict[str, float] = {}
         self._asking: dict[str, asyncio.Task[str | None]] = {}
         self._listeners: set[Callable[[], None]] = set()
 
     def known(self, account: str) -> str | None:
         """Return the owner's name if it is known already."""
-        name, asked_at = self._answers.get(account, (None, 0.0))
-        return name if self._context.clock.monotonic() - asked_at <= BELIEVED else None
+        return self._context.accounts[account].status().subject
+
+    def has_grant(self, account: str) -> bool:
+        """Tell whether the account has a grant at all."""
+        return self._context.accounts[account].status().state != "login_required"
 
     async def ask(self, account: str) -> str | None:
         """Return the owner's name, asking the upstream where there is a grant to ask with."""
         name = self.known(account)
-        if name is None and self.has_grant(account):
-            name = await self._context.identify(account)
-            self._answers[account] = name, self._context.clock.monotonic()
+        if name is not None or not self.has_grant(account):
+            return name
+        self._asked_at[account] = self._context.clock.monotonic()
+        return await self._context.identify(account)
+
+    async def ask_and_keep(self, account: str) -> str | None:
+        """Ask, and have the name kept with the grant."""
+        name = await self.ask(account)
+        if name is not None and name != self.known(account):
+            try:
+                await self._context.accounts[account].set_subject(name)
+            except ProxyError:
+                logger.warning("owner_not_stored account=%s", account)
         return name
 
     def ask_soon(self, account: str) -> None:
         """Ask without waiting, if the name is unknown; listeners hear of an answer."""
-        _, asked_at = self._answers.get(account, (None, -ASK_AGAIN - 1.0))
+        asked_at = self._asked_at.get(account, -math.inf)
         recent = self._context.clock.monotonic() - asked_at <= ASK_AGAIN
-        if account in self._asking or recent or self.known(account) is not None:
+        if recent or account in self._asking or self.known(account) or not self.has_grant(account):
             return
-        task = asyncio.get_running_loop().create_task(self.ask(account))
+        task = asyncio.get_running_loop().create_task(self.ask_and_keep(account))
         self._asking[account] = task
         task.add_done_callback(lambda done: self._answered(account, done))
-
-    def has_grant(self, account: str) -> bool:
-        """Tell whether the account has a grant at all."""
-        now = self._context.clock.now()
-        state: object = self._context.accounts[account].status().as_json(now)["state"]
-        return state != "login_required"
-
-    def forget(self, account: str) -> None:
-        """Forget the name: the grant is another now, or gone."""
-        self._answers.pop(account, None)
 
     def subscribe(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Call back when a name becomes known."""

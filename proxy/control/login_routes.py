@@ -118,7 +118,6 @@ class LoginRoutes:
         await read_body(request)
         manager = self._context.accounts[account]
         await manager.logout()
-        self._identities.forget(account)
         if is_navigation(request.headers):
             return web.Response(status=303, headers={"Location": "/-/"})
         return web.json_response(manager.status().as_json(self._context.clock.now()))
@@ -215,8 +214,7 @@ class LoginRoutes:
         failure = exchange.result()
         if failure is not None:
             raise failure
-        self._identities.forget(login.account)
-        owner = await self._identities.ask(login.account)
+        owner = await self._identities.ask_and_keep(login.account)
         return Success(login.account, owner, replaced, asked.result())
 
     async def _exchange(self, login: Login, callback: Callback) -> LoginFailure | None:

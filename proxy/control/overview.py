@@ -83,7 +83,7 @@ $clock""",
         state=str(account["state"]).replace("_", " "),
         heading=said.heading,
         explanation=said.explanation,
-        problem=_problem(problem),
+        problem=_problem(problem, account),
         last=_last_refresh(account),
         facts=when(has_grant, _facts(account, owner)),
         actions=join(actions),
@@ -91,14 +91,22 @@ $clock""",
     )
 
 
-def _problem(problem: Problem | None) -> Html:
-    if problem is None:
-        return Html("")
-    return html(
-        '<p class="quiet">Callers get <a href="#problem-$code"><code>$code</code></a>$reason.</p>',
-        code=problem.code,
-        reason=f" ({problem.reason})" if problem.reason else "",
-    )
+def _problem(problem: Problem | None, account: dict[str, Any]) -> Html:
+    said = []
+    if account.get("warning"):
+        said.append(paragraph(account["warning"], "notice"))
+    if problem is not None:
+        if problem.code == "login_required" and account["reason"] != "never_authorized":
+            said.append(paragraph(problem.detail, "quiet"))
+        said.append(
+            html(
+                '<p class="quiet">Callers get <a href="#problem-$code"><code>$code</code></a>'
+                "$reason.</p>",
+                code=problem.code,
+                reason=f" ({problem.reason})" if problem.reason else "",
+            )
+        )
+    return join(said)
 
 
 def _last_refresh(account: dict[str, Any]) -> Html:

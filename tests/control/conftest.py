@@ -40,6 +40,8 @@ class FakeClock:
 class FakeStatus:
     def __init__(self, account: "FakeAccount") -> None:
         self._account = account
+        self.state: str = account.json.get("state", "login_required")
+        self.subject = account.subject
 
     def as_json(self, now: float) -> dict[str, Any]:
         return dict(self._account.json)
@@ -51,6 +53,7 @@ class FakeAccount:
     def __init__(self) -> None:
         self.exchanged: list[tuple[str, str | None]] = []
         self.failure: Exception | None = None
+        self.subject: str | None = None
         self.callbacks: list[Callable[[], None]] = []
         self.json: dict[str, Any] = {
             "name": "default",
@@ -90,7 +93,11 @@ class FakeAccount:
         self.exchanged.append((code.reveal(), code_verifier and code_verifier.reveal()))
         if self.failure is not None:
             raise self.failure
+        self.subject = None
         self.authorize()
+
+    async def set_subject(self, subject: str) -> None:
+        self.subject = subject
 
     async def logout(self) -> None:
         self.json |= {"state": "login_required", "reason": "logged_out", "access_token": None}

@@ -1,6 +1,7 @@
 """The event stream behind the status page."""
 
 import asyncio
+import contextlib
 import json
 from typing import Any
 
@@ -115,6 +116,31 @@ async def test_a_reader_that_falls_behind_is_cut_off(
             await answer.content.read()
         while world.traffic.callbacks:
             await asyncio.sleep(0.01)
+
+
+async def test_a_reader_that_does_not_read_is_cut_off(
+    serve: Serve, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("proxy.control.events.WRITE_TIMEOUT", 0.2)
+    client = await serve()
+    _, writer = await asyncio.open_connection(client.host, client.port)
+    writer.write(b"GET /-/events HTTP/1.1\r\nHost: localhost:8080\r\n\r\n")
+    async with asyncio.timeout(5):
+        while not world.traffic.callbacks:
+            await asyncio.sleep(0.01)
+
+    async with asyncio.timeout(20):
+        number = 0
+        while world.traffic.callbacks:
+            for _ in range(50):
+                world.traffic.add(make_record(number, target=b"/" + b"x" * 2000))
+                number += 1
+            world.traffic.records.clear()
+            await asyncio.sleep(0.001)
+
+    writer.transport.abort()
+    with contextlib.suppress(ConnectionError):
+        await writer.wait_closed()
 
 
 async def test_a_stop_ends_the_streams(world: World, aiohttp_server: Any) -> None:
