@@ -244,7 +244,8 @@ class Caller {
             var me = client.send(get, BodyHandlers.ofString());
             System.out.println(me.statusCode() + " " + me.body().contains("Lindqvist"));
         }
-        var body = "{\\"firstName\\":\\"J\\",\\"lastName\\":\\"D\\",\\"email\\":\\"j@mail.example\\"}";
+        var body = "{\\"firstName\\":\\"J\\","
+            + "\\"lastName\\":\\"D\\",\\"email\\":\\"j@mail.example\\"}";
         var post = HttpRequest.newBuilder(URI.create(base + "/candidates"))
             .header("Content-Type", "application/json");
         var known = post.POST(BodyPublishers.ofString(body)).build();
