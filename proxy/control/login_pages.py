@@ -98,7 +98,7 @@ def exchange_failure(error: ProxyError) -> LoginFailure:
 def _token_endpoint_failure(error: TokenEndpointError) -> LoginFailure:
     if error.reason == "invalid_client":
         heading = "The app's id or secret was refused"
-        advice = "Check oauth.client_id and oauth.client_secret, restart the proxy and start again."
+        advice = "Mend the configuration, restart the proxy and start again."
     elif error.outcome is Outcome.UNKNOWN:
         heading = "The outcome is unknown"
         advice = (
@@ -106,7 +106,7 @@ def _token_endpoint_failure(error: TokenEndpointError) -> LoginFailure:
             "time, for that could end what was issued; start again."
         )
     else:
-        heading = "SmartRecruiters could not be reached"
+        heading = "The code was not exchanged"
         advice = "Nothing was changed; start again in a moment."
     detail = f"{error.detail.rstrip('.')}. {advice}"
     return LoginFailure(heading, Problem("token_endpoint_unavailable", detail, reason=error.reason))

@@ -287,7 +287,7 @@ ENDS = [
     ),
     (
         TokenEndpointError(Outcome.NOT_SPENT, "connection_refused", "Nobody there."),
-        503, "could not be reached", "token_endpoint_unavailable",
+        503, "The code was not exchanged", "token_endpoint_unavailable",
     ),
     (
         TokenEndpointError(Outcome.UNKNOWN, "timeout", "No <b>answer</b>."),
