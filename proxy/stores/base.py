@@ -24,6 +24,10 @@ class Lease(Protocol):
         """Replace the record, durably. The record that is there must have been readable."""
         ...
 
+    async def regain(self) -> Record | None:
+        """After a failed save: have the lease again, or StoreError; and read the record again."""
+        ...
+
     async def set_aside(self, record: Record) -> None:
         """Keep a copy under another name, durably, for a person to look at; never used again."""
         ...

@@ -234,6 +234,10 @@ class FileLease:
             await self.load()
         await self._store.run(self._store.write, self._account, record)
 
+    async def regain(self) -> Record | None:
+        """Read again; the lock cannot have been lost."""
+        return await self.load()
+
     async def set_aside(self, record: Record) -> None:
         """Keep a copy as a file beside."""
         await self._store.run(self._store.keep, self._account, record)

@@ -90,6 +90,10 @@ class MemoryLease:
         await self._store.load(self._account)
         self._store.write(self._account, record)
 
+    async def regain(self) -> Record | None:
+        """Read again; the lock cannot have been lost."""
+        return await self.load()
+
     async def set_aside(self, record: Record) -> None:
         """Keep a copy."""
         self._store.keep(record)

@@ -91,9 +91,7 @@ class PlainCodec:
 
     def seal(self, record: Record) -> bytes:
         """Return the record as JSON."""
-        grant = to_json(record)
-        envelope = {"format": FORMAT, "version": VERSION, "check": _check(grant), "grant": grant}
-        return json.dumps(envelope, indent=1).encode() + b"\n"
+        return json.dumps(to_envelope(record), indent=1).encode() + b"\n"
 
     def unseal(self, account: str, data: bytes) -> Record:
         """Read JSON; refuses what is encrypted, for its key is not configured."""
@@ -145,6 +143,12 @@ _RESTORE = "restore it, or move it away and log in again"
 def _check(grant: dict[str, Any]) -> str:
     text = json.dumps(grant, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def to_envelope(record: Record) -> dict[str, Any]:
+    """Return a record in the clear with its format, version and check sum."""
+    grant = to_json(record)
+    return {"format": FORMAT, "version": VERSION, "check": _check(grant), "grant": grant}
 
 
 def to_json(record: Record) -> dict[str, Any]:

@@ -67,6 +67,8 @@ class TokenManager:
         self._store_warnings: tuple[str, ...] = ()
         self._store_error: StoreError | None = None
         self._is_read_error = False
+        self._looked_over = False
+        self._polled = False
         self._stamp: Hashable = None
         self._told: tuple[object, ...] = ()
         self._warned_days: int | None = None
@@ -172,12 +174,7 @@ class TokenManager:
 
     async def start(self) -> None:
         """Read the grant and begin to keep it; a store that fails is told, and tried again."""
-        try:
-            self._store_warnings = tuple(await self._store.start())
-        except StoreError as error:
-            self._note_store_error(error)
-        for warning in self._store_warnings:
-            logger.warning("store_warning account=%s warning=%s", self.account, warning)
+        await self._look_over()
         await self._poll()
         record = self._live.record
         if record is not None and record.tokens is not None and record.ended is None:
@@ -467,6 +464,8 @@ class TokenManager:
         return min(TICK, left) if left > 0 else TICK
 
     async def _tick(self) -> None:
+        if not self._looked_over:
+            await self._look_over()
         if not self._busy():
             await self._poll()
         if not self._busy() and self._may_try():
@@ -481,11 +480,21 @@ class TokenManager:
         self._warn_of_the_end()
         self._publish()
 
+    async def _look_over(self) -> None:
+        try:
+            self._store_warnings = tuple(await self._store.start())
+        except StoreError as error:
+            self._note_store_error(error)
+            return
+        self._looked_over = True
+        for warning in self._store_warnings:
+            logger.warning("store_warning account=%s warning=%s", self.account, warning)
+
     async def _poll(self) -> None:
         """See what other processes stored."""
         try:
             stamp = await self._store.stamp(self.account)
-            if stamp == self._stamp and self._store_error is None and self._told:
+            if stamp == self._stamp and self._store_error is None and self._polled:
                 return
             record = await self._store.load(self.account)
             if self._busy():
@@ -493,7 +502,7 @@ class TokenManager:
             if self._is_read_error and not (record is None and self._live.record is not None):
                 self._clear_store_error()
             self._adopt(record)
-            self._stamp = stamp
+            self._stamp, self._polled = stamp, True
         except StoreError as error:
             if self._store_error is None or self._is_read_error:
                 self._note_store_error(error)

@@ -74,37 +74,46 @@ class Refresh:
             forced_at=forced_at,
             subject=record.subject,
         )
-        await self._keep(lease, new)
+        new = await self._keep(lease, new)
         logger.info(
             "refreshed account=%s generation=%d why=%s expires_at=%s",
             new.account,
             new.generation,
             why,
-            instant(fresh.expires_at),
+            instant(new.tokens.expires_at if new.tokens else began_at),
         )
         return new, None
 
-    async def _keep(self, lease: Lease, new: Record) -> None:
+    async def _keep(self, lease: Lease, new: Record) -> Record:
         """Store a new pair, as often as it takes; StoreError only where the program stops."""
-        attempt = 0
-        while True:
+        try:
+            await lease.save(new)
+        except StoreError as error:
+            failure = error
+        else:
+            return new
+        attempt, stopping = 0, False
+        while not stopping:
+            attempt += 1
+            logger.error(
+                "new_tokens_not_stored account=%s generation=%d attempt=%d error=%s",
+                new.account,
+                new.generation,
+                attempt,
+                failure,
+            )
+            self._stuck(failure)
+            stopping = await self._pause(backoff(attempt, self._jitter()))
             try:
+                found = await lease.regain()
+                if found is not None and found.generation >= new.generation:
+                    return found  # the write came through after all, or somebody logged in
                 await lease.save(new)
             except StoreError as error:
-                attempt += 1
-                logger.error(  # noqa: TRY400 - the message is made for people
-                    "new_tokens_not_stored account=%s generation=%d attempt=%d error=%s",
-                    new.account,
-                    new.generation,
-                    attempt,
-                    error,
-                )
-                self._stuck(error)
-                if await self._pause(backoff(attempt, self._jitter())):
-                    await lease.save(new)
-                    return
+                failure = error
             else:
-                return
+                return new
+        raise failure
 
     async def _failed(
         self, lease: Lease, marked: Record, error: TokenEndpointError, earlier: Intent | None
