@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from enum import IntEnum
-from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -18,7 +17,7 @@ import aiohttp
 from proxy.cli.server import Presence, addresses, open_server
 from proxy.cli.session import Session
 from proxy.config import is_loopback
-from proxy.errors import StartError
+from proxy.errors import ConfigurationError, StartError
 from proxy.listeners import open_listeners
 from proxy.network import build_ssl_context, outbound_proxy
 
@@ -113,19 +112,17 @@ async def check_port(session: Session) -> AsyncIterator[Finding]:
 async def check_reach(session: Session) -> AsyncIterator[Finding]:
     """Reach both hosts as requests will: outbound proxy, name, TLS; and compare the clocks."""
     config = session.config
-    try:
-        context = build_ssl_context(config.upstream.ca_file)
-    except (OSError, ValueError) as error:
-        yield Finding(
-            Grade.BAD, f"upstream.ca_file cannot be used: {error}", "give certificates in PEM form"
-        )
-        return
-    for key, url in (
+    hosts = (
         ("upstream.url", config.upstream.url),
         ("oauth.token_endpoint", config.oauth.token_endpoint),
-    ):
-        setting = config.upstream.proxy.reveal() if config.upstream.proxy else None
-        proxy = outbound_proxy(url, setting, session.environ)
+    )
+    try:
+        context = build_ssl_context(config.upstream.ca_file)
+        ways = [outbound_proxy(url, config.upstream.proxy, session.environ) for _, url in hosts]
+    except ConfigurationError as error:
+        yield Finding(Grade.BAD, str(error))
+        return
+    for (key, url), proxy in zip(hosts, ways, strict=True):
         async for finding in _reach(session, key, url, proxy, context):
             yield finding
 
@@ -218,20 +215,17 @@ def _clock(date: str | None, now: float) -> Finding:
     )
 
 
-async def check_upstream_call(
-    session: Session, token: str, client_factory: Any = aiohttp.ClientSession
-) -> Finding:
+async def check_upstream_call(session: Session, token: str) -> Finding:
     """Make one harmless call with the grant."""
     config = session.config
     url = f"{config.upstream.url}/users/me"
-    setting = config.upstream.proxy.reveal() if config.upstream.proxy else None
     try:
         async with (
             asyncio.timeout(TIMEOUT),
-            client_factory(trust_env=False) as client,
+            aiohttp.ClientSession(trust_env=False) as client,
             client.get(
                 url,
-                proxy=outbound_proxy(url, setting, session.environ),
+                proxy=outbound_proxy(url, config.upstream.proxy, session.environ),
                 ssl=build_ssl_context(config.upstream.ca_file),
                 headers={"Authorization": f"Bearer {token}"},
                 allow_redirects=False,

@@ -19,6 +19,8 @@ from proxy.cli.exits import CommandError
 from proxy.config import Config, is_loopback
 
 MARK = "smartrecruiters-proxy"
+# For finding out who is there: whoever takes a connection and says nothing is a stranger.
+PROBE_TIMEOUT = 5.0
 TIMEOUT = aiohttp.ClientTimeout(total=90, sock_connect=3)
 WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where a wildcard can be reached
 # The widest net of what can go wrong on the way to a server.
@@ -67,7 +69,8 @@ class Server:
     async def presence(self) -> Presence:
         """Find out who is there, without showing a key."""
         try:
-            answer = await self.call("GET", "/-/status")
+            async with asyncio.timeout(PROBE_TIMEOUT):
+                answer = await self.call("GET", "/-/status")
         except (aiohttp.ClientConnectorError, ConnectionRefusedError, FileNotFoundError):
             return Presence.NOBODY
         except UNREACHABLE:

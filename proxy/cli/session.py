@@ -18,7 +18,7 @@ import click
 import platformdirs
 
 from proxy.cli.clock import SystemClock
-from proxy.cli.exits import CommandError, Exit, InterruptedCommandError
+from proxy.cli.exits import InterruptedCommandError
 from proxy.cli.terminal import Terminal
 from proxy.config import Config
 from proxy.config_file import Loaded, load
@@ -149,10 +149,3 @@ def run_async(main: Coroutine[Any, Any, T], *, fast: bool = False) -> T:
             if interrupted:
                 raise InterruptedCommandError from None
             raise
-
-
-def need_account(names: Mapping[str, T], name: str) -> T:
-    """Return an account's part, or say that there is none of that name."""
-    if name not in names:
-        raise CommandError(f"there is no account {name!r}", Exit.USAGE)
-    return names[name]

@@ -33,7 +33,7 @@ async def listening(handler, *, path=None, port=0, host="127.0.0.1"):
     """Serve every request by one handler."""
     application = web.Application()
     application.router.add_route("*", "/{path:.*}", handler)
-    runner = web.AppRunner(application)
+    runner = web.AppRunner(application, shutdown_timeout=0.1)
     await runner.setup()
     site = web.UnixSite(runner, path) if path else web.TCPSite(runner, host, port)
     await site.start()

@@ -1,0 +1,200 @@
+"""`check`: each finding with its remedy, against servers on loopback that behave in every way."""
+
+import socket
+from email.utils import formatdate
+
+import pytest
+from aiohttp import web
+
+from proxy.cli.checks import (
+    Grade,
+    _clock,
+    check_port,
+    check_reach,
+    check_redirect_uri,
+    check_upstream_call,
+)
+from proxy.cli.session import Session
+from proxy.cli.store_checks import _age, _check_folder
+from tests.cli.test_server import answer_status, listening
+from tests.support.processes import free_port
+
+NOW = 1_800_000_000.0
+
+
+@pytest.fixture
+def session(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def make(**environ):
+        app = {"SRPROXY_OAUTH__CLIENT_ID": "a", "SRPROXY_OAUTH__CLIENT_SECRET": "b"}
+        return Session(environ={**app, **environ})
+
+    return make
+
+
+async def found(check, session):
+    return [(finding.grade, finding.what) async for finding in check(session)]
+
+
+@pytest.mark.parametrize(
+    ("uri", "port", "grade", "said"),
+    [
+        ("http://localhost:8080/-/callback", "8080", Grade.GOOD, "leads here"),
+        ("http://localhost:8080/-/callback", "0", Grade.GOOD, "leads here"),
+        ("http://localhost/cb", "80", Grade.GOOD, "leads here"),
+        ("http://localhost:9000/cb", "8080", Grade.NOTE, "names port 9000, and we listen on 8080"),
+        ("https://proxy.example/cb", "8080", Grade.NOTE, "leads to a TLS front"),
+    ],
+)
+async def test_the_redirect_uri_is_compared_with_where_we_listen(session, uri, port, grade, said):
+    settings = session(SRPROXY_OAUTH__REDIRECT_URI=uri, SRPROXY_LISTEN__PORT=port)
+
+    ((got, what),) = await found(check_redirect_uri, settings)
+
+    assert got is grade
+    assert said in what
+
+
+async def test_a_unix_socket_alone_has_no_callback_by_browser(session):
+    settings = session(SRPROXY_LISTEN__HOST="null", SRPROXY_LISTEN__UNIX_SOCKET="s")
+
+    ((got, what),) = await found(check_redirect_uri, settings)
+
+    assert got is Grade.NOTE
+    assert "only a Unix socket" in what
+
+
+async def test_a_free_port_is_said_so(session):
+    findings = await found(check_port, session(SRPROXY_LISTEN__PORT=str(free_port())))
+
+    assert findings[0][0] is Grade.GOOD
+    assert "free to listen on: http://127.0.0.1:" in findings[0][1]
+
+
+async def test_our_own_server_on_the_port_is_fine_and_another_is_not(session):
+    async def stranger(_request):
+        return web.Response(text="It works!")
+
+    for handler, grade in ((answer_status, Grade.GOOD), (stranger, Grade.BAD)):
+        port = free_port()
+        async with listening(handler, port=port):
+            findings = await found(check_port, session(SRPROXY_LISTEN__PORT=str(port)))
+        assert [got for got, _ in findings] == [grade]
+
+
+async def test_half_a_taken_port_is_a_fault(session, monkeypatch):
+    monkeypatch.setattr("proxy.cli.server.PROBE_TIMEOUT", 0.2)
+    port = free_port()
+    with socket.socket(socket.AF_INET6) as other:
+        other.bind(("::1", port))
+        other.listen()
+        other.settimeout(0)
+        findings = await found(check_port, session(SRPROXY_LISTEN__PORT=str(port)))
+
+    assert [grade for grade, _ in findings] == [Grade.BAD]
+
+
+def reach(session, url):
+    return session(
+        SRPROXY_UPSTREAM__URL=url,
+        SRPROXY_OAUTH__TOKEN_ENDPOINT=f"{url}/token",
+    )
+
+
+async def test_both_hosts_are_reached_and_the_clocks_compared(session):
+    async with listening(answer_status) as url:
+        findings = await found(check_reach, reach(session, url))
+
+    assert [grade for grade, _ in findings] == [Grade.GOOD] * 3
+    assert findings[0][1].startswith("upstream.url: HTTP")
+    assert findings[1][1].startswith("oauth.token_endpoint: HTTP")
+    assert findings[2][1].startswith("clock: within")
+
+
+async def test_nobody_there_is_told_with_the_key_to_look_at(session):
+    url = f"http://127.0.0.1:{free_port()}"
+
+    findings = await found(check_reach, reach(session, url))
+
+    assert [grade for grade, _ in findings] == [Grade.BAD] * 2
+    assert "no connection" in findings[0][1]
+
+
+async def test_a_name_that_does_not_resolve_is_told_as_that(session):
+    settings = session(
+        SRPROXY_UPSTREAM__URL="https://no-such-host.invalid",
+        SRPROXY_OAUTH__TOKEN_ENDPOINT="https://no-such-host.invalid/token",
+    )
+
+    findings = await found(check_reach, settings)
+
+    assert findings[0] == (Grade.BAD, findings[0][1])
+    assert "the name no-such-host.invalid cannot be resolved" in findings[0][1]
+
+
+async def test_no_tls_there_is_told_as_that(session):
+    async with listening(answer_status) as url:
+        findings = await found(check_reach, reach(session, url.replace("http:", "https:")))
+
+    assert "no TLS connection can be agreed on" in findings[0][1]
+
+
+@pytest.mark.parametrize(
+    ("off", "grade", "said"),
+    [(0, Grade.GOOD, "within 1 s"), (59, Grade.GOOD, "within 59 s"),
+     (61, Grade.BAD, "61 s ahead of"), (-7200, Grade.BAD, "7200 s behind")],
+)  # fmt: skip
+def test_the_clock_is_compared_with_the_token_endpoint_s(off, grade, said):
+    finding = _clock(formatdate(NOW, usegmt=True), NOW + off)
+
+    assert finding.grade is grade
+    assert said in finding.what
+
+
+def test_no_date_is_nothing_to_compare_with():
+    assert _clock(None, NOW).grade is Grade.SKIPPED
+    assert _clock("yesterday", NOW).grade is Grade.SKIPPED
+
+
+@pytest.mark.parametrize(
+    ("status", "grade"),
+    [(200, Grade.GOOD), (403, Grade.GOOD), (401, Grade.BAD), (500, Grade.NOTE)],
+)
+async def test_one_harmless_call(session, status, grade):
+    seen = []
+
+    async def handler(request):
+        seen.append((request.method, request.path, request.headers["Authorization"]))
+        return web.Response(status=status)
+
+    async with listening(handler) as url:
+        finding = await check_upstream_call(reach(session, url), "token")
+
+    assert finding.grade is grade
+    assert seen == [("GET", "/users/me", "Bearer token")]
+    assert "token" not in finding.what.replace("access token", "").replace("the token", "")
+
+
+def test_the_folder_of_the_store(tmp_path):
+    private = tmp_path / "private"
+    private.mkdir(mode=0o700)
+    open_to_all = tmp_path / "open"
+    open_to_all.mkdir()
+    open_to_all.chmod(0o755)
+    file = tmp_path / "file"
+    file.touch()
+
+    assert [f.grade for f in _check_folder(private)] == [Grade.GOOD]
+    assert [f.grade for f in _check_folder(private / "new" / "one")] == [Grade.GOOD]
+    assert [f.grade for f in _check_folder(open_to_all)] == [Grade.NOTE]
+    assert [f.grade for f in _check_folder(file)] == [Grade.BAD]
+    assert list(private.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("left", "grades"),
+    [(28 * 86400, [Grade.GOOD]), (6 * 86400, [Grade.NOTE]), (None, [])],
+)
+def test_the_age_of_the_grant(left, grades):
+    assert [finding.grade for finding in _age({"expires_in": left})] == grades
