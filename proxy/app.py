@@ -1,0 +1,348 @@
+"""The composition root: builds every part from the Config, starts them in order, drains them.
+
+Start: sockets (a taken port costs nothing) → store and grants → upstream → accept → ready.
+Stop:  not ready → keep serving for `shutdown.delay` → stop accepting → finish what is in flight →
+       finish a refresh and store it → close. A second signal skips the waiting, never the storing.
+"""
+
+import asyncio
+import ipaddress
+import logging
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from proxy import __version__
+from proxy.accounts import Accounts
+from proxy.clock import Clock
+from proxy.config import Config
+from proxy.control.application import build_application
+from proxy.control.context import ControlContext
+from proxy.control.pages import render_problem_page, security_headers
+from proxy.errors import Problem
+from proxy.forward import Forwarder
+from proxy.front import Front
+from proxy.guards import Guards
+from proxy.identify import Identifier
+from proxy.listeners import Listeners, open_listeners
+from proxy.logs import Output
+from proxy.metrics import AccountSample, Metrics
+from proxy.network import build_ssl_context, outbound_proxy
+from proxy.stores.base import TokenStore
+from proxy.tokens import TokenManager
+from proxy.traffic import Traffic
+from proxy.upstream import Dialer, Route, Upstream
+
+logger = logging.getLogger(__name__)
+
+BACKLOG = 1024
+
+
+class App:
+    """Everything between the listening sockets and the token store, to be started and stopped."""
+
+    def __init__(
+        self,
+        config: Config,
+        clock: Clock,
+        *,
+        state_folder: Path,
+        environ: Mapping[str, str],
+        store: TokenStore | None = None,
+    ) -> None:
+        self._config = config
+        self._clock = clock
+        self._environ = environ
+        self._state_folder = state_folder
+        self._given_store = store
+        self._is_ready = False
+        self._is_stopping = False
+        self._listeners = Listeners()
+        self._probes = Listeners()
+        self._servers: list[asyncio.Server] = []
+        self._fronts: list[Front] = []
+        # In the order of starting; undone in the reverse order.
+        self._undo: list[Callable[[], Coroutine[Any, Any, None]]] = []
+
+    # Looking
+
+    @property
+    def accounts(self) -> Mapping[str, TokenManager]:
+        """Return the managers of the grants by account name."""
+        return self._accounts
+
+    @property
+    def addresses(self) -> list[str]:
+        """Return where callers reach the proxy, for people."""
+        urls = [_url(listener.getsockname()) for listener in self._listeners.tcp]
+        if self._listeners.unix is not None:
+            urls.append(f"unix:{self._config.listen.unix_socket}")
+        urls += [f"{_url(listener.getsockname())} (probes)" for listener in self._probes.tcp]
+        return urls
+
+    @property
+    def base_url(self) -> str:
+        """Return the base URL for a tool on this machine."""
+        listen, port = self._config.listen, self._listeners.port
+        if port is None:
+            return self._login_origin()
+        host = listen.host or "localhost"
+        try:
+            address = ipaddress.ip_address(host.strip("[]"))
+        except ValueError:
+            return f"http://{host}:{port}"
+        if address.is_unspecified:
+            return f"http://localhost:{port}"
+        return f"http://[{address}]:{port}" if address.version == 6 else f"http://{address}:{port}"
+
+    def readiness(self) -> Problem | None:
+        """Return why a call would not be let through now, without calling anybody."""
+        if self._is_stopping:
+            return Problem("shutting_down", "The proxy is stopping and takes no new requests.")
+        for manager in self._accounts.values():
+            problem = manager.readiness()
+            if problem is not None:
+                return problem
+        return None
+
+    # Starting
+
+    async def start(self) -> None:
+        """Open the sockets, then everything behind them, then accept; all of it or nothing."""
+        listen = self._config.listen
+        try:
+            self._listeners = open_listeners(
+                listen.host, listen.port, listen.unix_socket, listen.unix_socket_bits
+            )
+            self._undo.append(self._close_listeners)
+            if listen.probes.host is not None:
+                self._probes = open_listeners(listen.probes.host, listen.probes.port)
+            for note in (*self._listeners.notes, *self._probes.notes):
+                logger.warning("listen_family_absent %s", note)
+            await self._start_behind()
+            await self._accept()
+        except BaseException:
+            await self._unwind()
+            raise
+        self._is_ready = True
+
+    async def _start_behind(self) -> None:
+        config, clock = self._config, self._clock
+        metrics = Metrics(__version__)
+        traffic = Traffic(metrics, _log_output())
+        accounts = self._accounts = Accounts(
+            config,
+            clock,
+            state_folder=self._state_folder,
+            environ=self._environ,
+            store=self._given_store,
+            login_url=f"{self._login_origin()}/-/login",
+        )
+        self._undo.append(accounts.close)
+        await accounts.start()
+
+        context = build_ssl_context(config.upstream.ca_file)
+        by_way_of = outbound_proxy(config.upstream.url, config.upstream.proxy, self._environ)
+        dialer = Dialer(
+            Route.of(config.upstream.url, by_way_of), context, config.upstream.connect_timeout
+        )
+        upstream = Upstream(config.upstream, dialer, clock)
+        self._undo.append(_later(upstream.close))
+        upstream.keep_time()
+        # Warmed beside the start, not before it: an upstream that hangs must not delay us.
+        warming = asyncio.get_running_loop().create_task(upstream.start())
+        self._undo.append(_cancelling(warming))
+
+        metrics.pool = lambda: (upstream.stats().open, upstream.stats().idle)
+        metrics.accounts = lambda: [_sample(manager) for manager in accounts.values()]
+        for manager in accounts.values():
+            _count_refreshes(metrics, manager)
+        forwarder = Forwarder(config.upstream, upstream, accounts, clock)
+        self._undo.append(forwarder.close)
+        self._undo.append(_later(traffic.flush))
+
+        control = build_application(
+            ControlContext(
+                config=config,
+                accounts=accounts,
+                traffic=traffic,
+                metrics=metrics,
+                clock=clock,
+                started_at=clock.now(),
+                readiness=self.readiness,
+                version=__version__,
+                identify=Identifier(config.upstream.url, accounts, context, by_way_of),
+            )
+        )
+        runner = web.AppRunner(control, access_log=None, handle_signals=False)
+        await runner.setup()
+        self._undo.append(runner.cleanup)
+        self._undo.append(control.shutdown)
+
+        guards = Guards(config)
+
+        def front(*, probes_only: bool = False) -> Front:
+            return Front(
+                config.listen,
+                guards,
+                forwarder,
+                traffic,
+                clock,
+                control_factory=runner.server,  # type: ignore[arg-type]
+                problem_page=render_problem_page,
+                page_headers=security_headers(),
+                probes_only=probes_only,
+            )
+
+        self._fronts = [front(), front(probes_only=True)]
+        self._undo.append(self._close_fronts)
+
+    async def _accept(self) -> None:
+        loop = asyncio.get_running_loop()
+        callers, probes = self._fronts
+        for listener in self._listeners.tcp:
+            server = await loop.create_server(callers, sock=listener, backlog=BACKLOG)
+            self._servers.append(server)
+        if self._listeners.unix is not None:
+            unix = await loop.create_unix_server(
+                callers, sock=self._listeners.unix, backlog=BACKLOG
+            )
+            self._servers.append(unix)
+        for listener in self._probes.tcp:
+            server = await loop.create_server(probes, sock=listener, backlog=BACKLOG)
+            self._servers.append(server)
+
+    # Stopping
+
+    async def run_until(self, stop: asyncio.Event, force: asyncio.Event) -> None:
+        """Serve until `stop`, then stop in order; `force` cuts the waiting short."""
+        await stop.wait()
+        self._is_stopping = True
+        logger.info("stopping in_flight=%d", self._in_flight())
+        await _unless(force, asyncio.sleep(self._config.shutdown.delay))
+        await self._drain(force)
+        await self.stop()
+
+    async def stop(self) -> None:
+        """Stop at once but for a refresh under way, which is finished and stored; idempotent."""
+        self._is_stopping = True
+        await self._unwind()
+
+    async def _drain(self, force: asyncio.Event) -> None:
+        self._stop_accepting()
+        timeout = self._config.shutdown.drain_timeout
+        drains = asyncio.gather(*(front.drain(timeout) for front in self._fronts))
+        done = await _unless(force, drains)
+        if not done:
+            logger.warning("drain_cut_short in_flight=%d", self._in_flight())
+
+    def _stop_accepting(self) -> None:
+        for server in self._servers:
+            server.close()
+        self._servers.clear()
+
+    async def _close_listeners(self) -> None:
+        self._stop_accepting()
+        self._listeners.close()
+        self._probes.close()
+
+    async def _close_fronts(self) -> None:
+        self._stop_accepting()
+        for front in self._fronts:
+            front.close()
+
+    async def _unwind(self) -> None:
+        while self._undo:
+            undo = self._undo.pop()
+            try:
+                await undo()
+            except Exception:
+                # The rest must still be closed: a refresh under way is among it.
+                logger.exception("a part of the proxy did not close")
+
+    def _in_flight(self) -> int:
+        return sum(front.in_flight for front in self._fronts)
+
+    def _login_origin(self) -> str:
+        # A caller over the Unix socket has no origin to open; the redirect URI's is a browser's.
+        if self._listeners.port is not None:
+            return self.base_url
+        redirect = urlsplit(self._config.oauth.redirect_uri)
+        return f"{redirect.scheme}://{redirect.netloc}"
+
+
+def _url(name: Any) -> str:
+    host, port = name[0], name[1]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _log_output() -> Output | None:
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, Output):
+            return handler
+    return None
+
+
+def _sample(manager: TokenManager) -> AccountSample:
+    status = manager.status()
+    tokens = status.tokens
+    return AccountSample(
+        status.name,
+        login_required=status.state == "login_required",
+        access_token_expires_at=tokens.expires_at if tokens else None,
+        grant_expires_at=tokens.refresh_expires_at if tokens else None,
+    )
+
+
+def _count_refreshes(metrics: Metrics, manager: TokenManager) -> None:
+    """Count each refresh once, by the instant of the last one that the status tells."""
+    status = manager.status()
+    seen = status.last_refresh.at if status.last_refresh else None
+    had_store_error = False
+
+    def changed() -> None:
+        nonlocal seen, had_store_error
+        status = manager.status()
+        last = status.last_refresh
+        if last is not None and last.at != seen:
+            seen = last.at
+            metrics.refreshed(manager.account, last.outcome)
+        has_store_error = status.store_error is not None
+        if has_store_error and not had_store_error:
+            metrics.store_failed()
+        had_store_error = has_store_error
+
+    manager.subscribe(changed)
+
+
+def _later(close: Callable[[], object]) -> Callable[[], Coroutine[Any, Any, None]]:
+    async def closing() -> None:
+        close()
+
+    return closing
+
+
+def _cancelling(task: asyncio.Task[None]) -> Callable[[], Coroutine[Any, Any, None]]:
+    async def cancel() -> None:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+    return cancel
+
+
+async def _unless(force: asyncio.Event, work: Any) -> bool:
+    """Await `work` to its end, or cancel it when `force` is set; tell whether it ended."""
+    task = asyncio.ensure_future(work)
+    forced = asyncio.ensure_future(force.wait())
+    try:
+        await asyncio.wait({task, forced}, return_when=asyncio.FIRST_COMPLETED)
+        return bool(task.done())
+    finally:
+        for one in (task, forced):
+            one.cancel()
+        await asyncio.gather(task, forced, return_exceptions=True)

@@ -1,0 +1,63 @@
+"""Whose grant it is: one harmless call to the upstream with the account's own token.
+
+Ordinary use of an HTTP client, nothing is forwarded. A grant without the scope for it is no error.
+"""
+
+import logging
+import ssl
+from collections.abc import Mapping
+
+import aiohttp
+
+from proxy.control.identity import parse_owner
+from proxy.errors import ProxyError
+from proxy.tokens import TokenManager
+
+logger = logging.getLogger(__name__)
+
+TIMEOUT = 5.0  # seconds: a person is looking at the page that waits for it
+LONGEST_ANSWER = 65536  # bytes
+
+
+class Identifier:
+    """Asks `GET /users/me`."""
+
+    def __init__(
+        self,
+        url: str,
+        accounts: Mapping[str, TokenManager],
+        context: ssl.SSLContext,
+        outbound_proxy: str | None,
+    ) -> None:
+        self._url = f"{url.rstrip('/')}/users/me"
+        self._accounts = accounts
+        self._context = context
+        self._proxy = outbound_proxy
+
+    async def __call__(self, account: str) -> str | None:
+        """Return the owner's name for people, or None where the upstream does not tell."""
+        try:
+            credential = await self._accounts[account].credential()
+            async with (
+                aiohttp.ClientSession(
+                    timeout=aiohttp.ClientTimeout(total=TIMEOUT),
+                    cookie_jar=aiohttp.DummyCookieJar(),
+                    trust_env=False,
+                ) as session,
+                session.get(
+                    self._url,
+                    headers={
+                        "Authorization": credential.header.decode("ascii"),
+                        "Accept": "application/json",
+                    },
+                    ssl=self._context,
+                    proxy=self._proxy,
+                    allow_redirects=False,
+                ) as answer,
+            ):
+                if answer.status != 200:
+                    return None
+                return parse_owner(await answer.content.read(LONGEST_ANSWER))
+        except (ProxyError, aiohttp.ClientError, TimeoutError, ValueError) as error:
+            logger.info("owner_unknown account=%s error=%s", account, type(error).__name__)
+            return None
