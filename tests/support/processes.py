@@ -127,6 +127,9 @@ class Process:
         code = self._popen.wait(timeout)
         for reader in self._readers:
             reader.join(timeout)
+        for stream in (self._popen.stdin, self._popen.stdout, self._popen.stderr):
+            if stream is not None:
+                stream.close()
         return code
 
     def stop(self, timeout: float = PATIENCE) -> int:
