@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from proxy import logs, process, systemd
@@ -90,7 +91,7 @@ async def watched(config: Config, app: "App", session: Session) -> AsyncIterator
         return
     notifier = Notifier(
         config.notify.command,
-        {name: (lambda manager=manager: health(manager)) for name, manager in app.accounts.items()},
+        {name: partial(health, manager) for name, manager in app.accounts.items()},
         session.clock,
         login_url=login_page(config, app.base_url),
         environ=session.environ,
@@ -119,7 +120,7 @@ def announce(app: "App", session: Session) -> None:
     config = session.config
     grants = [f"{name}: {manager.status().state}" for name, manager in app.accounts.items()]
     facts = {
-        "listening": ", ".join(app.addresses),
+        "listening": f"{app.base_url} ({', '.join(app.addresses)})",
         "config": str(session.loaded.file or "environment"),
         "upstream": config.upstream.url,
         "store": store_name(session),

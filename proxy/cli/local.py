@@ -4,47 +4,27 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from proxy.cli.exits import CommandError, Exit
-from proxy.cli.session import ACCOUNT, Session
-from proxy.network import build_ssl_context, outbound_proxy
+from proxy.cli.session import Session
 
 if TYPE_CHECKING:
     from proxy.tokens import TokenManager
 
 
 @asynccontextmanager
-async def open_account(
-    session: Session, name: str, *, load: bool = True
-) -> AsyncIterator["TokenManager"]:
+async def open_account(session: Session, name: str) -> AsyncIterator["TokenManager"]:
     """Open an account's grant; what is under way is stored before it is closed.
 
-    StoreError where the record cannot be read; without `load` it is not read here.
+    StoreError where the record cannot be read.
     """
-    # Only for commands that need them: they are most of the program.
-    from proxy.app import open_store
-    from proxy.token_endpoint import TokenEndpoint
-    from proxy.tokens import TokenManager
+    from proxy.accounts import open_accounts  # only for those who need it: most of the program
 
-    if name != ACCOUNT:
-        raise CommandError(f"there is no account {name!r}", Exit.USAGE)
-    config, clock = session.config, session.clock
-    store = open_store(config, session.state_folder, clock)
-    endpoint = TokenEndpoint(
-        config.oauth,
-        clock,
-        ssl_context=build_ssl_context(config.upstream.ca_file),
-        proxy=outbound_proxy(config.oauth.token_endpoint, config.upstream.proxy, session.environ),
-        connect_timeout=config.upstream.connect_timeout,
-    )
-    manager = TokenManager(name, store, endpoint, config, clock)
-    try:
-        if load:
-            await manager.load()
-        yield manager
-    finally:
-        await manager.close()
-        await endpoint.close()
-        await store.close()
+    async with open_accounts(
+        session.config,
+        session.clock,
+        state_folder=session.state_folder,
+        environ=session.environ,
+    ) as accounts:
+        yield accounts[name]
 
 
 def store_name(session: Session) -> str:

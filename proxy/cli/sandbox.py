@@ -194,7 +194,7 @@ SmartRecruiters     {origin}   (embedded, with sample data)
 2. Then, in another terminal, call the API as your programs will:
 
    {call}/users/me
-   {call}/candidates?limit=2
+   {call}/candidates
    {call}/jobs
 
 Ctrl-C stops it; nothing is kept.
