@@ -8,10 +8,11 @@ repeats and Latin-1 bytes included, and nothing is invented.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
 
 from proxy.http1 import Headers, RequestHead, ResponseHead, connection_options
+from proxy.http1.fields import LONGEST_REMEMBERED, NOT_REMEMBERED, REMEMBERED
 
 # RFC 9110 section 7.6.1, with the reason where it is not in that list.
 HOP_BY_HOP = {
@@ -50,6 +51,8 @@ NOT_IN_TRAILERS = {
     b"x-api-key",
 }  # fmt: skip
 LINKS = {b"location", b"content-location"}
+# An answer with one of these is looked at header by header.
+LOOKED_AT = frozenset(LINKS | {b"link", b"trailer"})
 OUR_COOKIES = b"srproxy_"
 COOKIE_PREFIXES = (b"__Host-", b"__Secure-")
 
@@ -74,8 +77,6 @@ def _passes_up(lower: bytes) -> bool:
 class OutboundHeaders:
     """Builds request headers for one upstream, with the decision for each name remembered."""
 
-    MAX_NAMES = 2048
-
     def __init__(self, authority: bytes, via: bytes) -> None:
         self._first = b"Host: %b\r\n" % authority
         self._via = b"Via: %b\r\n" % via
@@ -90,7 +91,9 @@ class OutboundHeaders:
 
     def build(self, head: RequestHead, key_header: bytes | None) -> bytes:
         """Build the field lines of a request, all but the credential, each ended by CRLF."""
-        named = _named_away(head.fields) if b"connection" in head.fields else None
+        if head.outbound is not None:
+            return head.outbound
+        named = _named_away(head.fields)
         lines = [self._first]
         chunked = head.chunked
         for name, value in head.headers:
@@ -112,10 +115,12 @@ class OutboundHeaders:
         lines.append(self._via)
         if chunked:
             lines.append(b"Transfer-Encoding: chunked\r\n")
-        return b"".join(lines)
+        # The same block will bring the same key in the same header, and lead to the same lines.
+        outbound = head.outbound = b"".join(lines)
+        return outbound
 
     def _decide(self, name: bytes) -> tuple[bool, bytes]:
-        if len(self._names) >= self.MAX_NAMES:
+        if len(self._names) >= REMEMBERED:
             self._names.clear()
         lower = name.lower()
         known = self._names[name] = (_passes_up(lower), lower)
@@ -195,64 +200,65 @@ class Links:
         return host + b":" + (port or DEFAULT_PORTS.get(scheme, b""))
 
 
-class InboundHeaders:
-    """Builds the headers of an answer, with the decision for each name remembered."""
+class _PassingLines(dict[tuple[bytes, bytes], bytes]):
+    """Answer headers as lines for the caller, or nothing: most come with every answer."""
 
-    PASS, DROP, LOOK = range(3)
-    MAX_NAMES = 2048
-    # These pass or not by what else is known of the answer.
-    LOOKED_AT = LINKS | {b"link", b"content-length", b"trailer"}
+    def __missing__(self, header: tuple[bytes, bytes]) -> bytes:
+        name, value = header
+        lower = name.lower()
+        line = b"" if lower in NOT_FOR_CALLER else b"%b: %b\r\n" % header
+        if len(name) + len(value) <= LONGEST_REMEMBERED and lower not in NOT_REMEMBERED:
+            if len(self) >= REMEMBERED:
+                self.clear()
+            self[header] = line
+        return line
+
+
+class InboundHeaders:
+    """Builds the headers of an answer, with the line for each usual one remembered."""
 
     def __init__(self, links: Links) -> None:
         self._links = links
-        self._names: dict[bytes, tuple[int, bytes]] = {}
+        self._lines = _PassingLines()
 
     def build(
         self,
         head: ResponseHead,
-        origin: bytes,
+        origin: Callable[[], bytes],
         *,
-        keep_length: bool,
-        keep_trailer: bool,
+        keep_trailer: bool = False,
         cors: Sequence[tuple[bytes, bytes]] = (),
     ) -> bytes:
         """Build the status line and field lines of an answer, all but framing and Connection.
 
         `cors` are headers of ours, and stand in for the upstream's own such headers.
         """
-        fields = head.fields
-        lines = [b"HTTP/1.1 %d %b\r\n" % (head.status, head.reason)]
-        dropped = set(connection_options(fields)) - PROTECTED if b"connection" in fields else set()
-        for name, value in head.headers:
-            known = self._names.get(name)
-            if known is None:
-                known = self._decide(name)
-            decision, lower = known
-            if decision == self.DROP or (dropped and lower in dropped):
-                continue
-            if cors and lower.startswith(b"access-control-"):
-                continue
-            if decision == self.LOOK:
-                if lower in LINKS:
-                    value = self._links.rewrite(value, origin)
-                elif lower == b"link":
-                    value = self._links.rewrite_link(value, origin)
-                elif not (keep_length if lower == b"content-length" else keep_trailer):
+        lines = self._lines
+        fields, status = head.fields, head.status
+        dropped = set(connection_options(fields)) - PROTECTED if b"connection" in fields else None
+        # RFC 9110 section 8.6: neither an interim answer nor a 204 has a length.
+        lengthless = status == 204 or status < 200
+        if dropped or cors or lengthless or not LOOKED_AT.isdisjoint(fields):
+            kept = []
+            for name, value in head.headers:
+                lower = name.lower()
+                if (
+                    (dropped and lower in dropped)
+                    or (lengthless and lower == b"content-length")
+                    or (lower == b"trailer" and not keep_trailer)
+                    or (cors and lower.startswith(b"access-control-"))
+                ):
                     continue
-            lines.append(b"%b: %b\r\n" % (name, value))
-        for name, value in cors:
-            lines.append(b"%b: %b\r\n" % (name, value))
-        return b"".join(lines)
-
-    def _decide(self, name: bytes) -> tuple[int, bytes]:
-        if len(self._names) >= self.MAX_NAMES:
-            self._names.clear()
-        lower = name.lower()
-        if lower in NOT_FOR_CALLER:
-            decision = self.DROP
-        elif lower in self.LOOKED_AT:
-            decision = self.LOOK
+                if lower in LINKS:
+                    value = self._links.rewrite(value, origin())
+                elif lower == b"link":
+                    value = self._links.rewrite_link(value, origin())
+                kept.append((name, value))
+            kept += cors
         else:
-            decision = self.PASS
-        known = self._names[name] = (decision, lower)
-        return known
+            kept = head.headers
+        return b"HTTP/1.1 %d %b\r\n%b" % (
+            status,
+            head.reason,
+            b"".join([lines[header] for header in kept]),
+        )

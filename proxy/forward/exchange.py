@@ -103,9 +103,7 @@ class Exchange:
     def interim(self, head: ResponseHead) -> None:
         """Pass a 1xx on, to callers that know of such (RFC 9110 section 15.2)."""
         if self._head.minor == 1:
-            lines = self._forwarder.inbound.build(
-                head, self._inbound.origin, keep_length=False, keep_trailer=False
-            )
+            lines = self._forwarder.inbound.build(head, self._inbound.origin)
             self._inbound.send_interim(lines + b"\r\n")
         if head.status == 100:
             self.upload.continued()
@@ -240,13 +238,11 @@ class Exchange:
         lines = self._forwarder.inbound.build(
             head,
             inbound.origin,
-            # RFC 9110 section 8.6: a 204 has none; a HEAD or 304 tells that of the GET.
-            keep_length=head.status != 204,
             keep_trailer=framing is Framing.CHUNKED and head.chunked,
             cors=inbound.cors,
         )
         if b"date" not in head.fields:
-            lines += inbound.date_line  # RFC 9110 section 6.6.1
+            lines += inbound.date_line()  # RFC 9110 section 6.6.1
         inbound.send_head(lines, framing)
 
     def _wait_for(self, work: Coroutine[Any, Any, None]) -> None:

@@ -20,18 +20,16 @@ class Inbound(Protocol):
     """The caller's side of one request: where its answer goes and its body comes from."""
 
     @property
-    def origin(self) -> bytes:
-        """The origin that the caller used for us: http, and its Host."""
-        ...
-
-    @property
     def cors(self) -> list[tuple[bytes, bytes]]:
         """Headers of ours that the answer carries for a browser."""
         ...
 
-    @property
+    def origin(self) -> bytes:
+        """Name the origin that the caller used for us: http, and its Host."""
+        ...
+
     def date_line(self) -> bytes:
-        """A Date header for an answer that has none."""
+        """Build a Date header for an answer that has none."""
         ...
 
     def send_interim(self, head: bytes) -> None: ...

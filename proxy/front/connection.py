@@ -336,21 +336,19 @@ class CallerConnection(asyncio.Protocol):
 
     # ── the Inbound of an exchange ──
 
-    @property
     def origin(self) -> bytes:
-        """The origin that the caller used for us."""
+        """Name the origin that the caller used for us."""
         return origin_of(self._head, self._transport.get_extra_info("sockname"))
 
     @property
     def cors(self) -> list[tuple[bytes, bytes]]:
         """The headers of ours that an answer carries for a browser."""
-        if self._head is None:
+        if self._head is None or not self._front.has_cors:
             return []
         return self._front.guards.cors_headers(self._head, self._admission)
 
-    @property
     def date_line(self) -> bytes:
-        """The Date header for an answer that has none."""
+        """Build the Date header for an answer that has none."""
         return self._front.date_line()
 
     def send_interim(self, head: bytes) -> None:
@@ -389,7 +387,7 @@ class CallerConnection(asyncio.Protocol):
         """Answer with a problem of ours."""
         head = self._head
         if problem.code == "login_required" and problem.login_url is None:
-            problem.login_url = self.origin.decode("latin-1") + "/-/login"
+            problem.login_url = self.origin().decode("latin-1") + "/-/login"
         front = self._front
         lines, body = build_problem_answer(
             problem,

@@ -10,12 +10,14 @@ from proxy.errors import Problem
 from proxy.forward import Forwarder
 from proxy.front.connection import CallerConnection
 from proxy.guards import Guards, Route
+from proxy.http1 import RequestHead
 from proxy.traffic import Traffic
 
 # One sweep over all connections serves every time-out: a timer for each would cost each request.
 SWEEP_INTERVAL = 1.0
 # Connections beyond the limit are told so and closed; beyond this many more they are just closed.
 SHED_LIMIT = 128
+NOBODY = RequestHead(b"GET", b"/", 1, [], {}, None, False)
 PROBES = frozenset({Route.LIVE, Route.READY, Route.METRICS})
 
 
@@ -44,6 +46,8 @@ class Front:
         self.problem_page = problem_page
         self.page_headers = page_headers
         self.probes_only = probes_only
+        # Asked once: without allowed origins no answer carries anything for browsers.
+        self.has_cors = bool(guards.cors_headers(NOBODY, None))
         self.draining = False
         self._connections: set[CallerConnection] = set()
         self._sweep: asyncio.TimerHandle | None = None

@@ -25,8 +25,13 @@ PLAIN = bytes([0x09, *range(0x20, 0x7F), *range(0x80, 0x100)])
 LOOSE = bytes(set(range(256)) - set(b"\r\n\0"))
 
 MAX_FIELDS = 1000
-# Names come from strangers: what is remembered of them is bounded, and forgotten all at once.
-MAX_NAMES = 2048
+# What is remembered is bounded, and forgotten all at once: names come from strangers.
+REMEMBERED = 2048
+LONGEST_REMEMBERED = 128
+# What says nothing but this is not worth taking apart.
+USUAL_KEEP_ALIVE = (b"keep-alive", b"Keep-Alive")
+# Their values may be secrets, and seldom come twice.
+NOT_REMEMBERED = {b"set-cookie", b"location", b"link", b"authentication-info"}
 _NAMES: dict[bytes, bytes] = {}
 
 
@@ -45,7 +50,19 @@ def parse_request_fields(block: bytes) -> tuple[Headers, dict[bytes, bytes]]:
     lines = block.split(b"\r\n")
     if block.translate(None, PLAIN) != b"\r\n" * (len(lines) - 1):
         raise bad_request("A header holds a control character or a line that ends in no CRLF.")
-    return _parse_lines(lines, bad_request)
+    lines.pop()  # after the last CRLF
+    if len(lines) > MAX_FIELDS:
+        raise Problem("head_too_large", f"The request has more than {MAX_FIELDS} headers.")
+    headers: Headers = []
+    fields: dict[bytes, bytes] = {}
+    for line in lines:
+        name, lower, value = _parse_line(line, bad_request)
+        headers.append((name, value))
+        if lower in fields:
+            fields[lower] = fields[lower] + b", " + value
+        else:
+            fields[lower] = value
+    return headers, fields
 
 
 def parse_response_fields(block: bytes) -> tuple[Headers, dict[bytes, bytes]]:
@@ -57,31 +74,45 @@ def parse_response_fields(block: bytes) -> tuple[Headers, dict[bytes, bytes]]:
     lines = block.split(b"\r\n")
     if block.translate(None, LOOSE) != b"\r\n" * (len(lines) - 1):
         raise protocol_error("a header holds CR, LF or NUL.")
-    return _parse_lines(lines, protocol_error)
-
-
-def _parse_lines(lines: list[bytes], malformed: Malformed) -> tuple[Headers, dict[bytes, bytes]]:
     lines.pop()  # after the last CRLF
     if len(lines) > MAX_FIELDS:
-        if malformed is protocol_error:
-            raise protocol_error(f"it has more than {MAX_FIELDS} headers.")
-        raise Problem("head_too_large", f"The request has more than {MAX_FIELDS} headers.")
+        raise protocol_error(f"it has more than {MAX_FIELDS} headers.")
     headers: Headers = []
     fields: dict[bytes, bytes] = {}
     for line in lines:
-        name, colon, value = line.partition(b":")
-        if not colon:
-            raise malformed("a header line has no colon.")
-        lower = _NAMES.get(name)
-        if lower is None:
-            name, lower = _learn(name, malformed)
-        value = value.strip(b" \t")
-        headers.append((name, value))
+        pair, lower = _RESPONSE_LINES[line]
+        headers.append(pair)
         if lower in fields:
-            fields[lower] = fields[lower] + b", " + value
+            fields[lower] = fields[lower] + b", " + pair[1]
         else:
-            fields[lower] = value
+            fields[lower] = pair[1]
     return headers, fields
+
+
+class _ResponseLines(dict[bytes, tuple[tuple[bytes, bytes], bytes]]):
+    """Header lines of answers, parsed: most of an upstream's lines come with every answer."""
+
+    def __missing__(self, line: bytes) -> tuple[tuple[bytes, bytes], bytes]:
+        name, lower, value = _parse_line(line, protocol_error)
+        parsed = ((name, value), lower)
+        if len(line) <= LONGEST_REMEMBERED and lower not in NOT_REMEMBERED:
+            if len(self) >= REMEMBERED:
+                self.clear()
+            self[line] = parsed
+        return parsed
+
+
+_RESPONSE_LINES = _ResponseLines()
+
+
+def _parse_line(line: bytes, malformed: Malformed) -> tuple[bytes, bytes, bytes]:
+    name, colon, value = line.partition(b":")
+    if not colon:
+        raise malformed("a header line has no colon.")
+    lower = _NAMES.get(name)
+    if lower is None:
+        name, lower = _learn(name, malformed)
+    return name, lower, value.strip(b" \t")
 
 
 def _learn(name: bytes, malformed: Malformed) -> tuple[bytes, bytes]:
@@ -93,7 +124,7 @@ def _learn(name: bytes, malformed: Malformed) -> tuple[bytes, bytes]:
         return name, name.lower()
     lower = name.lower()
     if len(name) <= 64:
-        if len(_NAMES) >= MAX_NAMES:
+        if len(_NAMES) >= REMEMBERED:
             _NAMES.clear()
         _NAMES[name] = lower
     return name, lower
@@ -136,16 +167,19 @@ def response_framing(minor: int, fields: Mapping[bytes, bytes]) -> tuple[int | N
 
 
 def connection_options(fields: Mapping[bytes, bytes]) -> list[bytes]:
-    """List the options of Connection, in lower case."""
+    """List the options of Connection, in lower case; none where it is plainly keep-alive."""
     value = fields.get(b"connection")
-    if value is None:
+    if value is None or value in USUAL_KEEP_ALIVE:
         return []
     return [option.strip(b" \t") for option in value.lower().split(b",")]
 
 
 def keeps_alive(minor: int, fields: Mapping[bytes, bytes]) -> bool:
     """Tell whether a message's sender keeps the connection (RFC 9112 section 9.3)."""
-    if b"connection" not in fields:
+    connection = fields.get(b"connection")
+    if connection is None:
         return minor == 1
+    if connection in USUAL_KEEP_ALIVE:
+        return True
     options = connection_options(fields)
     return b"close" not in options and (minor == 1 or b"keep-alive" in options)

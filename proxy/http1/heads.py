@@ -36,6 +36,7 @@ class RequestHead:
     content_length: int | None
     chunked: bool
     block: bytes = b""  # the field lines as received
+    outbound: bytes | None = None  # what headers.py made of the block, kept with it
 
     @property
     def has_body(self) -> bool:
@@ -79,6 +80,7 @@ def parse_request_head(head: bytes, previous: RequestHead | None = None) -> Requ
             previous.content_length,
             previous.chunked,
             previous.block,
+            previous.outbound,
         )
     headers, fields = parse_request_fields(block)
     content_length, chunked = request_framing(minor, fields)
