@@ -68,7 +68,7 @@ class Ours:
         )
         if version.returncode:
             raise Unavailable(f"does not start: {version.stderr.strip()[-300:]}")
-        return f"{version.stdout.strip()} on {self._interpreter.label}"
+        return version.stdout.strip()
 
     def start(self, place: Place, origin: Origin, port: int) -> Process:
         """Start on a token store that a login has filled."""
