@@ -11,10 +11,9 @@ import asyncio
 import logging
 import math
 import secrets
-from collections.abc import Callable, Coroutine, Hashable
+from collections.abc import Callable, Hashable
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import replace
-from typing import Any
 
 from proxy.clock import Clock
 from proxy.config import Config
@@ -24,11 +23,14 @@ from proxy.secret import Secret
 from proxy.stores.base import Lease, TokenStore
 from proxy.stores.record import Ended, LastRefresh, Record
 from proxy.token_endpoint import TokenEndpoint
-from proxy.tokens import lifecycle
+from proxy.tokens import changes, lifecycle
 from proxy.tokens.lifecycle import Facts, Step, Why
 from proxy.tokens.live import Credential, Live
+from proxy.tokens.moving import bundler, move_in, unpack
 from proxy.tokens.refresh import Refresh
-from proxy.tokens.status import AccountStatus, judge
+from proxy.tokens.status import AccountStatus, explain, judge, unavailable, warnings
+from proxy.tokens.tasks import Tasks
+from proxy.tokens.trouble import EndWarning, Trouble
 
 logger = logging.getLogger(__name__)
 
@@ -60,28 +62,23 @@ class TokenManager:
         self._login_url = login_url
         self._patience = config.oauth.timeout + LEASE_SPARE
         self._live = Live(clock, config.tokens.refresh_margin, config.tokens.idle_refresh)
+        self._tasks = Tasks(clock)
         self._refresh = Refresh(
-            endpoint, clock, jitter=jitter, stuck=self._stuck, pause=self._pause
+            endpoint, clock, jitter=jitter, stuck=self._stuck, pause=self._tasks.pause
         )
         self._callbacks: list[Callable[[], None]] = []
         self._store_warnings: tuple[str, ...] = ()
-        self._store_error: StoreError | None = None
-        self._is_read_error = False
+        self._trouble = Trouble(account, clock, jitter)
         self._looked_over = False
         self._polled = False
         self._stamp: Hashable = None
         self._told: tuple[object, ...] = ()
-        self._warned_days: int | None = None
-        self._store_attempts = 0
-        self._retry_at = -math.inf
+        self._ending = EndWarning()
         self._forced_generation = 0
         self._forced_at = -math.inf
         self._task: asyncio.Task[None] | None = None
         # Done when the refresh under way has ended, or is only waiting for the store.
         self._settled: asyncio.Future[None] | None = None
-        self._ticker: asyncio.Task[None] | None = None
-        self._others: set[asyncio.Task[Any]] = set()
-        self._closing = asyncio.Event()
 
     # Handing out
 
@@ -100,7 +97,7 @@ class TokenManager:
             credential = self.current()
         if credential is None:
             problem = self.readiness()
-            raise problem or self._unavailable("no_access_token", "The refresh brought no token.")
+            raise problem or unavailable(None, None, self._trouble.retry_after())
         return credential
 
     async def rejected(self, generation: int) -> Credential | None:
@@ -123,7 +120,7 @@ class TokenManager:
         """Return what is known, without I/O."""
         record = self._live.record
         usable = self._live.usable()
-        state, reason, detail = judge(record, usable=usable, store_error=self._store_error)
+        state, reason, detail = judge(record, usable=usable, store_error=self._trouble.error)
         return AccountStatus(
             name=self.account,
             state=state,
@@ -132,33 +129,24 @@ class TokenManager:
             generation=self._live.generation,
             tokens=record.tokens if record and (usable or not record.ended) else None,
             last_refresh=record.last_refresh if record else None,
-            warnings=self._warnings(),
+            warnings=(
+                *self._store_warnings,
+                *warnings(record, self._trouble.error, self._clock.now()),
+            ),
             subject=record.subject if record else None,
-            store_error=self._store_error,
+            store_error=self._trouble.error,
         )
 
     def readiness(self) -> Problem | None:
         """Return why a request would not be let through now, without I/O; None if it would."""
-        record = self._live.record
         if self._live.usable():
             return None
-        if record is None and self._store_error is None:
-            return self._login_required(
-                GrantEnded("never_authorized", "Nobody has authorized the app yet.")
-            )
-        if record is not None and (record.ended is not None or record.tokens is None):
-            ended = record.ended or Ended("never_authorized", 0.0, "There is no grant.")
-            return self._login_required(GrantEnded(ended.reason, ended.detail))
-        if self._store_error is not None:
-            return Problem(
-                "store_unavailable",
-                f"The token store cannot be used: {self._store_error}. Nothing was lost.",
-                retry_after=self._retry_after(),
-            )
-        last = record.last_refresh if record else None
-        if last is not None and last.outcome != "ok":
-            return self._unavailable(last.code, last.detail)
-        return None
+        return explain(
+            self._live.record,
+            self._trouble.error,
+            retry_after=self._trouble.retry_after(),
+            login_url=self._login_url,
+        )
 
     def subscribe(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Call back on every change of state, until the returned function is called."""
@@ -192,7 +180,7 @@ class TokenManager:
                     "grant_was_idle account=%s days_left=%.1f", self.account, left / lifecycle.DAY
                 )
                 self._begin(Why.IDLE)
-        self._ticker = self._spawn(self._run_ticks())
+        self._tasks.spawn(self._run_ticks())
 
     async def load(self) -> None:
         """Read the grant, for a command that only looks or acts once; raises StoreError."""
@@ -201,11 +189,7 @@ class TokenManager:
 
     async def close(self) -> None:
         """Stop, after what is under way has been stored."""
-        self._closing.set()
-        if self._ticker is not None:
-            self._ticker.cancel()
-        while self._others:
-            await asyncio.wait(set(self._others))
+        await self._tasks.finish()
 
     # Acting
 
@@ -215,73 +199,78 @@ class TokenManager:
         TokenEndpointError: nothing changed. StoreError: the new grant could not be stored, or, if
         the store could not even be read, nothing was sent.
         """
-        await asyncio.shield(self._spawn(self._exchange(code, code_verifier)))
+        await asyncio.shield(self._tasks.spawn(self._exchange(code, code_verifier)))
 
     async def logout(self) -> None:
         """Forget the grant; the record is set aside."""
-        await asyncio.shield(self._spawn(self._retire("logged_out", "The grant was forgotten.")))
+        await asyncio.shield(self._tasks.spawn(self._retire("The grant was forgotten.")))
 
     async def set_subject(self, subject: str) -> None:
         """Remember whose grant it is, in words for people."""
 
         async def write() -> None:
             async with self._lease() as lease:
-                record = await lease.load()
-                if record is not None and record.tokens is not None and record.subject != subject:
-                    record = replace(record, subject=subject)
-                    await lease.save(record)
-                    self._adopt(record)
+                record = await changes.name(lease, subject)
+            if record is not None:
+                self._adopt(record)
 
-        await asyncio.shield(self._spawn(write()))
+        await asyncio.shield(self._tasks.spawn(write()))
+
+    async def export(self, passphrase: Secret, deliver: Callable[[bytes], None]) -> None:
+        """Hand the grant over as an encrypted bundle, then retire it here.
+
+        `deliver` keeps the bundle durably, in a thread; if it raises, nothing is retired.
+        GrantEnded: there is no grant to hand over.
+        """
+        detail = "The grant was exported to another machine."
+        deliver_record = bundler(passphrase, deliver)
+        await asyncio.shield(self._tasks.spawn(self._retire(detail, deliver_record)))
+
+    async def import_bundle(self, data: bytes, passphrase: Secret) -> None:
+        """Take a grant over from a bundle and refresh it at once.
+
+        StoreError: the bundle or the store is at fault. GrantEnded: the grant in it is dead.
+        TokenEndpointError: it was taken over, and could not be verified yet.
+        """
+        await asyncio.shield(self._tasks.spawn(self._import(data, passphrase)))
+
+    async def _import(self, data: bytes, passphrase: Secret) -> None:
+        moved = await unpack(self.account, data, passphrase)
+        async with self._lease() as lease:
+            where = self._store.where(self.account)
+            record, failure = await move_in(lease, where, moved, self._refresh)
+        self._adopt(record, failure)
+        if record.ended is not None:
+            raise GrantEnded(record.ended.reason, record.ended.detail)
+        if failure is not None:
+            raise failure
 
     async def _exchange(self, code: Secret, code_verifier: Secret | None) -> None:
         await self._store.load(self.account)
         fresh = await self._endpoint.exchange(code, code_verifier)
         async with self._lease() as lease:
-            before = await lease.load()
-            generation = max(before.generation if before else 0, self._live.generation) + 1
-            record = Record(
-                account=self.account,
-                generation=generation,
-                tokens=fresh,
-                previous=before.tokens if before else None,
-            )
-            await lease.save(record)
-        self._clear_store_error()
+            record = await changes.log_in(lease, self.account, fresh, self._live.generation)
+        self._trouble.store_works()
         self._adopt(record)
-        logger.info("authorized account=%s generation=%d", self.account, generation)
+        logger.info("authorized account=%s generation=%d", self.account, record.generation)
 
-    async def _retire(
-        self, reason: str, detail: str, deliver: Callable[[Record], None] | None = None
-    ) -> None:
+    async def _retire(self, detail: str, deliver: Callable[[Record], None] | None = None) -> None:
+        ended = Ended("logged_out", self._clock.now(), detail)
         async with self._lease() as lease:
-            record = await lease.load()
-            if record is None or record.tokens is None:
-                return
-            if deliver is not None:
-                await asyncio.to_thread(deliver, record)
-            await lease.set_aside(record)
-            ended = Ended(reason, self._clock.now(), detail)
-            record = Record(
-                account=self.account,
-                generation=record.generation,
-                tokens=None,
-                last_refresh=record.last_refresh,
-                ended=ended,
-            )
-            await lease.save(record)
-        self._adopt(record)
-        logger.info("%s account=%s", reason, self.account)
+            record = await changes.retire(lease, ended, deliver)
+        if record is not None:
+            self._adopt(record)
+            logger.info("logged_out account=%s", self.account)
 
     # Refreshing
 
     def _may_try(self) -> bool:
         record = self._live.record
         if record is None:
-            return self._store_error is not None and self._clock.monotonic() >= self._retry_at
+            return self._trouble.error is not None and self._trouble.may_retry()
         if record.tokens is None or record.ended is not None:
             return False
-        return self._busy() or self._clock.monotonic() >= self._retry_at
+        return self._busy() or self._trouble.may_retry()
 
     def _busy(self) -> bool:
         return self._task is not None and not self._task.done()
@@ -293,7 +282,7 @@ class TokenManager:
         record = self._live.record
         if record is None or record.ended is not None or record.intent is not None:
             return
-        if self._clock.monotonic() >= self._retry_at and not self._closing.is_set():
+        if self._trouble.may_retry() and not self._tasks.stopping:
             self._begin(Why.AHEAD)
 
     async def _settle(self, why: Why) -> None:
@@ -305,7 +294,7 @@ class TokenManager:
         if self._settled is not None and self._busy():
             return self._settled
         self._settled = asyncio.get_running_loop().create_future()
-        self._task = self._spawn(self._attempt(why, self._live.generation, self._settled))
+        self._task = self._tasks.spawn(self._attempt(why, self._live.generation, self._settled))
         return self._settled
 
     async def _attempt(self, why: Why, generation: int, settled: asyncio.Future[None]) -> None:
@@ -318,7 +307,7 @@ class TokenManager:
         except Exception:
             # Nothing may end the keeper of the grant; what is unforeseen is tried again, slowly.
             logger.exception("refresh_crashed account=%s", self.account)
-            self._retry_at = self._clock.monotonic() + backoff(5, self._jitter())
+            self._trouble.wait(backoff(5, self._jitter()))
         finally:
             if not settled.done():
                 settled.set_result(None)
@@ -343,7 +332,7 @@ class TokenManager:
         step = lifecycle.next_step(record, facts)
         if step is Step.SPEND:
             record, failure = await self._refresh.spend(lease, record, why)
-            self._clear_store_error()
+            self._trouble.store_works()
             self._adopt(record, failure)
         elif step is Step.WAIT and record.intent is not None and not lifecycle.has_failed(record):
             # The holder of this intent is gone: tell it, and everybody who reads the record.
@@ -353,7 +342,7 @@ class TokenManager:
             record = replace(record, last_refresh=last)
             await lease.save(record)
             self._adopt(record)
-        self._clear_store_error()
+        self._trouble.store_works()
 
     def _lease(self) -> AbstractAsyncContextManager[Lease]:
         return self._store.lease(self.account, self._patience)
@@ -385,28 +374,14 @@ class TokenManager:
                 wait = backoff(
                     last.attempts, self._jitter(), failure.retry_after if failure else None
                 )
-                elapsed = max(0.0, self._clock.now() - last.at)
-                self._retry_at = self._clock.monotonic() + max(0.0, wait - elapsed)
-        elif not (last is not None and last.outcome != "ok"):
-            self._retry_at = -math.inf
+                self._trouble.wait(wait - max(0.0, self._clock.now() - last.at))
+        elif self._trouble.error is None and (last is None or last.outcome == "ok"):
+            self._trouble.wait(0)
         self._publish()
 
     def _note_store_error(self, error: StoreError, *, writing: bool = False) -> None:
-        if self._store_error is None or str(error) != str(self._store_error):
-            logger.error("store_unavailable account=%s error=%s", self.account, error)
-        self._store_error = error
-        self._is_read_error = not writing
-        if writing:
-            self._store_attempts += 1
-            wait = backoff(self._store_attempts, self._jitter())
-            self._retry_at = self._clock.monotonic() + wait
+        self._trouble.store_failed(error, writing=writing)
         self._publish()
-
-    def _clear_store_error(self) -> None:
-        if self._store_error is not None:
-            logger.info("store_available account=%s", self.account)
-        self._store_error = None
-        self._store_attempts = 0
 
     def _publish(self) -> None:
         """Tell the watchers, if anything that they can see has changed."""
@@ -419,48 +394,17 @@ class TokenManager:
         for callback in list(self._callbacks):
             callback()
 
-    def _warnings(self) -> tuple[str, ...]:
-        warnings = self._store_warnings
-        record = self._live.record
-        if self._store_error is not None:
-            warnings = (*warnings, f"The token store cannot be used: {self._store_error}.")
-        if record is not None and record.tokens is not None and record.ended is None:
-            days = lifecycle.warning_days(record.tokens.refresh_expires_at, self._clock.now())
-            if days is not None:
-                at = lifecycle.instant(record.tokens.refresh_expires_at)
-                warnings = (*warnings, f"The grant ends on {at} unless a refresh succeeds.")
-        elif record is not None and record.ended is not None and record.tokens is not None:
-            warnings = (*warnings, record.ended.detail)
-        return warnings
-
-    def _login_required(self, ended: GrantEnded) -> Problem:
-        detail = f"{ended.detail} Open the login page and authorize the app."
-        return Problem("login_required", detail, reason=ended.reason, login_url=self._login_url)
-
-    def _unavailable(self, code: str | None, detail: str | None) -> Problem:
-        return Problem(
-            "token_endpoint_unavailable",
-            f"The access token has ended and cannot be refreshed at the moment. {detail or ''} "
-            "The grant is kept, and the proxy tries again by itself.",
-            reason=code,
-            retry_after=self._retry_after(),
-        )
-
-    def _retry_after(self) -> int:
-        left = self._retry_at - self._clock.monotonic()
-        return max(1, math.ceil(left)) if math.isfinite(left) else 1
-
     # Ticking
 
     async def _run_ticks(self) -> None:
-        while not await self._pause(self._tick_length()):
+        while not await self._tasks.pause(self._tick_length()):
             try:
                 await self._tick()
             except Exception:
                 logger.exception("tick_crashed account=%s", self.account)
 
     def _tick_length(self) -> float:
-        left = self._retry_at - self._clock.monotonic()
+        left = self._trouble.left()
         return min(TICK, left) if left > 0 else TICK
 
     async def _tick(self) -> None:
@@ -470,14 +414,14 @@ class TokenManager:
             await self._poll()
         if not self._busy() and self._may_try():
             record = self._live.record
-            troubled = self._store_error is not None or (
+            troubled = self._trouble.error is not None or (
                 record is not None and (record.intent is not None or lifecycle.has_failed(record))
             )
             if troubled and not self._live.usable():
                 self._begin(Why.EXPIRED)
             elif record is not None and record.intent is None and self._live.idle():
                 self._begin(Why.IDLE)
-        self._warn_of_the_end()
+        self._ending.look(self._live.record, self._clock.now())
         self._publish()
 
     async def _look_over(self) -> None:
@@ -494,53 +438,17 @@ class TokenManager:
         """See what other processes stored."""
         try:
             stamp = await self._store.stamp(self.account)
-            if stamp == self._stamp and self._store_error is None and self._polled:
+            if stamp == self._stamp and self._trouble.error is None and self._polled:
                 return
             record = await self._store.load(self.account)
             if self._busy():
                 return
-            if self._is_read_error and not (record is None and self._live.record is not None):
-                self._clear_store_error()
+            if self._trouble.is_read_error and not (
+                record is None and self._live.record is not None
+            ):
+                self._trouble.store_works()
             self._adopt(record)
             self._stamp, self._polled = stamp, True
         except StoreError as error:
-            if self._store_error is None or self._is_read_error:
+            if self._trouble.error is None or self._trouble.is_read_error:
                 self._note_store_error(error)
-
-    def _warn_of_the_end(self) -> None:
-        record = self._live.record
-        if record is None or record.tokens is None or record.ended is not None:
-            self._warned_days = None
-            return
-        days = lifecycle.warning_days(record.tokens.refresh_expires_at, self._clock.now())
-        if days is not None and (self._warned_days is None or days < self._warned_days):
-            logger.warning(
-                "grant_ending account=%s within_days=%d expires_at=%s",
-                self.account,
-                days,
-                lifecycle.instant(record.tokens.refresh_expires_at),
-            )
-        self._warned_days = days
-
-    async def _pause(self, seconds: float) -> bool:
-        """Wait, but no longer than until the program stops; tell whether it does."""
-        sleep = asyncio.ensure_future(self._clock.sleep(seconds))
-        closing = asyncio.ensure_future(self._closing.wait())
-        try:
-            await asyncio.wait({sleep, closing}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            sleep.cancel()
-            closing.cancel()
-        return self._closing.is_set()
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(work)
-        self._others.add(task)
-
-        def done(task: asyncio.Task[None]) -> None:
-            self._others.discard(task)
-            if not task.cancelled():
-                task.exception()  # whoever waits raises it; nobody may be waiting any more
-
-        task.add_done_callback(done)
-        return task

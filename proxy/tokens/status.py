@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
-from proxy.errors import StoreError
+from proxy.errors import Problem, StoreError
 from proxy.oauth import TokenSet
 from proxy.stores.record import LastRefresh, Record
-from proxy.tokens.lifecycle import has_failed, instant
+from proxy.tokens.lifecycle import has_failed, instant, warning_days
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,3 +90,60 @@ def judge(
     if has_failed(record) and record.last_refresh is not None:
         return "degraded", record.last_refresh.code, record.last_refresh.detail
     return "authorized", None, None
+
+
+def warnings(record: Record | None, store_error: StoreError | None, now: float) -> tuple[str, ...]:
+    """Return what a person should know though calls go through, a sentence each."""
+    found = []
+    if store_error is not None:
+        found.append(f"The token store cannot be used: {store_error}.")
+    if record is not None and record.tokens is not None:
+        tokens = record.tokens
+        if record.ended is not None:
+            found.append(record.ended.detail)
+        elif warning_days(tokens.refresh_expires_at, now) is not None:
+            found.append(
+                f"The grant ends on {instant(tokens.refresh_expires_at)} unless a refresh succeeds."
+            )
+    return tuple(found)
+
+
+def explain(
+    record: Record | None,
+    store_error: StoreError | None,
+    *,
+    retry_after: int,
+    login_url: str | None,
+) -> Problem | None:
+    """Return why there is no access token, as a caller is told; None where a refresh is due."""
+    if record is None and store_error is None:
+        detail = "Nobody has authorized the app yet."
+        return _login_required("never_authorized", detail, login_url)
+    if record is not None and (record.ended is not None or record.tokens is None):
+        ended = record.ended
+        reason = ended.reason if ended else "never_authorized"
+        return _login_required(reason, ended.detail if ended else "There is no grant.", login_url)
+    if store_error is not None:
+        detail = f"The token store cannot be used: {store_error}. Nothing was lost."
+        return Problem("store_unavailable", detail, retry_after=retry_after)
+    last = record.last_refresh if record else None
+    if last is not None and last.outcome != "ok":
+        return unavailable(last.code, last.detail, retry_after)
+    return None
+
+
+def unavailable(code: str | None, detail: str | None, retry_after: int) -> Problem:
+    """Build the problem of an access token that ended and cannot be refreshed now."""
+    return Problem(
+        "token_endpoint_unavailable",
+        "The access token has ended and cannot be refreshed at the moment. "
+        f"{detail or 'The refresh brought no token.'} "
+        "The grant is kept, and the proxy tries again by itself.",
+        reason=code,
+        retry_after=retry_after,
+    )
+
+
+def _login_required(reason: str, detail: str, login_url: str | None) -> Problem:
+    advice = "" if "og in again" in detail else " Open the login page and authorize the app."
+    return Problem("login_required", detail + advice, reason=reason, login_url=login_url)
