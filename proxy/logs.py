@@ -157,6 +157,7 @@ class Output(logging.Handler):
     def __init__(self, stream: TextIO, *, as_json: bool) -> None:
         super().__init__()
         self.as_json = as_json
+        self.takes_requests = True  # whether each request is a line of it
         self.before: Callable[[], None] | None = None  # writes what is older and still held back
         self._stream = stream
         self._last: dict[tuple[str, str], tuple[float, int]] = {}
@@ -216,6 +217,7 @@ def configure(level: str, format_name: str, stream: TextIO) -> Output:
     """Make one Output the only handler of the program; `auto` is text on a terminal, else JSON."""
     as_json = format_name == "json" or (format_name == "auto" and not stream.isatty())
     output = Output(stream, as_json=as_json)
+    output.takes_requests = LEVELS[level] <= logging.INFO
     root = logging.getLogger()
     for handler in list(root.handlers):
         root.removeHandler(handler)

@@ -164,7 +164,9 @@ class Traffic:
     """What goes through, counted, listed and logged."""
 
     def __init__(self, metrics: Metrics, output: Output | None = None) -> None:
-        """Log to `output`; with None there is no access log."""
+        """Log to `output`, if it takes requests; with None there is no access log."""
+        if output is not None and not output.takes_requests:
+            output = None
         self._metrics = metrics
         self._output = output
         self._recent: deque[Record] = deque(maxlen=RECENT)

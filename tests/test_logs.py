@@ -221,6 +221,11 @@ def test_text_is_for_terminals_unless_asked_for(format_name, stream, as_json):
     assert configure("info", format_name, stream).as_json is as_json
 
 
+@pytest.mark.parametrize(("level", "takes"), [("debug", True), ("info", True), ("warning", False)])
+def test_requests_are_logged_at_info(level, takes):
+    assert configure(level, "json", io.StringIO()).takes_requests is takes
+
+
 def test_configuring_twice_leaves_one_handler():
     configure("info", "json", io.StringIO())
     last = configure("warning", "json", io.StringIO())

@@ -166,6 +166,18 @@ def test_without_an_output_nothing_is_logged_but_all_is_counted():
     assert len(traffic.recent()) == 1
 
 
+def test_at_level_warning_requests_are_no_lines():
+    stream = io.StringIO()
+    output = Output(stream, as_json=True)
+    output.takes_requests = False
+    traffic = Traffic(Metrics("1.0"), output)
+    traffic.started()
+    traffic.finished(record())
+    traffic.flush()
+
+    assert stream.getvalue() == ""
+
+
 def test_the_last_records_are_kept():
     traffic = Traffic(Metrics("1.0"))
     for number in range(RECENT + 5):

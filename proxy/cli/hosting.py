@@ -35,6 +35,7 @@ def prepare(session: Session, *, level: str | None = None) -> None:
     process.harden()
     config = session.config
     logs.configure(level or config.log.level, config.log.format, sys.stderr)
+    logs.catch_uncaught()
     for warning in process.environment_warnings(session.environ):
         logger.warning("environment %s", warning)
 
