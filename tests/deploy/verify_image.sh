@@ -19,7 +19,7 @@ locked_down=(--read-only --cap-drop ALL --security-opt no-new-privileges --tmpfs
 
 step() { printf '== [%3ds] %s\n' "$SECONDS" "$*"; }
 fail() { printf 'FAILED: %s\n' "$*" >&2; podman logs proxy >&2 || true; exit 1; }
-clean() { podman rm -f -t 0 proxy upstream >/dev/null || true; podman volume rm -f state >/dev/null || true; }
+clean() { podman rm -f -t 0 proxy >/dev/null || true; podman rm -f -t 0 upstream >/dev/null || true; podman volume rm -f state >/dev/null || true; }
 trap clean EXIT
 # In the network of the running containers, as a program beside the proxy would be; prints the status, then the body.
 beside() {
@@ -61,8 +61,13 @@ step "build the image"
 
 step "an embedded SmartRecruiters in a container of its own"
 clean
-podman run -d --name upstream "${limits[@]}" --network none "${locked_down[@]}" "$image" \
-    sandbox --port 8090 --sandbox-port 8081 --auto-approve >/dev/null
+podman run -d --name upstream "${limits[@]}" --network none "${locked_down[@]}" --entrypoint python "$image" -c '
+import asyncio
+from proxy.sandbox import Sandbox, SandboxSettings
+async def main():
+    await Sandbox(SandboxSettings(auto_approve=True)).start("127.0.0.1", 8081)
+    await asyncio.Event().wait()
+asyncio.run(main())' >/dev/null
 
 step "the proxy beside it: read-only root, no capabilities, uid 65532, settings by environment, a volume for the state"
 start_proxy() {
