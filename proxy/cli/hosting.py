@@ -12,7 +12,10 @@ from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
+import click
+
 from proxy import logs, process, systemd
+from proxy.cli.exits import Exit
 from proxy.cli.local import store_name
 from proxy.cli.server import login_page
 from proxy.cli.session import Session
@@ -52,6 +55,16 @@ def make_app(session: Session, config: Config | None = None) -> "App":
     )
 
 
+def end_quietly_on_signals() -> None:
+    """Make a signal that comes before anything is started end the program with 0."""
+
+    def end(_number: int, _frame: object) -> None:
+        raise click.exceptions.Exit(Exit.DONE)
+
+    for number in STOP_SIGNALS:
+        signal.signal(number, end)
+
+
 @contextmanager
 def stop_events() -> Iterator[tuple[asyncio.Event, asyncio.Event]]:
     """Set the first event on the first signal to stop, the second on the second."""
@@ -63,25 +76,22 @@ def stop_events() -> Iterator[tuple[asyncio.Event, asyncio.Event]]:
 
     for number in STOP_SIGNALS:
         loop.add_signal_handler(number, on_signal)
-    try:
-        yield stop, force
-    finally:
-        for number in STOP_SIGNALS:
-            loop.remove_signal_handler(number)
+    # They stay to the end of the loop: nothing may keep a refresh from being stored.
+    yield stop, force
 
 
-async def serve_until_stopped(session: Session, app: "App") -> None:
-    """Serve a started App until a signal, telling systemd and `notify.command` on the way."""
+async def serve_until_stopped(
+    session: Session, app: "App", stop: asyncio.Event, force: asyncio.Event
+) -> None:
+    """Serve a started App until `stop`, telling systemd and `notify.command` on the way."""
     notify_socket = session.environ.get("NOTIFY_SOCKET")
-    with stop_events() as (stop, force):
-        async with watched(session.config, app, session):
-            process.tune()
-            where = ", ".join(app.addresses)
-            systemd.notify(notify_socket, systemd.READY, f"listening on {where}")
-            try:
-                await app.run_until(stop, force)
-            finally:
-                systemd.notify(notify_socket, systemd.STOPPING)
+    async with watched(session.config, app, session):
+        process.tune()
+        where = ", ".join(app.addresses)
+        systemd.notify(notify_socket, systemd.READY, f"listening on {where}")
+        await stop.wait()
+        systemd.notify(notify_socket, systemd.STOPPING)
+        await app.run_until(stop, force)
 
 
 @asynccontextmanager

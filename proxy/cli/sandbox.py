@@ -18,7 +18,13 @@ import click
 
 from proxy.cli.exits import CommandError, Exit, tell
 from proxy.cli.help import examples
-from proxy.cli.hosting import make_app, prepare, serve_until_stopped
+from proxy.cli.hosting import (
+    end_quietly_on_signals,
+    make_app,
+    prepare,
+    serve_until_stopped,
+    stop_events,
+)
 from proxy.cli.session import Session, fast_loop, with_session
 from proxy.errors import StartError
 
@@ -78,6 +84,7 @@ def sandbox(
     endpoints and the token store are the sandbox's own.
     """
     session.search = False
+    end_quietly_on_signals()
     with asyncio.Runner(loop_factory=fast_loop) as runner, _private_folder() as folder:
         runner.run(
             _sandbox(session, folder, port, sandbox_port, auto_approve, access_token_lifetime)
@@ -122,15 +129,16 @@ async def _sandbox(
     try:
         session.flags = _flags(embedded, port, redirect_uri, folder)
         prepare(session)
-        app = make_app(session)
-        try:
-            await app.start()
-        except StartError as error:
-            raise CommandError(f"{error}, or by --port (0 picks a free one)") from error
-        try:
-            await _serve(session, app, embedded, auto_approve)
-        finally:
-            await app.stop()
+        with stop_events() as events:
+            app = make_app(session)
+            try:
+                await app.start()
+            except StartError as error:
+                raise CommandError(f"{error}, or by --port (0 picks a free one)") from error
+            try:
+                await _serve(session, app, embedded, events, auto_approve=auto_approve)
+            finally:
+                await app.stop()
     finally:
         await embedded.close()
 
@@ -149,8 +157,15 @@ def _flags(embedded: "Sandbox", port: int, redirect_uri: str, folder: Path) -> d
     }
 
 
-async def _serve(session: Session, app: "App", embedded: "Sandbox", auto_approve: bool) -> None:
-    serving = asyncio.ensure_future(serve_until_stopped(session, app))
+async def _serve(
+    session: Session,
+    app: "App",
+    embedded: "Sandbox",
+    events: tuple[asyncio.Event, asyncio.Event],
+    *,
+    auto_approve: bool,
+) -> None:
+    serving = asyncio.ensure_future(serve_until_stopped(session, app, *events))
     try:
         if auto_approve:
             await _log_in(session, app.base_url)

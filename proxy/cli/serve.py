@@ -4,7 +4,14 @@ import click
 
 from proxy.cli.exits import Exit
 from proxy.cli.help import examples
-from proxy.cli.hosting import announce, make_app, prepare, serve_until_stopped
+from proxy.cli.hosting import (
+    announce,
+    end_quietly_on_signals,
+    make_app,
+    prepare,
+    serve_until_stopped,
+    stop_events,
+)
 from proxy.cli.session import Session, fast_loop, with_session
 
 
@@ -28,6 +35,7 @@ def serve(session: Session) -> Exit:
     """
     import asyncio
 
+    end_quietly_on_signals()
     prepare(session)
     with asyncio.Runner(loop_factory=fast_loop) as runner:
         runner.run(_serve(session))
@@ -35,13 +43,14 @@ def serve(session: Session) -> Exit:
 
 
 async def _serve(session: Session) -> None:
-    app = make_app(session)
-    await app.start()
-    try:
-        if session.config.listen.port == 0 and session.config.listen.host is not None:
-            # It was asked for: whoever lets us pick a port reads it here.
-            click.echo(app.base_url)
-        announce(app, session)
-        await serve_until_stopped(session, app)
-    finally:
-        await app.stop()
+    with stop_events() as (stop, force):
+        app = make_app(session)
+        await app.start()
+        try:
+            if session.config.listen.port == 0 and session.config.listen.host is not None:
+                # It was asked for: whoever lets us pick a port reads it here.
+                click.echo(app.base_url)
+            announce(app, session)
+            await serve_until_stopped(session, app, stop, force)
+        finally:
+            await app.stop()

@@ -45,7 +45,6 @@ def clean_environment(home: Path, extra: Mapping[str, str] | None = None) -> dic
         "HOME": str(home),
         "PYTHONPATH": str(ROOT),
         "PYTHONUNBUFFERED": "1",
-        "PYTHONDONTWRITEBYTECODE": "1",
         "XDG_CONFIG_HOME": str(home / ".config"),
         "XDG_STATE_HOME": str(home / ".local/state"),
     }
