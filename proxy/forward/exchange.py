@@ -111,15 +111,15 @@ class Exchange:
     def answer(self, head: ResponseHead) -> None:
         """Take the head of the answer."""
         self._record.upstream_duration = self._forwarder.clock.monotonic() - self._sent_at
-        if head.status == 401 and not self._refreshed:
+        if head.status == 401 and not self._refreshed and self._connection is not None:
             self._refreshed = True
-            if self.upload.is_replayable and self._connection is not None:
-                self._connection.hold()
+            self._connection.hold()
+            if self.upload.is_replayable:
                 self.upload.detach()
                 self._wait_for(self._replay_or_pass_on(self._connection, head))
-                return
-            # Too late for this one, in time for the next.
-            self._forwarder.spawn(self._report_rejected(), lambda _: None)
+            else:
+                self._wait_for(self._refresh_and_pass_on(self._connection, head))
+            return
         self._pass_on(head)
 
     def data(self, data: bytes) -> None:
@@ -214,8 +214,13 @@ class Exchange:
             # Rule 5 of the grant: a 401 whose refresh fails is passed on.
             return None
 
-    async def _report_rejected(self) -> None:
+    async def _refresh_and_pass_on(
+        self, connection: UpstreamConnection, head: ResponseHead
+    ) -> None:
+        # Too late for this one, but the caller's next request must find the new token (rule 6).
         await self._newer_credential()
+        self._pass_on(head)
+        connection.go_on()
 
     def _pass_on(self, head: ResponseHead) -> None:
         self.head_sent = True

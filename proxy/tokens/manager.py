@@ -111,6 +111,11 @@ class TokenManager:
                 return None
             self._forced_generation, self._forced_at = generation, self._clock.monotonic()
         await self._settle(Why.FORCED)
+        if self._live.record is not None and self._live.record.ended is not None:
+            # The upstream refuses the access token and the token endpoint the refresh token:
+            # nothing of the grant is left to use.
+            self._live.credential = None
+            self._publish()
         credential = self.current()
         return credential if credential and credential.generation != generation else None
 

@@ -126,16 +126,14 @@ class UpstreamConnection(asyncio.Protocol):
     def go_on(self) -> None:
         """Tell what was held back, and go on."""
         held, self._held = self._held or [], None
+        if self._lost is None:
+            self.resume_reading()
         try:
             self._body(b"".join(held))
         except Problem as problem:
             self._fail(problem)
-        if self._sink is None:
-            return
         if self._lost is not None:
             self._end_of_stream(self._lost[0])
-        else:
-            self.resume_reading()
 
     def give_back(self) -> None:
         """End an exchange whose answer is not wanted: keep the connection if all of it is here."""
