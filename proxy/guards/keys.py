@@ -14,11 +14,15 @@ from proxy.config import ApiKeyConfig
 from proxy.errors import Problem
 
 KEY_HEADERS = (b"x-smarttoken", b"x-api-key", b"x-srproxy-key")
-CHALLENGE = ("WWW-Authenticate", 'Basic realm="smartrecruiters-proxy", Bearer')
+# A line each: Chromium asks for no password where two challenges share one.
+CHALLENGES = (
+    ("WWW-Authenticate", 'Basic realm="smartrecruiters-proxy"'),
+    ("WWW-Authenticate", "Bearer"),
+)
 
 
 def _refused(detail: str) -> Problem:
-    return Problem("unauthorized", detail, headers=[CHALLENGE])
+    return Problem("unauthorized", detail, headers=CHALLENGES)
 
 
 def _from_authorization(value: bytes) -> bytes | None:

@@ -65,7 +65,8 @@ footer { width: 100%; max-width: 27rem; margin-top: 1rem; padding: .6rem .9rem; 
 HEADERS = {
     # No form-action: browsers hold the redirect after the form to it, and that leaves this origin.
     "Content-Security-Policy": (
-        "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'"
+        "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
+        "frame-ancestors 'none'"
     ),
     "Cache-Control": "no-store",
     "Referrer-Policy": "no-referrer",

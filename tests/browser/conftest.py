@@ -3,6 +3,7 @@
 Every page is watched: an error in its console or a request to another host fails the test.
 """
 
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,9 @@ ARGUMENTS = (
     "--disable-component-update", "--disable-sync", "--no-first-run",
 )  # fmt: skip
 # What a page may say when the proxy under it was stopped, or refused what a test sent on purpose.
-EXPECTED_ERRORS = ("ERR_CONNECTION_REFUSED", "ERR_INCOMPLETE_CHUNKED_ENCODING", "status of 4")
+EXPECTED_ERRORS = (
+    "ERR_CONNECTION_REFUSED", "ERR_INCOMPLETE_CHUNKED_ENCODING", "status of 4", "status of 503",
+)  # fmt: skip
 
 
 class Product:
@@ -45,20 +48,30 @@ class Product:
 Begin = Callable[..., Product]
 
 
-@pytest.fixture
-def products(tmp_path: Path) -> Callable[..., Product]:
+@pytest.fixture(scope="session")
+def products(tmp_path_factory: pytest.TempPathFactory) -> Begin:
+    """Make a product of a test's own, for what would disturb the others."""
+
     def make(*options: str) -> Product:
-        return Product(free_port(), free_port(), tmp_path, options)
+        return Product(free_port(), free_port(), tmp_path_factory.mktemp("product"), options)
 
     return make
 
 
-@pytest.fixture
-def product(products: Begin) -> Iterator[Product]:
+@pytest.fixture(scope="session")
+def shared_product(products: Begin) -> Iterator[Product]:
     made = products()
     with made.run():
         made.wait()
         yield made
+
+
+@pytest.fixture
+def product(shared_product: Product) -> Product:
+    """The product with nobody logged in."""
+    request = urllib.request.Request(f"{shared_product.url}/-/logout", method="POST")
+    urllib.request.urlopen(request, timeout=10).close()
+    return shared_product
 
 
 @pytest.fixture(scope="session")
