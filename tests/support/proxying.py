@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -19,6 +20,8 @@ from proxy.upstream import Dialer, Route, Upstream
 from tests.support.recorder import Recorder
 
 HOST = b"Host: localhost\r\n"
+# Loading the system's roots takes longer than most tests, and plain HTTP needs none.
+NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 GET = b"GET /x HTTP/1.1\r\n" + HOST + b"\r\n"
 
 
@@ -129,12 +132,6 @@ class Caller:
     def close(self) -> None:
         self.writer.close()
 
-    def __enter__(self) -> "Caller":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.writer.transport.abort()
-
 
 @dataclass
 class Harness:
@@ -147,12 +144,18 @@ class Harness:
     port: int
     records: list[Record]
 
-    async def caller(self) -> Caller:
-        return Caller(*await asyncio.open_connection("127.0.0.1", self.port, limit=2**20))
+    @asynccontextmanager
+    async def caller(self) -> AsyncIterator[Caller]:
+        """Connect; the connection is broken off at the end."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port, limit=2**20)
+        try:
+            yield Caller(reader, writer)
+        finally:
+            writer.transport.abort()
 
     async def ask(self, data: bytes) -> tuple[bytes, bytes]:
         """Ask on a connection of its own."""
-        with await self.caller() as caller:
+        async with self.caller() as caller:
             return await caller.ask(data)
 
 
@@ -194,7 +197,9 @@ async def proxying(
     )
     clock = LoopClock()
     credentials = credentials or FakeCredentials()
-    context = build_ssl_context(config.upstream.ca_file)
+    context = NO_TLS
+    if config.upstream.url.startswith("https:"):
+        context = build_ssl_context(config.upstream.ca_file)
     dialer = Dialer(
         Route.of(config.upstream.url, outbound_proxy), context, config.upstream.connect_timeout
     )

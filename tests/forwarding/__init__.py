@@ -1,0 +1,1 @@
+"""Forwarding, judged over raw bytes on both wires: a raw caller, a recording upstream."""
