@@ -17,7 +17,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, quote, quote_plus, urlencode
 
@@ -69,7 +69,7 @@ class Callback:
     """What the browser brought back; with an `error` there is never a code."""
 
     code: Secret | None
-    state: str | None
+    state: str | None = field(repr=False)
     error: str | None
     error_description: str | None
     iss: str | None
@@ -79,8 +79,8 @@ class Callback:
 class TokenRequest:
     """A POST to the token endpoint, but for the URL."""
 
-    headers: Mapping[str, str]
-    body: bytes
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
 
 
 def build_authorization_url(oauth: OAuthConfig, state: str, code_challenge: str | None) -> str:

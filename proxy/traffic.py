@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from json.encoder import encode_basestring_ascii as quoted  # the C one where it exists
 from typing import Any
 
-from proxy.logs import Output, timestamp
+from proxy.logs import Output, redact, timestamp
 from proxy.metrics import Metrics
 
 HOLD = 0.1
@@ -82,14 +82,20 @@ def path_and_keys(target: bytes) -> tuple[str, list[str]]:
     return path, keys if len(items) <= KEYS_SHOWN else [*keys, "…"]
 
 
+def shown_path_and_keys(target: bytes) -> tuple[str, list[str]]:
+    """Return the path and the query's names for a page: a caller may have put a secret there."""
+    path, keys = path_and_keys(target)
+    return redact(path), [redact(key) for key in keys]
+
+
 def describe(record: Record) -> dict[str, Any]:
     """Return the record as members of a JSON object, for the event stream."""
-    path, keys = path_and_keys(record.target)
+    path, keys = shown_path_and_keys(record.target)
     return {
         "at": timestamp(record.at),
-        "id": record.request_id,
+        "id": redact(record.request_id),
         "caller": record.caller,
-        "method": record.method,
+        "method": redact(record.method),
         "path": path,
         "query": keys,
         "status": record.status,
@@ -253,6 +259,7 @@ class Traffic:
         # What a caller chose of those lines, without the rest: a tenth of the text to search.
         chosen = b"\n".join([record.target for record in held]).decode("latin-1")
         chosen += "\n".join([record.request_id for record in held])
+        chosen += "\n".join([record.method for record in held if len(record.method) > 7])
         self._output.write_lines(lines, chosen)
 
     def _arm(self) -> None:

@@ -492,8 +492,9 @@ def test_no_key_a_wrong_one_or_two_are_refused(fields):
 
     assert caught.value.code == "unauthorized"
     assert caught.value.status == 401
-    assert ("WWW-Authenticate", 'Basic realm="smartrecruiters-proxy"') in tuple(
-        caught.value.headers
+    assert tuple(caught.value.headers) == (
+        ("WWW-Authenticate", 'Basic realm="smartrecruiters-proxy"'),
+        ("WWW-Authenticate", "Bearer"),
     )
     assert KEY not in caught.value.detail
 

@@ -155,6 +155,15 @@ def test_a_secret_in_a_path_is_masked():
     assert json.loads(log.lines[0])["path"] == f"/x/{MASK}/y"
 
 
+def test_a_secret_in_a_path_is_not_shown_on_a_page_either():
+    secret = Secret("canary-4712-abcdef")
+    told = describe(record(b"/x/canary-4712-abcdef?canary-4712-abcdef=1"))
+
+    assert told["path"] == f"/x/{MASK}"
+    assert told["query"] == [MASK]
+    assert secret
+
+
 def test_without_an_output_nothing_is_logged_but_all_is_counted():
     traffic = Traffic(Metrics("1.0"))
     traffic.started()

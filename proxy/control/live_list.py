@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from proxy.control.markup import Html, html, join, when
 from proxy.control.words import milliseconds, moment, size
 from proxy.errors import KINDS
-from proxy.traffic import Record, path_and_keys
+from proxy.traffic import Record, shown_path_and_keys
 
 COLUMNS = (
     ("Time", ""),
@@ -86,7 +86,7 @@ def traffic_section(records: Iterable[Record], wanted: str) -> Html:
 
 
 def _shown_target(record: Record) -> str:
-    path, keys = path_and_keys(record.target)
+    path, keys = shown_path_and_keys(record.target)
     return f"{path}?{'&'.join(keys)}" if keys else path
 
 
