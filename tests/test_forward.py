@@ -112,11 +112,10 @@ async def test_a_401_without_a_newer_token_is_passed_on_whole(problem: Problem |
     credentials = FakeCredentials(problem=problem)
     async with (
         Recorder([UNAUTHORIZED, OK]) as upstream,
-        proxying(upstream, credentials=credentials) as proxy,
+        proxying(upstream, credentials=credentials) as proxy,proxy.caller() as caller
     ):
-        async with proxy.caller() as caller:
-            head, body = await caller.ask(GET)
-            again, _ = await caller.ask(GET)
+        head, body = await caller.ask(GET)
+        again, _ = await caller.ask(GET)
 
     assert head.startswith(b"HTTP/1.1 401 ")
     assert body == b"bad"

@@ -52,8 +52,9 @@ class Upstream:
         self._interval = min(SWEEP_INTERVAL, config.response_timeout / 4)
 
     def keep_time(self) -> None:
-        """Begin watching over time-outs."""
-        self._schedule_sweep()
+        """Begin watching over time-outs; no harm if it has begun."""
+        if self._sweep is None:
+            self._schedule_sweep()
 
     async def start(self) -> None:
         """Begin keeping time, and open one connection, so that the first call finds it warm."""

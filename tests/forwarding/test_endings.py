@@ -165,13 +165,12 @@ async def test_folded_lines_of_an_answer_are_joined() -> None:
     [OK, b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n", b"\r\n", b"x"],
 )
 async def test_what_arrives_on_an_idle_connection_is_nobodys_answer(extra: bytes) -> None:
-    async with Recorder() as upstream, proxying(upstream) as proxy:
-        async with proxy.caller() as caller:
-            await caller.ask(GET)
-            upstream.connections[0].send(extra)
-            await upstream.connections[0].ended.wait()
-            upstream.answers = [OK.replace(b"\r\n\r\nok", b"\r\n\r\nme")]
-            _, body = await caller.ask(GET)
+    async with Recorder() as upstream, proxying(upstream) as proxy, proxy.caller() as caller:
+        await caller.ask(GET)
+        upstream.connections[0].send(extra)
+        await upstream.connections[0].ended.wait()
+        upstream.answers = [OK.replace(b"\r\n\r\nok", b"\r\n\r\nme")]
+        _, body = await caller.ask(GET)
 
     assert body == b"me"
     assert len(upstream.connections) == 2
@@ -216,15 +215,14 @@ async def test_a_body_for_head_is_not_relayed() -> None:
 
 @pytest.mark.parametrize("request_head", [UPLOAD, CHUNKED_UPLOAD])
 async def test_an_upload_that_breaks_off_never_looks_complete(request_head: bytes) -> None:
-    async with Recorder() as upstream, proxying(upstream) as proxy:
-        async with proxy.caller() as caller:
-            await caller.send(
-                request_head + (b"" if request_head is UPLOAD else b"4\r\n") + b"half"
-            )
-            await upstream.next_request()
-            caller.close()
-            connection = upstream.connections[0]
-            await connection.ended.wait()
+    async with Recorder() as upstream, proxying(upstream) as proxy, proxy.caller() as caller:
+        await caller.send(
+            request_head + (b"" if request_head is UPLOAD else b"4\r\n") + b"half"
+        )
+        await upstream.next_request()
+        caller.close()
+        connection = upstream.connections[0]
+        await connection.ended.wait()
 
     body = bytes(connection.received).partition(b"\r\n\r\n")[2]
     assert len(body) < 10
@@ -233,12 +231,11 @@ async def test_an_upload_that_breaks_off_never_looks_complete(request_head: byte
 
 
 async def test_a_malformed_chunk_later_on_cuts_the_upload() -> None:
-    async with Recorder() as upstream, proxying(upstream) as proxy:
-        async with proxy.caller() as caller:
-            await caller.send(CHUNKED_UPLOAD + b"4\r\nhalf\r\n")
-            await upstream.next_request()
-            received = await caller.finish(b"zz\r\n")
-            await upstream.connections[0].ended.wait()
+    async with Recorder() as upstream, proxying(upstream) as proxy, proxy.caller() as caller:
+        await caller.send(CHUNKED_UPLOAD + b"4\r\nhalf\r\n")
+        await upstream.next_request()
+        received = await caller.finish(b"zz\r\n")
+        await upstream.connections[0].ended.wait()
 
     assert received.startswith(b"HTTP/1.1 400 Bad Request\r\n")
     assert b"0\r\n\r\n" not in bytes(upstream.connections[0].received)
@@ -322,18 +319,16 @@ async def test_a_refusal_reaches_a_caller_that_has_not_sent_its_body(status: byt
 
 
 async def test_a_caller_that_does_not_wait_for_the_go_ahead_is_served() -> None:
-    async with Recorder() as upstream, proxying(upstream) as proxy:
-        async with proxy.caller() as caller:
-            head, _ = await caller.ask(EXPECT + b"0123456789")
+    async with Recorder() as upstream, proxying(upstream) as proxy, proxy.caller() as caller:
+        head, _ = await caller.ask(EXPECT + b"0123456789")
 
     assert head.startswith(b"HTTP/1.1 200 OK")
     assert upstream.requests[0].body == b"0123456789"
 
 
 async def test_an_expectation_of_http_1_0_is_ignored() -> None:
-    async with Recorder() as upstream, proxying(upstream) as proxy:
-        async with proxy.caller() as caller:
-            await caller.finish(EXPECT.replace(b"HTTP/1.1", b"HTTP/1.0") + b"0123456789")
+    async with Recorder() as upstream, proxying(upstream) as proxy, proxy.caller() as caller:
+        await caller.finish(EXPECT.replace(b"HTTP/1.1", b"HTTP/1.0") + b"0123456789")
 
     assert upstream.requests[0].values(b"Expect") == []
 

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from tests.support.proxying import GET, HOST, Harness, proxying
-from tests.support.recorder import Recorder, RecordedConnection
+from tests.support.recorder import RecordedConnection, Recorder
 
 VIA = re.compile(rb"1\.1 srproxy \([0-9a-f]{16}\)")
 

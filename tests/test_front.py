@@ -1,0 +1,389 @@
+"""The callers' side: what is refused, time-outs, limits, the drain, control connections."""
+
+import asyncio
+import socket
+
+import pytest
+
+from proxy.errors import Problem
+from tests.support.proxying import GET, HOST, FakeCredentials, Harness, proxying
+from tests.support.recorder import OK, RecordedConnection, Recorder
+
+POST = b"POST /x HTTP/1.1\r\n" + HOST
+CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
+CANARY = b"GET /canary HTTP/1.1\r\n" + HOST + b"\r\n"
+LIMITS = {"header_timeout": 0.2, "idle_timeout": 0.2, "stall_timeout": 0.2}
+
+
+async def silent(connection: RecordedConnection) -> None:
+    """Take everything, answer nothing."""
+    while await connection.read():
+        pass
+
+
+# ── what cannot be read in exactly one way ──
+
+MALFORMED = [
+    POST + b"Content-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nX",
+    POST + b"transfer-ENCODING: chunked\r\nContent-Length: 6\r\n\r\n0\r\n\r\nX",
+    POST + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
+    POST + b"Content-Length: 5\r\nContent-Length: 5\r\n\r\nhello",
+    POST + b"Content-Length: 5, 5\r\n\r\nhello",
+    *(
+        POST + b"Content-Length: " + value + b"\r\n\r\nhello"
+        for value in (
+            b"+5", b"-0", b"1_0", b"0x5", b"", b"5;", b"\xd9\xa5", b"18446744073709551616",
+            b"99999999999999999999", b"005", b"00", b"0200",
+        )
+    ),
+    *(
+        POST + b"Transfer-Encoding: " + value + b"\r\n\r\n0\r\n\r\n"
+        for value in (
+            b"xchunked", b"chunked, identity", b"chunked,", b",chunked", b'"chunked"', b"gzip",
+            b"chunked\r\nTransfer-Encoding: x", b"\x0bchunked", b"chunked\x00", b"\xa0chunked", b"",
+        )
+    ),
+    POST + b"Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
+    POST + b"Transfer-Encoding:\r\nContent-Length: 5\r\n\r\nhello",
+    b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    b"GET /x HTTP/1.1\n" + HOST + b"\r\n",
+    b"GET /x HTTP/1.1\r\nHost: localhost\n\r\n",
+    b"GET /x HTTP/1.1\r\nHost: localhost\r\n\n",
+    CHUNKED + b"5\nhello\r\n0\r\n\r\n",
+    CHUNKED + b"5\r\nhello\n0\r\n\r\n",
+    CHUNKED + b"5\r\nhello\r\n0\r\nX: y\n\r\n",
+    b"GET /x HTTP/1.1\r\n" + HOST + b"X: a\rTransfer-Encoding: chunked\r\n\r\n",
+    b"GET /x HTTP/1.1\r\n" + HOST + b"X: a\r\n b\r\n\r\n",
+    b"GET /x HTTP/1.1\r\n X: a\r\n" + HOST + b"\r\n",
+    *(
+        b"GET /x HTTP/1.1\r\n" + HOST + line + b"\r\n\r\n"
+        for line in (
+            b"X: a\0b", b"X: a\x01b", b"X: \x7f", b"X\0: a", b"X : a", b"X", b": a", b"X\x80: a",
+            b"X\x0b: a", b"X(: a", b"X a: b", b"",
+        )
+        if line
+    ),
+    *(
+        CHUNKED + line
+        for line in (
+            b"-1\r\n",
+            b"+1\r\nx\r\n0\r\n\r\n", b"0x1\r\nx\r\n0\r\n\r\n", b"1_0\r\n", b" 1\r\nx\r\n",
+            b"1 \r\nx\r\n", b"\r\n", b"11111111111111111\r\n", b"5\rX\r\n", b"5;a=\"\n\"\r\n",
+            b"5;\n", b"5\r\nhello0\r\n\r\n", b"5\r\nhelloXX", b"5;" + b"x" * 65536,
+            b"0\r\n" + b"X: y\r\n" * 5000 + b"\r\n", b"0\r\nX y\r\n\r\n", b"0\r\nX: a\0\r\n\r\n",
+        )
+    ),
+    *(
+        line + b"\r\n" + HOST + b"\r\n"
+        for line in (
+            b"GET /x HTTP/2.0", b"GET /x HTTP/1.9", b"GET /x HTTP/0.9", b"GET /x HTTP/1.1 x",
+            b"GET /x", b"GET  /x HTTP/1.1", b"GET /x  HTTP/1.1", b"GET\t/x HTTP/1.1",
+            b"GET /x http/1.1",
+            b" GET /x HTTP/1.1", b"GET HTTP/1.1", b"G(T /x HTTP/1.1", b"GET /a b HTTP/1.1",
+            b"GET /x\0 HTTP/1.1", b"GET /caf\xe9 HTTP/1.1", b"GET x HTTP/1.1", b"GET ?q HTTP/1.1",
+            b"GET @evil/x HTTP/1.1", b"GET /x#y HTTP/1.1", b"GET /x\\y HTTP/1.1",
+            b"OPTIONS * HTTP/1.1",
+            b"GET /a/../b HTTP/1.1", b"GET /a/%2e%2E/b HTTP/1.1",
+        )
+    ),
+    b"GET /x HTTP/1.1\r\n\r\n",
+    b"GET /x HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+    b"\0\0\0\0",
+    b"GET /x HTTP/1.1\r\n" + HOST + b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("request_bytes", MALFORMED)
+async def test_a_malformed_request_is_refused_closed_and_nothing_behind_it_served(
+    request_bytes: bytes,
+) -> None:
+    async with Recorder() as upstream, proxying(upstream) as proxy, proxy.caller() as caller:
+        received = await caller.finish(request_bytes + CANARY)
+
+    assert received.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 431 ", b"HTTP/1.1 414 "))
+    assert received.count(b"HTTP/1.1 4") == 1
+    assert b"\r\nConnection: close\r\n" in received
+    assert not any(b"canary" in request.head for request in upstream.requests)
+    # What had come of a body when the fault in it came is broken off, and looks it.
+    for connection in upstream.connections:
+        assert b"\r\n0\r\n\r\n" not in bytes(connection.received)
+
+
+@pytest.mark.parametrize("method", [b"TRACE", b"TRACK", b"CONNECT"])
+async def test_methods_that_would_echo_or_tunnel_are_refused(method: bytes) -> None:
+    async with Recorder() as upstream, proxying(upstream) as proxy:
+        head, _ = await proxy.ask(method + b" /x HTTP/1.1\r\n" + HOST + b"\r\n")
+
+    assert head.startswith(b"HTTP/1.1 405 Method Not Allowed\r\n")
+    assert b"\r\nAllow: " in head
+    assert upstream.connections == []
+
+
+async def test_nothing_of_a_request_is_repeated_in_its_refusal() -> None:
+    async with Recorder() as upstream, proxying(upstream) as proxy:
+        _, body = await proxy.ask(
+            b"GET /secretpath HTTP/1.1\r\n" + HOST + b"X-Api-Key: topsecret\0v\r\n\r\n"
+        )
+
+    assert b"secret" not in body
+
+
+async def test_the_target_may_be_too_long_and_so_may_the_head() -> None:
+    limits = {"max_head_size": 4096}
+    async with Recorder() as upstream, proxying(upstream, listen=limits) as proxy:
+        fits, _ = await proxy.ask(b"GET /" + b"x" * 3900 + b" HTTP/1.1\r\n" + HOST + b"\r\n")
+        target, _ = await proxy.ask(b"GET /" + b"x" * 5000 + b" HTTP/1.1\r\n" + HOST + b"\r\n")
+        head, body = await proxy.ask(GET[:-2] + b"X: " + b"y" * 5000 + b"\r\n\r\n")
+        many, _ = await proxy.ask(GET[:-2] + b"a:\r\n" * 1001 + b"\r\n")
+
+    assert fits.startswith(b"HTTP/1.1 200 ")
+    assert target.startswith(b"HTTP/1.1 414 ")
+    assert head.startswith(b"HTTP/1.1 431 ")
+    assert b'"code": "head_too_large"' in body
+    assert many.startswith(b"HTTP/1.1 431 ")
+
+
+async def test_a_head_that_never_ends_is_refused_at_the_limit() -> None:
+    async with Recorder() as upstream, proxying(upstream) as proxy, proxy.caller() as caller:
+        await caller.send(b"GET /" + b"x" * 70_000)
+        head, _ = await caller.answer()
+
+    assert head.startswith(b"HTTP/1.1 414 ")
+
+
+# ── time-outs and limits ──
+
+
+@pytest.mark.parametrize("part", [b"G", b"GET /x HTTP/1.1\r\nHost: local"])
+async def test_a_head_that_does_not_come_in_time_is_refused(part: bytes) -> None:
+    async with Recorder() as upstream, proxying(upstream, listen=LIMITS) as proxy:
+        async with proxy.caller() as caller:
+            received = await caller.finish(part)
+
+    assert received.startswith(b"HTTP/1.1 408 Request Timeout\r\n")
+
+
+async def test_a_connection_that_rests_too_long_is_closed_in_silence() -> None:
+    async with Recorder() as upstream, proxying(upstream, listen=LIMITS) as proxy:
+        async with proxy.caller() as fresh, proxy.caller() as used:
+            await used.ask(GET)
+
+            assert await used.rest() == b""
+            assert await fresh.rest() == b""
+
+
+@pytest.mark.parametrize("part", [POST + b"Content-Length: 9\r\n\r\nhalf", CHUNKED + b"4\r\nhal"])
+async def test_a_body_that_stops_coming_is_cut(part: bytes) -> None:
+    async with Recorder(script=silent) as upstream, proxying(upstream, listen=LIMITS) as proxy:
+        async with proxy.caller() as caller:
+            received = await caller.finish(part)
+            await upstream.connections[0].ended.wait()
+
+    assert received.startswith(b"HTTP/1.1 408 Request Timeout\r\n")
+
+
+async def test_waiting_for_the_go_ahead_is_no_stall() -> None:
+    async def script(connection: RecordedConnection) -> None:
+        request = await connection.head()
+        await asyncio.sleep(0.6)  # the time-out itself is what is tested here
+        connection.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+        assert request is not None
+        await connection.body(request)
+        connection.send(OK)
+
+    async with Recorder(script=script) as upstream, proxying(upstream, listen=LIMITS) as proxy:
+        async with proxy.caller() as caller:
+            await caller.send(POST + b"Expect: 100-continue\r\nContent-Length: 2\r\n\r\n")
+            await caller.head()
+            head, _ = await caller.ask(b"hi")
+
+    assert head.startswith(b"HTTP/1.1 200 OK")
+
+
+async def test_a_caller_that_does_not_read_is_broken_off() -> None:
+    async def script(connection: RecordedConnection) -> None:
+        await connection.request()
+        connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
+        while not connection.ended.is_set():
+            connection.send(b"x" * 65536)
+            try:
+                await connection.writer.drain()
+            except ConnectionError:
+                connection.ended.set()
+
+    async with Recorder(script=script) as upstream, proxying(upstream, listen=LIMITS) as proxy:
+        raw = socket.create_connection(("127.0.0.1", proxy.port))
+        with raw:
+            raw.sendall(GET)
+            async with asyncio.timeout(10):
+                await upstream.next_request()
+                await upstream.connections[0].ended.wait()
+
+    assert proxy.records[0].aborted
+
+
+async def test_one_caller_too_many_is_told_so_and_the_others_go_on() -> None:
+    limits = {"max_connections": 2}
+    async with Recorder() as upstream, proxying(upstream, listen=limits) as proxy:
+        async with proxy.caller() as first, proxy.caller() as second:
+            await first.ask(GET)
+            await second.ask(GET)
+            async with proxy.caller() as third:
+                received = await third.finish(GET)
+            served, _ = await first.ask(GET)
+        while proxy.front.connections:
+            await asyncio.sleep(0)
+        again, _ = await proxy.ask(GET)
+
+    assert received.startswith(b"HTTP/1.1 503 ")
+    assert b"\r\nRetry-After: 1\r\n" in received
+    assert b'"code": "connection_limit_reached"' in received
+    assert served.startswith(b"HTTP/1.1 200 ")
+    assert again.startswith(b"HTTP/1.1 200 ")
+
+
+# ── control connections, the second listener ──
+
+
+async def test_a_control_request_is_handed_over_and_its_connection_never_forwards() -> None:
+    async with Recorder() as upstream, proxying(upstream) as proxy, proxy.caller() as caller:
+        request = b"GET /-/status HTTP/1.1\r\nHost: localhost\r\nConnection: keep-alive\r\n\r\n"
+        received = await caller.finish(request + GET)
+
+    assert b"GET /-/status HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n" in received
+    assert upstream.connections == []
+
+
+async def test_control_routes_stand_behind_the_guards() -> None:
+    async with Recorder() as upstream, proxying(upstream) as proxy:
+        head, _ = await proxy.ask(b"GET /-/status HTTP/1.1\r\nHost: evil.example\r\n\r\n")
+
+    assert head.startswith(b"HTTP/1.1 421 ")
+
+
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [(b"/-/live", 200), (b"/-/ready", 200), (b"/-/metrics", 200), (b"/-/", 404), (b"/x", 404)],
+)
+async def test_the_listener_for_probes_serves_nothing_else(target: bytes, status: int) -> None:
+    async with Recorder() as upstream, proxying(upstream, probes_only=True) as proxy:
+        head, _ = await proxy.ask(b"GET %b HTTP/1.1\r\n%b\r\n" % (target, HOST))
+
+    assert head.startswith(b"HTTP/1.1 %d " % status)
+    assert upstream.connections == []
+
+
+# ── answers of our own ──
+
+NAVIGATION = (
+    b"GET /x HTTP/1.1\r\nHost: localhost\r\nSec-Fetch-Mode: navigate\r\n"
+    b"Sec-Fetch-Dest: document\r\nSec-Fetch-Site: none\r\nAccept: text/html,*/*\r\n\r\n"
+)
+
+
+def page(problem: Problem) -> bytes:
+    return b"<html>" + problem.code.encode()
+
+
+async def test_a_person_in_a_browser_gets_a_page() -> None:
+    credentials = FakeCredentials(None, problem=Problem("login_required", "Log in."))
+    async with (
+        Recorder() as upstream,
+        proxying(upstream, credentials=credentials, problem_page=page) as proxy,
+    ):
+        head, body = await proxy.ask(NAVIGATION)
+        plain, _ = await proxy.ask(GET)
+
+    assert head.startswith(b"HTTP/1.1 503 ")
+    assert b"\r\nContent-Type: text/html; charset=utf-8\r\n" in head
+    assert b"\r\nProxy-Status: " in head
+    assert body == b"<html>login_required"
+    assert b"\r\nContent-Type: application/problem+json\r\n" in plain
+
+
+async def test_a_problem_for_head_has_no_body() -> None:
+    credentials = FakeCredentials(None, problem=Problem("login_required", "Log in."))
+    async with Recorder() as upstream, proxying(upstream, credentials=credentials) as proxy:
+        async with proxy.caller() as caller:
+            await caller.send(b"HEAD /x HTTP/1.1\r\n" + HOST + b"Connection: close\r\n\r\n")
+            received = await caller.rest()
+
+    assert received.startswith(b"HTTP/1.1 503 ")
+    assert received.endswith(b"\r\n\r\n")
+    assert b"\r\nContent-Length: 0\r\n" not in received
+
+
+async def test_an_allowed_origin_gets_its_cors_headers_in_place_of_the_upstreams() -> None:
+    access = {"allowed_origins": ["https://tool.example"]}
+    sent = OK.replace(b"\r\n", b"\r\nAccess-Control-Allow-Origin: *\r\nVary: Accept\r\n", 1)
+    async with Recorder([sent]) as upstream, proxying(upstream, access=access) as proxy:
+        origin = b"Origin: https://tool.example\r\n"
+        head, _ = await proxy.ask(GET[:-2] + origin + b"\r\n")
+        preflight, _ = await proxy.ask(
+            b"OPTIONS /x HTTP/1.1\r\n%b%bAccess-Control-Request-Method: PUT\r\n\r\n"
+            % (HOST, origin)
+        )
+
+    lines = head.split(b"\r\n")
+    assert b"Access-Control-Allow-Origin: https://tool.example" in lines
+    assert b"Access-Control-Allow-Origin: *" not in lines
+    assert b"Vary: Accept" in lines
+    assert preflight.startswith(b"HTTP/1.1 204 No Content\r\n")
+    assert len(upstream.requests) == 1
+
+
+# ── the drain ──
+
+
+async def ask_slowly(proxy: Harness, answered: asyncio.Event) -> bytes:
+    async with proxy.caller() as caller:
+        await caller.send(GET)
+        received = await caller.rest()
+        answered.set()
+        return received
+
+
+async def test_a_drain_lets_requests_finish_and_refuses_new_ones() -> None:
+    release = asyncio.Event()
+
+    async def script(connection: RecordedConnection) -> None:
+        await connection.request()
+        await release.wait()
+        connection.send(OK)
+
+    answered = asyncio.Event()
+    async with Recorder(script=script) as upstream, proxying(upstream) as proxy:
+        async with proxy.caller() as idle, proxy.caller() as waiting:
+            await idle.send(b"G")  # half a head is no request
+            under_way = asyncio.ensure_future(ask_slowly(proxy, answered))
+            await upstream.next_request()
+            assert proxy.front.in_flight == 1
+            draining = asyncio.ensure_future(proxy.front.drain(10))
+            assert await waiting.rest() == b""
+            refused, _ = await proxy.ask(GET)
+            release.set()
+            received = await under_way
+
+            assert await draining
+
+    assert refused.startswith(b"HTTP/1.1 503 ")
+    assert b"shutting_down" in refused
+    assert received.startswith(b"HTTP/1.1 200 OK")
+    assert b"\r\nConnection: close\r\n" in received
+
+
+async def test_a_drain_ends_at_its_time_out_and_close_breaks_off_the_rest() -> None:
+    async with Recorder(script=silent) as upstream, proxying(upstream) as proxy:
+        async with proxy.caller() as caller:
+            await caller.send(GET)
+            while not upstream.connections:
+                await asyncio.sleep(0)
+            assert not await proxy.front.drain(0.05)
+            proxy.front.close()
+
+            assert await caller.rest() == b""
+        await upstream.connections[0].ended.wait()
+
+    assert proxy.records[0].aborted
