@@ -8,6 +8,7 @@ import click
 
 from proxy.cli.exits import CommandError, Exit
 from proxy.cli.help import examples
+from proxy.cli.local import open_account
 from proxy.cli.session import Session, account_option, run_async, with_session
 from proxy.secret import Secret
 
@@ -63,8 +64,9 @@ def export(session: Session, file: Path, passphrase_file: Path | None, account: 
     return Exit.DONE
 
 
-async def _export(session: Session, file: Path, passphrase: Secret, account: str) -> None:
-    raise NotImplementedError
+async def _export(session: Session, file: Path, passphrase: Secret, name: str) -> None:
+    async with open_account(session, name) as account:
+        await account.export(passphrase, lambda bundle: _write(file, bundle))
 
 
 def _write(file: Path, content: bytes) -> None:
@@ -117,5 +119,6 @@ def import_(session: Session, file: Path, passphrase_file: Path | None, account:
     return Exit.DONE
 
 
-async def _import(session: Session, bundle: bytes, passphrase: Secret, account: str) -> None:
-    raise NotImplementedError
+async def _import(session: Session, bundle: bytes, passphrase: Secret, name: str) -> None:
+    async with open_account(session, name) as account:
+        await account.import_bundle(bundle, passphrase)

@@ -1,0 +1,104 @@
+"""A grant moves to another machine by export and import, and lives once."""
+
+import json
+import re
+
+import pytest
+
+from proxy.sandbox import SandboxSettings
+from tests.cli.test_flow import Setup, state
+from tests.support.processes import free_port
+from tests.support.sandboxes import running_sandbox
+
+PHRASE = "correct horse battery"
+
+
+@pytest.fixture
+def machines(tmp_path):
+    """Two machines with the same configuration, and a grant on the first."""
+    port = free_port()
+    settings = SandboxSettings(
+        redirect_uris=(f"http://localhost:{port}/-/callback",), auto_approve=True, throttle=False
+    )
+    with running_sandbox(settings) as sandbox:
+        both = []
+        for name in ("one", "two"):
+            home = tmp_path / name
+            home.mkdir()
+            (home / "phrase").write_text(f"{PHRASE}\n")
+            both.append(Setup(home, sandbox, port))
+        both[0].log_in()
+        yield both
+
+
+def test_a_grant_moves_and_is_retired_where_it_came_from(machines):
+    one, two = machines
+    token = one.run("token").stdout.strip()
+
+    exported = one.run("export", "../bundle", "--passphrase-file", "phrase")
+    assert exported.returncode == 0, exported.stderr
+    bundle = one.home.parent / "bundle"
+    assert bundle.stat().st_mode & 0o777 == 0o600
+    assert token.encode() not in bundle.read_bytes()
+    assert state(one) == (3, "login_required")
+    assert one.run("export", "x", "--passphrase-file", "phrase").returncode == 3
+
+    imported = two.run("import", "../bundle", "--passphrase-file", "phrase")
+    assert imported.returncode == 0, imported.stderr
+    assert state(two) == (0, "authorized")
+    assert len(two.sandbox.refreshes) == 1
+    assert not any(p.reuse for p in two.sandbox.presentations)
+
+
+def test_by_way_of_stdout_and_stdin(machines):
+    one, two = machines
+    exported = one.run("export", "--passphrase-file", "phrase")
+    assert exported.returncode == 0
+
+    imported = two.run("import", "--passphrase-file", "phrase", stdin=exported.stdout)
+
+    assert imported.returncode == 0, imported.stderr
+    assert state(two)[1] == "authorized"
+
+
+def test_what_goes_wrong_leaves_the_grant_where_it_is(machines):
+    one, two = machines
+    (one.home / "there").write_text("mine")
+    (one.home / "short").write_text("short")
+    (two.home / "wrong").write_text("another passphrase")
+    (two.home / "torn").write_text("torn")
+
+    for arguments, code, said in (
+        (["export", "there", "--passphrase-file", "phrase"], 1, "exists and is left alone"),
+        (["export", "no/where", "--passphrase-file", "phrase"], 1, "cannot be written"),
+        (["export", "x", "--passphrase-file", "short"], 2, "shorter than 12 characters"),
+        (["export", "x", "--passphrase-file", "missing"], 2, "missing cannot be read"),
+    ):
+        done = one.run(*arguments)
+        assert (done.returncode, said in done.stderr) == (code, True), done.stderr
+        assert state(one)[1] == "authorized"
+    assert (one.home / "there").read_text() == "mine"
+
+    assert one.run("export", "../bundle", "--passphrase-file", "phrase").returncode == 0
+    for arguments in (
+        ["import", "../bundle", "--passphrase-file", "wrong"],
+        ["import", "torn", "--passphrase-file", "phrase"],
+        ["import", "missing", "--passphrase-file", "phrase"],
+    ):
+        done = two.run(*arguments)
+        assert done.returncode == 1, done.stderr
+        assert "Traceback" not in done.stderr
+        assert state(two)[1] == "login_required"
+    assert two.run("import", "../bundle", "--passphrase-file", "phrase").returncode == 0
+
+
+def test_a_grant_that_is_here_is_not_replaced(machines):
+    one, two = machines
+    assert one.run("export", "../bundle", "--passphrase-file", "phrase").returncode == 0
+    two.log_in()
+
+    done = two.run("import", "../bundle", "--passphrase-file", "phrase")
+
+    assert done.returncode == 1
+    assert "holds a grant already" in done.stderr
+    assert json.loads(re.sub(r"^[^{]*", "", two.run("status", "--json").stdout))
