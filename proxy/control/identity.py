@@ -52,10 +52,17 @@ class Identities:
         """Tell whether the account has a grant at all."""
         return self._context.accounts[account].status().state != "login_required"
 
+    def _has_token(self, account: str) -> bool:
+        # Asking must not cause a refresh: beside an exchange it could bring the new owner's name
+        # for the old one's, and a look at the page is no traffic.
+        now = self._context.clock.now()
+        token = self._context.accounts[account].status().as_json(now)["access_token"]
+        return token is not None and token["expires_in"] > 0
+
     async def ask(self, account: str) -> str | None:
-        """Return the owner's name, asking the upstream where there is a grant to ask with."""
+        """Return the owner's name, asking the upstream where there is a valid token to ask with."""
         name = self.known(account)
-        if name is not None or not self.has_grant(account):
+        if name is not None or not self._has_token(account):
             return name
         self._asked_at[account] = self._context.clock.monotonic()
         return await self._context.identify(account)
@@ -74,7 +81,7 @@ class Identities:
         """Ask without waiting, if the name is unknown; listeners hear of an answer."""
         asked_at = self._asked_at.get(account, -math.inf)
         recent = self._context.clock.monotonic() - asked_at <= ASK_AGAIN
-        if recent or account in self._asking or self.known(account) or not self.has_grant(account):
+        if recent or account in self._asking or self.known(account) or not self._has_token(account):
             return
         task = asyncio.get_running_loop().create_task(self.ask_and_keep(account))
         self._asking[account] = task

@@ -90,6 +90,18 @@ async def test_an_owner_that_cannot_be_told_is_not_asked_for_at_every_look(
     assert world.asked == 1
 
 
+async def test_an_expired_token_is_not_refreshed_to_ask_for_the_owner(
+    serve: Serve, world: World
+) -> None:
+    world.account.authorize()
+    world.account.json["access_token"]["expires_in"] = 0
+    client = await serve()
+
+    await client.get("/-/")
+
+    assert world.asked == 0
+
+
 async def test_curl_lines_are_for_the_address_in_use(serve: Serve) -> None:
     client = await serve(access=KEYS)
 
