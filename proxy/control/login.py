@@ -35,6 +35,8 @@ LIFETIME = 600
 # Replicas' clocks differ a little: a login may seem to begin in the future.
 CLOCK_SKEW = 60
 COOKIE_PREFIX = "srproxy_login_"
+# Behind TLS: a sibling domain cannot plant a cookie of this name (RFC 6265bis section 4.1.3.2).
+HOST_PREFIX = "__Host-"
 # A person who clicks again and again keeps this many logins open; the oldest give way.
 MOST_LOGINS = 5
 USED_STATES = 4096
@@ -80,7 +82,8 @@ class Logins:
     def open(self, cookies: Mapping[str, str]) -> list[Login]:
         """Return the logins that a browser's cookies hold and that are still good, oldest first."""
         found = []
-        for name, value in cookies.items():
+        for full_name, value in cookies.items():
+            name = full_name.removeprefix(HOST_PREFIX)
             login = self._unseal(value) if name.startswith(COOKIE_PREFIX) else None
             if login is not None and login.cookie_name == name and self._is_current(login):
                 found.append(login)

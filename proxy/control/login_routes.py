@@ -13,7 +13,7 @@ from aiohttp import web
 
 from proxy.control.context import ControlContext
 from proxy.control.identity import Identities
-from proxy.control.login import LIFETIME, MOST_LOGINS, Login, Logins
+from proxy.control.login import HOST_PREFIX, LIFETIME, MOST_LOGINS, Login, Logins
 from proxy.control.login_pages import (
     LoginFailure,
     Success,
@@ -90,7 +90,7 @@ class LoginRoutes:
             answer = _page(success_page(await self._finish(login, callback)))
         except LoginFailure as failure:
             answer = _failure_page(failure)
-        return self._without_cookie(login, answer)
+        return self._without_cookie(request, login, answer)
 
     async def complete(self, request: web.Request) -> web.StreamResponse:
         """Take the final redirect URL as text (POST /-/login/complete)."""
@@ -103,14 +103,14 @@ class LoginRoutes:
             success = await self._finish(login, callback)
         except LoginFailure as failure:
             answer = _failure_page(failure) if as_page else self._failure_json(failure)
-            return self._without_cookie(login, answer)
+            return self._without_cookie(request, login, answer)
         if as_page:
             answer = _page(success_page(success))
         else:
             status = self._context.accounts[success.account].status()
             account = status.as_json(self._context.clock.now())
             answer = web.json_response({**account, "owner": success.owner})
-        return self._without_cookie(login, answer)
+        return self._without_cookie(request, login, answer)
 
     async def logout(self, request: web.Request) -> web.StreamResponse:
         """Forget the grant (POST /-/logout)."""
@@ -128,16 +128,17 @@ class LoginRoutes:
         The cookie binds to the host name (of any port), so the name must be the redirect URI's, or
         the callback would come without it. Once only: a front may give us a name of its own.
         """
-        if MOVED in request.query:
-            return None
-        try:
-            asked = urlsplit(f"//{request.headers.get('Host', '')}").hostname
-        except ValueError:
-            return None
-        if not asked or asked == self._own.hostname:
+        if MOVED in request.query or self._is_own_name(request):
             return None
         named = "" if account == "default" else f"account={quote(account, safe='')}&"
         return f"{self._own.scheme}://{self._own.netloc}{LOGIN_URL}?{named}{MOVED}=1"
+
+    def _is_own_name(self, request: web.Request) -> bool:
+        try:
+            asked = urlsplit(f"//{request.headers.get('Host', '')}").hostname
+        except ValueError:
+            asked = None
+        return not asked or asked == self._own.hostname
 
     def _authorization_url(self, login: Login) -> str:
         challenge = self._logins.code_challenge(login)
@@ -249,22 +250,30 @@ class LoginRoutes:
     ) -> web.Response:
         pending = self._logins.open(request.cookies)
         for old in pending[: max(0, len(pending) - MOST_LOGINS + 1)]:
-            answer.del_cookie(old.cookie_name, path="/")
-        answer.set_cookie(
-            login.cookie_name,
-            self._logins.seal(login),
-            max_age=LIFETIME,
-            path="/",
-            secure=self._own.scheme == "https",
-            httponly=True,
-            samesite="Lax",
+            self._without_cookie(request, old, answer)
+        is_secure = self._own.scheme == "https"
+        # A browser takes the prefix only over TLS, which is in front of us: by its name for us.
+        prefix = HOST_PREFIX if is_secure and self._is_own_name(request) else ""
+        self._set_cookie(
+            answer, prefix + login.cookie_name, self._logins.seal(login), LIFETIME, is_secure
         )
         return answer
 
-    def _without_cookie(self, login: Login | None, answer: web.Response) -> web.Response:
-        if login is not None:
-            answer.del_cookie(login.cookie_name, path="/")
+    def _without_cookie(
+        self, request: web.Request, login: Login | None, answer: web.Response
+    ) -> web.Response:
+        for prefix in (HOST_PREFIX, ""):
+            if login is not None and prefix + login.cookie_name in request.cookies:
+                self._set_cookie(answer, prefix + login.cookie_name, "", 0, bool(prefix))
         return answer
+
+    @staticmethod
+    def _set_cookie(
+        answer: web.Response, name: str, value: str, max_age: int, is_secure: bool
+    ) -> None:
+        answer.set_cookie(
+            name, value, max_age=max_age, path="/", secure=is_secure, httponly=True, samesite="Lax"
+        )
 
     def _failure_json(self, failure: LoginFailure) -> web.Response:
         problem = failure.problem

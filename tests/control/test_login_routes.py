@@ -41,7 +41,38 @@ async def test_the_cookie_is_secure_behind_tls(serve: Serve) -> None:
     answer = await client.get("/-/login", allow_redirects=False, headers={"Host": "proxy.example"})
 
     assert answer.headers["Location"].startswith("https://sr.example/")
-    assert next(iter(answer.cookies.values()))["secure"] is True
+    ((name, cookie),) = answer.cookies.items()
+    assert cookie["secure"] is True
+    assert name.startswith("__Host-srproxy_login_")
+
+
+async def test_a_login_behind_tls_is_found_again_and_taken_back(serve: Serve, world: World) -> None:
+    client = await serve(oauth={"redirect_uri": "https://proxy.example/-/callback"})
+    host = {"Host": "proxy.example"}
+    begun = await client.get("/-/login", allow_redirects=False, headers=host)
+    state = parse_qs(urlsplit(begun.headers["Location"]).query)["state"][0]
+
+    answer = await come_back(client, f"code=c&state={state}", cookies_of(begun), **host)
+
+    assert answer.status == 200
+    ((name, cookie),) = answer.cookies.items()
+    assert name in begun.cookies
+    assert (cookie["max-age"], cookie["secure"]) == ("0", True)
+
+
+async def test_paste_back_beside_a_tls_front_needs_no_tls(serve: Serve, world: World) -> None:
+    """`kubectl port-forward` to a proxy that is registered under its public name."""
+    client = await serve(oauth={"redirect_uri": "https://proxy.example/-/callback"})
+    begun = await client.post("/-/login")
+    url = (await begun.json())["authorization_url"]
+    state = parse_qs(urlsplit(url).query)["state"][0]
+
+    done = await paste(
+        client, f"https://proxy.example/-/callback?code=c&state={state}", cookies_of(begun)
+    )
+
+    assert done.status == 200
+    assert not next(iter(begun.cookies)).startswith("__Host-")
 
 
 async def test_another_name_for_us_is_left_once(serve: Serve) -> None:
