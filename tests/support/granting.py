@@ -1,0 +1,97 @@
+"""A TokenManager on a strict authorization server, a clock that a test moves, and any store."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from proxy.config import Config
+from proxy.errors import Problem
+from proxy.secret import Secret
+from proxy.stores.base import TokenStore
+from proxy.stores.memory import MemoryStore
+from proxy.stores.record import Record
+from proxy.token_endpoint import TokenEndpoint
+from proxy.tokens import TokenManager
+from tests.support.authorization_server import CLIENT_ID, CLIENT_SECRET, AuthorizationServer
+from tests.support.clock import FakeClock
+
+
+def make_config(server: AuthorizationServer | str, **sections: Any) -> Config:
+    url = server if isinstance(server, str) else server.url
+    oauth = {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET, "token_endpoint": url}
+    return Config.build({"oauth": {**oauth, **sections.pop("oauth", {})}, **sections})
+
+
+@dataclass
+class World:
+    """Everything around a manager; `again` is the same grant in another process."""
+
+    server: AuthorizationServer
+    clock: Any = field(default_factory=FakeClock)
+    store: Any = field(default_factory=MemoryStore)
+    sections: dict[str, Any] = field(default_factory=dict)
+    opened: list[tuple[TokenManager, TokenEndpoint]] = field(default_factory=list)
+    jitter: float = 0.0
+
+    async def open(self, store: TokenStore | None = None, *, start: bool = True) -> TokenManager:
+        config = make_config(self.server, **self.sections)
+        endpoint = TokenEndpoint(config.oauth, self.clock)
+        manager = TokenManager(
+            "default",
+            store or self.store,
+            endpoint,
+            config,
+            self.clock,
+            jitter=lambda: self.jitter,
+        )
+        self.opened.append((manager, endpoint))
+        if start:
+            await manager.start()
+            await finish(manager)
+        return manager
+
+    async def authorized(self) -> TokenManager:
+        manager = await self.open()
+        await manager.exchange(Secret(self.server.issue_code()))
+        return manager
+
+    async def close(self) -> None:
+        for manager, endpoint in self.opened:
+            await manager.close()
+            await endpoint.close()
+        self.opened.clear()
+
+    async def record(self) -> Record:
+        record = await self.store.load("default")
+        assert record is not None
+        return record
+
+
+@asynccontextmanager
+async def world(**options: Any) -> AsyncIterator[World]:
+    server = AuthorizationServer(lifetime=options.pop("lifetime", 1799))
+    await server.start()
+    made = World(server, **options)
+    try:
+        yield made
+    finally:
+        await made.close()
+        await server.stop()
+
+
+async def finish(manager: TokenManager) -> None:
+    """Wait until the refresh under way, if any, has come to its end."""
+    task = manager._task
+    if task is not None:
+        await asyncio.wait({task})
+
+
+async def problem_of(manager: TokenManager) -> Problem:
+    """Ask for a credential and return why there is none."""
+    try:
+        await manager.credential()
+    except Problem as problem:
+        return problem
+    raise AssertionError("there is a credential")
