@@ -122,7 +122,8 @@ class _Login:
                 terminal.say("The browser asks for a key: any user name, an API key as password.")
             if browser:
                 _open_browser(self.page)
-        ways = [asyncio.ensure_future(self._watch(before, until))]
+        # Where somebody types, a line that redraws itself would eat the typing.
+        ways = [asyncio.ensure_future(self._watch(before, until, show=not paste))]
         if paste:
             ways.append(asyncio.ensure_future(self._take_pasted()))
         try:
@@ -146,10 +147,11 @@ class _Login:
         )
         expires_in = answer.body.get("expires_in")
         if isinstance(expires_in, (int, float)):
-            return min(until, self.session.clock.monotonic() + float(expires_in))
+            until = min(until, self.session.clock.monotonic() + float(expires_in))
+        say(f"(waiting {clock_face(until - self.session.clock.monotonic())} minutes)")
         return until
 
-    async def _watch(self, before: Mapping[str, Any], until: float) -> Exit:
+    async def _watch(self, before: Mapping[str, Any], until: float, *, show: bool) -> Exit:
         """Wait until the server has a grant that it did not have before."""
         clock, terminal = self.session.clock, self.session.terminal
         where = urlsplit(self.session.config.oauth.redirect_uri)
@@ -166,9 +168,9 @@ class _Login:
             if _is_login(before, now):
                 return self._done(now)
             before = now
-            terminal.progress(
-                f"waiting at {where.scheme}://{where.netloc}{where.path}, {clock_face(left)} left"
-            )
+            if show:
+                at = f"{where.scheme}://{where.netloc}{where.path}"
+                terminal.progress(f"waiting at {at}, {clock_face(left)} left")
             await clock.sleep(INTERVAL)
         raise CommandError(f"nobody authorized within {WAIT / 60:.0f} minutes; run it again")
 

@@ -3,6 +3,7 @@
 In a pipe there is no colour and no spinner; `NO_COLOR` (no-color.org) is honoured.
 """
 
+import shutil
 from collections.abc import Mapping
 from typing import TextIO
 
@@ -25,7 +26,7 @@ class Terminal:
 
     def style(self, text: str, colour: str, *, bold: bool = False) -> str:
         """Colour a text where colour is wanted."""
-        return click.style(text, fg=colour, bold=bold) if self.colour else text
+        return click.style(text, fg=colour, bold=bold or None) if self.colour else text
 
     def mark(self, kind: str) -> str:
         """Return the tick, the cross or the sign between the two."""
@@ -45,7 +46,9 @@ class Terminal:
             return
         frames = SPINNER if self._unicode else PLAIN_SPINNER
         self._frame = (self._frame + 1) % len(frames)
-        self._stream.write(f"\r\x1b[K{frames[self._frame]} {text}")
+        # A line that wraps cannot be taken back.
+        room = max(10, shutil.get_terminal_size().columns - 3)
+        self._stream.write(f"\r\x1b[K{frames[self._frame]} {text[:room]}")
         self._stream.flush()
         self._shown = True
 

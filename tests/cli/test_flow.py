@@ -277,6 +277,25 @@ def test_a_record_that_cannot_be_read_is_an_error_with_its_path(setup):
         assert str(setup.record) in up.stderr
 
 
+def test_a_person_is_told_that_a_login_is_needed_and_done(setup):
+    told = setup.home / "told"
+    setup.config["notify"] = {
+        "command": ["sh", "-c", f'echo "$SRPROXY_EVENT $SRPROXY_LOGIN_URL" >> {told}']
+    }
+    setup.save()
+    with setup.serving() as server:
+        server.wait_for_output("notify_done event=login_required")
+        with setup.running("login", "--no-browser") as login:
+            open_printed(login)
+            assert login.wait() == 0, login.stderr
+        server.wait_for_output("notify_done event=recovered")
+
+    assert told.read_text().splitlines() == [
+        f"login_required {setup.url}/-/login",
+        "recovered ",
+    ]
+
+
 def test_run_gives_a_command_a_proxy_of_its_own(setup):
     setup.log_in()
     script = (
