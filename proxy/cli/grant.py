@@ -155,9 +155,9 @@ def token(session: Session, header: bool, yes: bool, account: str) -> Exit:
     import sys
 
     if not yes and sys.stdout.isatty() and sys.stdin.isatty():
-        click.confirm(
-            "The token would stay in this terminal's scrollback. Print it?", abort=True, err=True
-        )
+        question = "The token would stay in this terminal's scrollback. Print it?"
+        if not click.confirm(question, err=True):
+            return Exit.FAILED
     click.echo(run_async(_token(session, account, header=header)))
     return Exit.DONE
 
