@@ -14,7 +14,6 @@ never repeats anything of an answer in a message: a server may echo our secret.
 
 import base64
 import json
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -100,8 +99,7 @@ def build_authorization_url(oauth: OAuthConfig, state: str, code_challenge: str 
         parameters["code_challenge"] = code_challenge
         parameters["code_challenge_method"] = "S256"
     query = urlencode(parameters, quote_via=quote, safe="")
-    endpoint = oauth.authorization_endpoint
-    return f"{endpoint}{'&' if '?' in endpoint else '?'}{query}"
+    return f"{oauth.authorization_endpoint}?{query}"
 
 
 def parse_callback(query: str) -> Callback:
@@ -243,9 +241,8 @@ def parse_lifetime(value: object) -> float:
             value = float(value)
         except ValueError:
             return ACCESS_LIFETIME
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or math.isnan(value):
-        return ACCESS_LIFETIME
-    if value <= 0:
+    # A whole number may be too large for a float; a NaN compares as false with everything.
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
         return ACCESS_LIFETIME
     return float(min(value, LONGEST_LIFETIME))
 
