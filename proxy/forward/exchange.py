@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 # The statuses without a body (RFC 9112 section 6.3), beside every answer to HEAD.
 BODILESS = (204, 304)
+# Bound once: before Python 3.12 each look-up of an enum's member costs a function call.
+NO_BODY, BY_LENGTH, BY_CHUNKS, BY_CLOSE = Framing
 
 
 class Exchange:
@@ -227,13 +229,13 @@ class Exchange:
         self.upload.forget()
         request = self._head
         if request.method == b"HEAD" or head.status in BODILESS:
-            framing = Framing.NONE
+            framing = NO_BODY
         elif head.content_length is not None:
-            framing = Framing.LENGTH
+            framing = BY_LENGTH
         elif request.minor == 1:
-            framing = Framing.CHUNKED
+            framing = BY_CHUNKS
         else:
-            framing = Framing.CLOSE
+            framing = BY_CLOSE
         self._record.status = head.status
         self._record.whose = "upstream"
         remaining = head.fields.get(b"x-ratelimit-remaining")
@@ -243,7 +245,7 @@ class Exchange:
         lines = self._forwarder.inbound.build(
             head,
             inbound.origin,
-            keep_trailer=framing is Framing.CHUNKED and head.chunked,
+            keep_trailer=framing is BY_CHUNKS and head.chunked,
             cors=inbound.cors,
         )
         if b"date" not in head.fields:

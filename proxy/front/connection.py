@@ -54,6 +54,11 @@ class State(Enum):
     LINGERING = "lingering"
 
 
+# Bound once: before Python 3.12 each look-up of an enum's member costs a function call.
+IDLE, FORWARDING, DELEGATED, LINGERING = State
+BY_CLOSE, BY_CHUNKS, TO_FORWARD = Framing.CLOSE, Framing.CHUNKED, Route.FORWARD
+
+
 class CallerConnection(asyncio.Protocol):
     """A caller's connection; the Inbound of each exchange on it."""
 
@@ -61,7 +66,7 @@ class CallerConnection(asyncio.Protocol):
         self._front = front
         self._transport: asyncio.Transport = cast("asyncio.Transport", None)
         self._local_ip: str | None = None
-        self._state = State.IDLE
+        self._state = IDLE
         self._heads = HeadBuffer(front.listen.max_head_size)
         self._previous: RequestHead | None = None
         self._delegate: asyncio.Protocol | None = None
@@ -92,34 +97,32 @@ class CallerConnection(asyncio.Protocol):
     @property
     def is_busy(self) -> bool:
         """Tell whether a request is under way."""
-        return self._state in (State.FORWARDING, State.DELEGATED)
+        return self._state in (FORWARDING, DELEGATED)
 
     @property
     def holds_drain(self) -> bool:
         """Tell whether the drain waits for this connection: not for an endless event stream."""
-        return self._state is State.FORWARDING or (
-            self._state is State.DELEGATED and self._holds_drain
-        )
+        return self._state is FORWARDING or (self._state is DELEGATED and self._holds_drain)
 
     def close_if_idle(self) -> None:
         """Close a connection that nothing happens on."""
-        if self._state is State.IDLE:
+        if self._state is IDLE:
             self._transport.close()
 
     def break_off(self) -> None:
         """Close at once, whatever is under way."""
-        if self._state is State.FORWARDING:
+        if self._state is FORWARDING:
             self._give_up()
         else:
             self._transport.abort()
 
     def check_deadline(self, now: float) -> None:
         """Act on what is overdue."""
-        if self._state is State.DELEGATED:
+        if self._state is DELEGATED:
             return
         if self._out.is_stuck(now, self._front.listen.stall_timeout):
             self._give_up()
-        elif self._state is State.FORWARDING:
+        elif self._state is FORWARDING:
             exchange = self._exchange
             if (
                 exchange is not None
@@ -127,8 +130,8 @@ class CallerConnection(asyncio.Protocol):
                 and now - self._moved_at > self._front.listen.stall_timeout
             ):
                 self._cut_upload()
-        elif now >= self._deadline or (self._state is State.LINGERING and now >= self._linger_end):
-            if self._state is State.LINGERING:
+        elif now >= self._deadline or (self._state is LINGERING and now >= self._linger_end):
+            if self._state is LINGERING:
                 self._transport.abort()
             elif len(self._heads):
                 self._reject(
@@ -163,9 +166,9 @@ class CallerConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         state = self._state
-        if state is State.IDLE:
+        if state is IDLE:
             self._process(data)
-        elif state is State.FORWARDING:
+        elif state is FORWARDING:
             if self._decoder is not None:
                 self._take_body(data)
             else:
@@ -173,25 +176,25 @@ class CallerConnection(asyncio.Protocol):
                 if len(self._ahead) > self._front.listen.max_head_size:
                     self._ahead_paused = True
                     self._transport.pause_reading()
-        elif state is State.DELEGATED:
+        elif state is DELEGATED:
             if self._delegate is not None:
                 self._delegate.data_received(data)
         else:
             self._deadline = self._front.clock.monotonic() + LINGER_TIMEOUT
 
     def eof_received(self) -> bool | None:
-        if self._state is State.DELEGATED and self._delegate is not None:
+        if self._state is DELEGATED and self._delegate is not None:
             return self._delegate.eof_received()
-        if self._state is State.FORWARDING:
+        if self._state is FORWARDING:
             self._give_up()
         return None
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._state is State.DELEGATED and self._delegate is not None:
+        if self._state is DELEGATED and self._delegate is not None:
             self._delegate.connection_lost(exc)
-        elif self._state is State.FORWARDING:
+        elif self._state is FORWARDING:
             self._give_up()
-        self._state = State.LINGERING
+        self._state = LINGERING
         self._front.left(self)
 
     def pause_writing(self) -> None:
@@ -214,17 +217,17 @@ class CallerConnection(asyncio.Protocol):
         """Take requests from `data` until one has to be waited for."""
         self._processing = True
         try:
-            while data and self._state is State.IDLE:
-                if not len(self._heads):
-                    # RFC 9112 section 2.2: one empty line before a request is let pass.
-                    if data.startswith(b"\r\n"):
-                        data = data[2:]
-                        continue
-                    self._deadline = (
-                        self._front.clock.monotonic() + self._front.listen.header_timeout
-                    )
+            while data and self._state is IDLE:
+                is_first = not len(self._heads)
+                # RFC 9112 section 2.2: one empty line before a request is let pass.
+                if is_first and data.startswith(b"\r\n"):
+                    data = data[2:]
+                    continue
                 found = self._heads.feed(data)
                 if found is None:
+                    if is_first:
+                        listen, clock = self._front.listen, self._front.clock
+                        self._deadline = clock.monotonic() + listen.header_timeout
                     return
                 raw, rest = found
                 head = self._previous = parse_request_head(raw, self._previous)
@@ -236,7 +239,7 @@ class CallerConnection(asyncio.Protocol):
             return
         finally:
             self._processing = False
-        if self._state is State.FORWARDING:
+        if self._state is FORWARDING:
             self._ahead = data
 
     def _begin(self, head: RequestHead, rest: bytes) -> None:
@@ -249,10 +252,10 @@ class CallerConnection(asyncio.Protocol):
         fields = head.fields
         now = self._started_at = self._moved_at = front.clock.monotonic()
         route = guards.classify(head.target)
-        if route is not Route.FORWARD or front.probes_only:
+        if route is not TO_FORWARD or front.probes_only:
             self._begin_own(head, rest, route)
             return
-        self._state = State.FORWARDING
+        self._state = FORWARDING
         record = self._note(head)
         try:
             front.check_open()
@@ -320,7 +323,7 @@ class CallerConnection(asyncio.Protocol):
     def _begin_own(self, head: RequestHead, rest: bytes, route: Route) -> None:
         """Guard a request to the proxy itself and hand the connection over."""
         front = self._front
-        self._state = State.FORWARDING  # until it is decided
+        self._state = FORWARDING  # until it is decided
         try:
             front.check_route(route)
             front.guards.check(head, route, self._local_ip)
@@ -328,7 +331,7 @@ class CallerConnection(asyncio.Protocol):
             self._note(head)
             self._refuse_unread(problem)
             return
-        self._state = State.DELEGATED
+        self._state = DELEGATED
         self._holds_drain = not head.target.startswith(b"/-/events")
         delegate = self._delegate = front.control_factory()
         delegate.connection_made(self._transport)
@@ -360,12 +363,12 @@ class CallerConnection(asyncio.Protocol):
             return
         # With a body still to come the connection is not to be kept: it may never come.
         self._closes = (
-            framing is Framing.CLOSE
+            framing is BY_CLOSE
             or self._decoder is not None
             or self._front.draining
             or not keeps_alive(request.minor, request.fields)
         )
-        if framing is Framing.CHUNKED:
+        if framing is BY_CHUNKS:
             head += b"Transfer-Encoding: chunked\r\n"
         self._out.head(head + self._connection_line(), framing)
         if self._write_paused and self._exchange is not None:
@@ -469,7 +472,7 @@ class CallerConnection(asyncio.Protocol):
         """Refuse what is no request at all."""
         self._head = None
         self._closes = True
-        self._state = State.FORWARDING
+        self._state = FORWARDING
         self.refuse(problem)
 
     def _fail(self, problem: Problem) -> None:
@@ -499,11 +502,9 @@ class CallerConnection(asyncio.Protocol):
         if self._closes or self._decoder is not None or self._transport.is_closing():
             self._linger()
         else:
-            self._state = State.IDLE
+            self._state = IDLE
             self._deadline = self._front.clock.monotonic() + self._front.listen.idle_timeout
-            if self._ahead_paused:
-                self._ahead_paused = False
-                self._transport.resume_reading()
+            self._listen_again()
             if self._ahead and not self._processing:
                 data, self._ahead = self._ahead, b""
                 self._process(data)
@@ -514,7 +515,7 @@ class CallerConnection(asyncio.Protocol):
         incomplete = self._decoder is not None or self._head is None or bool(self._ahead)
         self._decoder = None
         self._ahead = b""
-        self._state = State.LINGERING
+        self._state = LINGERING
         if self._transport.is_closing():
             return
         now = self._front.clock.monotonic()
@@ -524,6 +525,10 @@ class CallerConnection(asyncio.Protocol):
             self._transport.close()
             return
         self._transport.write_eof()
+        self._listen_again()
+
+    def _listen_again(self) -> None:
+        """Read on: a request that was refused while its body was paused leaves reading paused."""
         if self._body_paused or self._ahead_paused:
             self._body_paused = self._ahead_paused = False
             self._transport.resume_reading()
@@ -543,7 +548,7 @@ class CallerConnection(asyncio.Protocol):
         self._end_record(aborted=True)
         self._exchange = None
         self._decoder = None
-        self._state = State.LINGERING
+        self._state = LINGERING
         self._ahead = b""
         now = self._front.clock.monotonic()
         self._deadline, self._linger_end = now + LINGER_TIMEOUT, now + LINGER_LIMIT

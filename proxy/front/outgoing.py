@@ -7,6 +7,8 @@ import struct
 from proxy.forward import Framing
 from proxy.http1 import Headers, encode_last_chunk
 
+# Bound once: before Python 3.12 each look-up of an enum's member costs a function call.
+NO_BODY, BY_CHUNKS, BY_CLOSE = Framing.NONE, Framing.CHUNKED, Framing.CLOSE
 # Up to this size one copy is cheaper than a second system call.
 JOINED_WRITE = 65536
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER on, for no time: close is a reset then
@@ -21,7 +23,7 @@ class Outgoing:
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
-        self._framing = Framing.NONE
+        self._framing = NO_BODY
         self._parts: list[bytes] = []  # told, not written yet
         self._size = 0
         self._unsent = 0
@@ -30,10 +32,10 @@ class Outgoing:
 
     def begin(self) -> None:
         """Begin the next answer."""
-        self._framing = Framing.NONE
+        self._framing = NO_BODY
         self.has_left = False
 
-    def head(self, head: bytes, framing: Framing = Framing.NONE) -> None:
+    def head(self, head: bytes, framing: Framing = NO_BODY) -> None:
         """Take the head, complete but for the framing's own header, first in `framing`'s case."""
         self._framing = framing
         self._parts.append(head)
@@ -41,7 +43,7 @@ class Outgoing:
 
     def send(self, data: bytes) -> None:
         """Take a piece of the body, which is not empty."""
-        if self._framing is Framing.CHUNKED:
+        if self._framing is BY_CHUNKS:
             self._parts += (b"%x\r\n" % len(data), data, b"\r\n")
         else:
             self._parts.append(data)
@@ -64,7 +66,7 @@ class Outgoing:
 
     def end(self, trailers: Headers) -> None:
         """Write the rest, and the framing's end."""
-        if self._framing is Framing.CHUNKED:
+        if self._framing is BY_CHUNKS:
             self._parts.append(encode_last_chunk(trailers))
         self.flush()
 
@@ -76,7 +78,7 @@ class Outgoing:
     def break_off(self) -> None:
         """Close the connection so that an answer under way cannot look complete."""
         self.drop()
-        if self._framing is Framing.CLOSE and self.has_left:
+        if self._framing is BY_CLOSE and self.has_left:
             # Here the end of the connection would be the end of the body: it must be a reset.
             raw = self._transport.get_extra_info("socket")
             if raw is not None:

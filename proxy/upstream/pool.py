@@ -3,13 +3,13 @@
 Upstreams close idle connections without asking, and a request written into that moment is lost.
 For what may be sent again that costs nothing but time, so a connection may rest for IDLE_LIMIT
 (below the 60 s of AWS load balancers and the 75 s of nginx). A POST or PATCH may not: it gets only
-a connection used within FRESH_LIMIT (below the 5 s of Node and Apache, the shortest usual ones) on
-which nothing waits to be read, else a new one. Ages are on the wall clock, which counts suspend.
+a connection used within FRESH_LIMIT (below the 5 s of Node and Apache, the shortest usual ones),
+else a new one. Nobody gets one on which something waits to be read: it would be taken for the
+answer. Ages are on the wall clock, which counts suspend.
 """
 
 import asyncio
 import logging
-import select
 from collections import deque
 from dataclasses import dataclass
 
@@ -83,7 +83,7 @@ class Upstream:
             if not 0 <= now - connection.idle_since <= limit:
                 return None
             idle.pop()
-            if connection.is_usable() and (repeatable or not _has_input(connection)):
+            if connection.is_usable() and not connection.has_input():
                 return connection
             connection.discard()
         return None
@@ -211,17 +211,3 @@ class Upstream:
                 self._idle.remove(connection)
                 connection.discard()
         self._schedule_sweep()
-
-
-def _has_input(connection: UpstreamConnection) -> bool:
-    """Tell whether something waits to be read that the event loop has not come to yet.
-
-    On an idle connection that is its end, or what must not be answered to anyone.
-    """
-    transport = connection.transport
-    raw = transport.get_extra_info("socket") if transport is not None else None
-    if raw is None or raw.fileno() < 0:
-        return True
-    poll = select.poll()
-    poll.register(raw.fileno(), select.POLLIN)
-    return bool(poll.poll(0))

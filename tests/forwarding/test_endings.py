@@ -216,9 +216,7 @@ async def test_a_body_for_head_is_not_relayed() -> None:
 @pytest.mark.parametrize("request_head", [UPLOAD, CHUNKED_UPLOAD])
 async def test_an_upload_that_breaks_off_never_looks_complete(request_head: bytes) -> None:
     async with Recorder() as upstream, proxying(upstream) as proxy, proxy.caller() as caller:
-        await caller.send(
-            request_head + (b"" if request_head is UPLOAD else b"4\r\n") + b"half"
-        )
+        await caller.send(request_head + (b"" if request_head is UPLOAD else b"4\r\n") + b"half")
         await upstream.next_request()
         caller.close()
         connection = upstream.connections[0]
