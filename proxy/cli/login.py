@@ -31,6 +31,7 @@ from proxy.cli.server import (
 )
 from proxy.cli.session import Session, account_option, run_async, with_session
 from proxy.cli.terminal import clock_face
+from proxy.config import Config
 
 # As long as a `state` lives (contract: short-lived; ten minutes).
 WAIT = 600.0
@@ -62,8 +63,16 @@ def login(session: Session, no_browser: bool, paste: bool, account: str) -> Exit
     load, and the address of that page is what you paste here.
     """
     prepare(session, level="warning")
+    if _has_no_page(session.config) and not paste:
+        session.terminal.say("Only a Unix socket is listened on, so the login goes by pasting.\n")
+        paste = True
     browser = not no_browser and not paste and _has_browser(session.environ)
     return run_async(_login(session, account, browser=browser, paste=paste))
+
+
+def _has_no_page(config: Config) -> bool:
+    """Tell whether no browser can reach us: no port, and no TLS front in front of the socket."""
+    return config.listen.host is None and config.oauth.redirect_uri.startswith("http:")
 
 
 def _has_browser(environ: Mapping[str, str]) -> bool:
@@ -138,7 +147,8 @@ class _Login:
             raise CommandError(f"the login could not begin: {answer.detail}")
         say = self.session.terminal.say
         say(f"Open this address in a browser, on any machine:\n\n  {url}\n")
-        say(f"(or, on the proxy's own machine: {self.page})\n")
+        if not _has_no_page(self.session.config):
+            say(f"(or, on the proxy's own machine: {self.page})\n")
         say(
             "Authorize there. The browser then goes to an address that begins with\n\n"
             f"  {self.session.config.oauth.redirect_uri}\n\n"

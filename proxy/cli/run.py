@@ -51,14 +51,16 @@ def run(session: Session, timeout: float, command: Sequence[str]) -> int:
     program = shutil.which(command[0], path=session.environ.get("PATH"))
     if program is None:
         raise CommandError(f"{command[0]}: there is no such program", Exit.USAGE)
+    umask = os.umask(0o077)
+    os.umask(umask)
     prepare(session, level="warning")
-    return run_async(_run(session, timeout, [program, *command[1:]]), fast=True)
+    return run_async(_run(session, timeout, [program, *command[1:]], umask), fast=True)
 
 
-async def _run(session: Session, timeout: float, command: Sequence[str]) -> int:
+async def _run(session: Session, timeout: float, command: Sequence[str], umask: int) -> int:
     async with _some_proxy(session) as server:
         await _until_ready(session, server, timeout)
-        return await _call(session, command, server.base_url)
+        return await _call(session, command, server.base_url, umask)
 
 
 @asynccontextmanager
@@ -102,10 +104,13 @@ async def _until_ready(session: Session, server: Server, timeout: float) -> None
         await session.clock.sleep(INTERVAL)
 
 
-async def _call(session: Session, command: Sequence[str], base_url: str) -> int:
+async def _call(session: Session, command: Sequence[str], base_url: str, umask: int) -> int:
     loop = asyncio.get_running_loop()
     process = await asyncio.create_subprocess_exec(
-        *command, env={**session.environ, VARIABLE: base_url}
+        *command,
+        env={**session.environ, VARIABLE: base_url},
+        # Ours keeps what we write private; CMD has its own. uvloop knows no `umask`.
+        preexec_fn=lambda: os.umask(umask),
     )
 
     def pass_on(number: signal.Signals) -> None:

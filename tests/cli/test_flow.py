@@ -247,7 +247,7 @@ def test_over_a_unix_socket_with_keys(setup):
     with setup.serving() as server:
         server.wait_for_output("listening")
         assert stat.S_ISSOCK(path.stat().st_mode)
-        with setup.running("login", "--paste", stdin=True) as login:
+        with setup.running("login", stdin=True) as login:
             login.write(f"{final_address(login)}\n")
             assert login.wait() == 0, login.stderr
 

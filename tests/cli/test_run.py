@@ -59,7 +59,7 @@ def session(free, tmp_path, monkeypatch):
 
 async def run(session, script, *arguments, timeout=20.0):
     async with asyncio.timeout(30):
-        return await _run(session, timeout, [PYTHON, "-c", script, *arguments])
+        return await _run(session, timeout, [PYTHON, "-c", script, *arguments], 0o022)
 
 
 async def test_the_command_finds_the_proxy_in_its_environment(server, session, free):
@@ -86,6 +86,14 @@ async def test_signals_are_passed_on(server, session, tmp_path, number):
     os.kill(os.getpid(), number)
 
     assert await running == number
+
+
+async def test_the_command_s_files_are_as_private_as_its_own_umask_says(server, session):
+    previous = os.umask(0o077)
+    try:
+        assert await run(session, "import os, sys; sys.exit(os.umask(0))") == 0o022
+    finally:
+        os.umask(previous)
 
 
 async def test_without_a_grant_the_command_is_not_begun(server, session, tmp_path):
