@@ -146,13 +146,16 @@ class Caller:
                 self._close()
                 return
             outcome = await asyncio.wait_for(self._converse(ask), 30)
+            if outcome == "mixed up":
+                self._close()
         except TimeoutError:
             outcome = "no answer in 30 s"
+            self._close()
         except (ValueError, IndexError):
             outcome = "garbage"
+            self._close()
         except (Cut, OSError, asyncio.IncompleteReadError) as error:
             outcome = "cut" if isinstance(error, Cut) else f"caller's {type(error).__name__}"
-        if outcome != "ok":
             self._close()
         self._judge(ask, outcome, begun_at)
 
@@ -181,7 +184,12 @@ class Caller:
         if fields.get(b"connection", b"").lower() == b"close":
             self._close()
         if fields.get(b"content-type", b"").startswith(b"application/problem+json"):
-            return str(json.loads(body)["code"]) if body else f"problem {status}"
+            # A HEAD has no body to say it: RFC 9209's header does.
+            proxy_status = fields.get(b"proxy-status", b"").decode()
+            return str(json.loads(body)["code"]) if body else proxy_status.split('"')[1]
+        if fields.get(b"x-soak-id") == b"stray":
+            self._tally.mixed_up.append(f"{ask}: {status} stray")
+            return "mixed up"
         if status != 200:
             return f"status {status} {body[:60]!r}"
         return self._check_id(ask, fields, body)

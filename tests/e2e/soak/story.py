@@ -252,12 +252,16 @@ class World:
     # ── the end ──
 
     async def _settle(self) -> None:
-        """Wait until nothing is under way and what was open is closed."""
-        for _ in range(100):
+        """Wait until nothing is under way, and the last outage is overcome."""
+        until = time.monotonic() + BACKOFF
+        while time.monotonic() < until:
+            await self._get("/soak/last")
+            state = json.loads(await self._get("/-/status"))["accounts"][0]["state"]
             metrics = await self.metrics()
-            if metrics.get(("srproxy_requests_in_flight", frozenset()), 0) <= 1:
+            in_flight = metrics.get(("srproxy_requests_in_flight", frozenset()), 0)
+            if state == "authorized" and in_flight <= 1:
                 break
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.2)
         await asyncio.sleep(1)
 
     async def metrics(self) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
