@@ -147,6 +147,11 @@ async def test_no_odd_name_is_made_a_framing_one(test):
         assert request.body == b"hello world"
 
 
+@pytest.mark.parametrize("name", DEPARTURES)
+def test_each_departure_is_documented(name):
+    assert f"`{name}`" in (Path(__file__).parents[2] / "docs/security.md").read_text()
+
+
 def test_the_data_names_its_source_and_licence():
     assert "MIT" in DATA["license"]
     assert len(TESTS) == 180
