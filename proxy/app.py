@@ -23,6 +23,7 @@ from proxy.config import Config
 from proxy.control.application import build_application
 from proxy.control.context import ControlContext
 from proxy.control.pages import render_problem_page, security_headers
+from proxy.control.protocol import protocol_factory
 from proxy.errors import Problem
 from proxy.forward import Forwarder
 from proxy.front import Front
@@ -184,6 +185,7 @@ class App:
         self._undo.append(control.shutdown)
 
         guards = Guards(config)
+        make_control = protocol_factory(runner)
 
         def front(*, probes_only: bool = False) -> Front:
             return Front(
@@ -192,7 +194,7 @@ class App:
                 forwarder,
                 traffic,
                 clock,
-                control_factory=runner.server,  # type: ignore[arg-type]
+                control_factory=make_control,
                 problem_page=render_problem_page,
                 page_headers=security_headers(),
                 probes_only=probes_only,

@@ -110,6 +110,8 @@ async def _answer_problems(request: web.Request, handler: Handler) -> web.Stream
         problem = Problem("bad_request", "The request body is larger than 64 KiB.", status=413)
     except web.HTTPException:
         problem = Problem("bad_request", "The request cannot be read.")
+    except ConnectionError:
+        raise  # the caller left: nobody to answer
     except Exception:
         logger.exception("control_route_failed")
         problem = Problem("internal_error", "The proxy failed in a way that it did not foresee.")
