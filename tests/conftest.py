@@ -15,6 +15,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="build and try the image (root, mmdebstrap, buildah, podman, runc; a minute or two)",
     )
     group.addoption(
+        "--kills",
+        type=int,
+        default=100,
+        metavar="N",
+        help="how often tests/e2e/test_kill.py kills (100 in CI, 1000 before a release)",
+    )
+    group.addoption("--kills-seed", type=int, default=None, help="repeat a run of kills")
+    group.addoption(
         "--soak",
         nargs="?",
         type=float,

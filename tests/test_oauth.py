@@ -84,16 +84,12 @@ def test_pkce_is_s256() -> None:
     assert query["code_challenge_method"] == ["S256"]
 
 
-def test_extra_parameters_take_the_place_of_the_default_ones() -> None:
-    oauth = make_oauth(
-        authorization_endpoint="https://sr.example/allow",
-        authorization_params={"prompt": "consent"},
-    )
+def test_extra_parameters_are_added() -> None:
+    oauth = make_oauth(authorization_params={"response_type": "code", "prompt": "log in"})
 
     url = build_authorization_url(oauth, "s", None)
 
-    assert url.startswith("https://sr.example/allow?prompt=consent&client_id=")
-    assert "response_type" not in url
+    assert "?response_type=code&prompt=log%20in&client_id=" in url
 
 
 def test_a_callback_with_a_code() -> None:
@@ -201,8 +197,9 @@ def test_without_a_refresh_token_the_previous_stays_and_its_28_days_begin_anew()
 @pytest.mark.parametrize(
     ("value", "seconds"),
     [(1799, 1799), ("1799", 1799), (" 60 ", 60), (0.5, 0.5), (None, 1799), (0, 1799), (-1, 1799),
-     ("", 1799), ("1h", 1799), (False, 1799), (True, 1799), ({}, 1799), pytest.param(2**2000, 86400, id="huge"),
-     (float("inf"), 86400), (float("nan"), 1799), (86401, 86400)],
+     ("", 1799), ("1h", 1799), (False, 1799), (True, 1799), ({}, 1799),
+     pytest.param(2**2000, 86400, id="huge"), (float("inf"), 86400),
+     (float("nan"), 1799), (86401, 86400)],
 )  # fmt: skip
 def test_lifetimes(value: object, seconds: float) -> None:
     assert parse_lifetime(value) == seconds

@@ -24,6 +24,10 @@ class Lease(Protocol):
         """Replace the record, durably. The record that is there must have been readable."""
         ...
 
+    async def prepare(self) -> None:
+        """Make ready for the save of a new generation: its place is taken, its write is short."""
+        ...
+
     async def regain(self) -> Record | None:
         """After a failed save: have the lease again, or StoreError; and read the record again."""
         ...

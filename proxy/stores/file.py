@@ -2,8 +2,9 @@
 
 The lease is the operating system's lock on `<account>.lock`: it ends with its holder, however that
 ends, and never before. All file work happens in one thread of the store's own, so that a write of
-new tokens waits for nothing else. `<account>.next` is the temporary name of a write: a killed
-writer may have left the only copy of a new generation there; the next holder takes it up.
+new tokens waits for nothing else. `<account>.next` is the temporary name of a new generation,
+prepared before a token is spent: a killed writer may have left the only copy of it there, and the
+next holder takes it up.
 """
 
 import asyncio
@@ -67,7 +68,11 @@ class FileStore:
         try:
             try:
                 await self._acquire(lock, patience)
-                yield FileLease(self, account)
+                lease = FileLease(self, account)
+                try:
+                    yield lease
+                finally:
+                    await lease.let_go()
             finally:
                 await asyncio.shield(self._run(lock.release))
         finally:
@@ -165,7 +170,8 @@ class FileStore:
         record = self._load(account)
         name = f"{account}.next"
         files.check_name(self._folder, name)
-        if not (self._folder / name).exists():
+        files.remove(self._folder, f"{account}.part")
+        if not os.path.lexists(self._folder / name):
             return record
         try:
             left = self._read(account, name)
@@ -188,10 +194,18 @@ class FileStore:
             raise files.store_error(self._folder / name, error, "cannot be taken up") from None
         return left
 
-    def write(self, account: str, record: Record) -> None:
+    def seal(self, record: Record) -> bytes:
+        """Return a record's bytes."""
+        return self._codec.seal(record)
+
+    def write(self, account: str, record: Record, ending: str) -> None:
         """Replace the record."""
         data = self._codec.seal(record)
-        files.write(self._folder, f"{account}.json", f"{account}.next", data)
+        files.write(self._folder, f"{account}.json", f"{account}.{ending}", data)
+
+    def prepare(self, account: str) -> files.Prepared:
+        """Make the file of the next generation."""
+        return files.Prepared(self._folder, f"{account}.next")
 
     def keep(self, account: str, record: Record) -> None:
         """Write a copy under a name of its own."""
@@ -220,19 +234,38 @@ class FileLease:
     def __init__(self, store: FileStore, account: str) -> None:
         self._store = store
         self._account = account
-        self._readable = False
+        self._prepared: files.Prepared | None = None
+        # Of the record as it is stored; None until it was read.
+        self._generation: int | None = None
 
     async def load(self) -> Record | None:
         """Read the record, after putting it in order."""
+        await self.let_go()
         record = await self._store.run(self._store.recover, self._account)
-        self._readable = True
+        self._generation = record.generation if record else 0
         return record
+
+    async def prepare(self) -> None:
+        """Make the file of the next generation, so that storing it is one write."""
+        self._prepared = await self._store.run(self._store.prepare, self._account)
 
     async def save(self, record: Record) -> None:
         """Replace the record."""
-        if not self._readable:
+        if self._generation is None:
             await self.load()
-        await self._store.run(self._store.write, self._account, record)
+        prepared = self._prepared
+        if prepared is None:
+            await self._store.run(self._store.write, self._account, record, "next")
+        elif record.generation == self._generation:
+            await self._store.run(self._store.write, self._account, record, "part")
+        else:
+            data = self._store.seal(record)
+            # Here and now: in a thread, the interpreter's lock alone could cost milliseconds, and
+            # until this write a kill loses the grant.
+            prepared.put(data)
+            await self._store.run(prepared.finish, f"{self._account}.json", len(data))
+            await self.let_go()
+        self._generation = record.generation
 
     async def regain(self) -> Record | None:
         """Read again; the lock cannot have been lost."""
@@ -244,3 +277,9 @@ class FileLease:
 
     def ensure_held(self) -> None:
         """Do nothing: the lock is the operating system's, and ends with the process."""
+
+    async def let_go(self) -> None:
+        """Close what was prepared; what was written there stays, for `recover`."""
+        prepared, self._prepared = self._prepared, None
+        if prepared is not None:
+            await self._store.run(prepared.close)

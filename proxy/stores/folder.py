@@ -207,3 +207,65 @@ def create(directory: int, folder: Path, name: str, data: bytes) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def remove(folder: Path, name: str) -> None:
+    """Remove what a killed writer left, if it left anything."""
+    if not os.path.lexists(folder / name):
+        return
+    check_name(folder, name)
+    with suppress(OSError), opened(folder) as directory:
+        os.unlink(name, dir_fd=directory)
+
+
+class Prepared:
+    """A file that was made, filled and synced ahead, so that one `write` puts its content there.
+
+    The space is taken (the disk cannot be full when it matters), and what `put` wrote is safe from
+    a kill when it returns; `finish` makes it safe from a loss of power and gives it its name.
+    """
+
+    # Records have some 2.5 KB, encrypted some 3.5 KB; blanks behind them are legal JSON.
+    SIZE = 8192
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self._folder = folder
+        self._name = name
+        self._used = False
+        path = folder / name
+        try:
+            with opened(folder, create=True) as directory:
+                create(directory, folder, name, b" " * self.SIZE)
+                self._fd = os.open(name, os.O_WRONLY | _OPEN, dir_fd=directory)
+        except OSError as error:
+            raise store_error(path, error, "cannot be written") from None
+
+    def put(self, data: bytes) -> None:
+        """Write the content into the page cache: some ten microseconds, so in any thread."""
+        self._used = True
+        path = self._folder / self._name
+        try:
+            written = os.pwrite(self._fd, data.ljust(self.SIZE), 0)
+        except OSError as error:
+            raise store_error(path, error, "cannot be written") from None
+        if written < len(data):
+            full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            raise store_error(path, full, "cannot be written")
+
+    def finish(self, name: str, size: int) -> None:
+        """Sync the content and put it in the place of the file `name`."""
+        try:
+            os.ftruncate(self._fd, size)
+            os.fsync(self._fd)
+            with opened(self._folder) as directory:
+                os.rename(self._name, name, src_dir_fd=directory, dst_dir_fd=directory)
+                os.fsync(directory)
+        except OSError as error:
+            raise store_error(self._folder / name, error, "cannot be written") from None
+
+    def close(self) -> None:
+        """Let go of the file; one that was not needed is removed."""
+        os.close(self._fd)
+        if not self._used:
+            with suppress(OSError, StoreError), opened(self._folder) as directory:
+                os.unlink(self._name, dir_fd=directory)

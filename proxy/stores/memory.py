@@ -90,6 +90,9 @@ class MemoryLease:
         await self._store.load(self._account)
         self._store.write(self._account, record)
 
+    async def prepare(self) -> None:
+        """Do nothing: there is nothing to make ready."""
+
     async def regain(self) -> Record | None:
         """Read again; the lock cannot have been lost."""
         return await self.load()

@@ -288,6 +288,9 @@ class RedisLease:
             )
         self._revision = revision
 
+    async def prepare(self) -> None:
+        """Do nothing: there is nothing to make ready."""
+
     async def regain(self) -> Record | None:
         """Claim again, if nobody else has, and read again."""
         if not await self.claim():

@@ -1,6 +1,7 @@
 """The one sequence that spends a refresh token, under a lease; nothing else ever does.
 
     record as reloaded
+      → prepare the place of the next one                       (the disk is full: not spent)
       → save it with the intent "about to spend generation N"   (fails: not spent, StoreError)
       → spend                                                   (the window opens when the server
       → save the new pair with generation N+1                    rotates, and closes here)
@@ -57,6 +58,7 @@ class Refresh:
         intent = record.intent or Intent(record.generation, began_at)
         forced_at = began_at if why is Why.FORCED else record.forced_at
         marked = replace(record, intent=intent, forced_at=forced_at)
+        await lease.prepare()
         await lease.save(marked)
         lease.ensure_held()
         try:

@@ -1,0 +1,155 @@
+"""SIGKILL at random instants, under load, with tokens that live for a moment.
+
+Afterwards the server's log must prove three things: what is on disk can always be read; no token
+was presented twice but where a kill had left its fate unknown; and a new login was needed only
+where the kill fell between the server's rotation and our first durable byte.
+"""
+
+import asyncio
+import multiprocessing
+import random
+import statistics
+import time
+from collections.abc import AsyncIterator
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from proxy.cli.clock import SystemClock
+from proxy.secret import Secret
+from proxy.stores.file import FileStore
+from proxy.token_endpoint import TokenEndpoint
+from proxy.tokens import TokenManager
+from tests.support.authorization_server import CLIENT_ID, CLIENT_SECRET, AuthorizationServer
+from tests.support.granting import make_config
+from tests.support.history import Kill, excused, faults, losses
+from tests.support.keeper import keep
+
+LIFETIME = 0.25
+PROCESSES = 2
+
+
+class Harness:
+    """The server, the folder, and the processes that keep the grant."""
+
+    def __init__(self, server: AuthorizationServer, path: Path) -> None:
+        self.server = server
+        self.path = path
+        self.kills: list[Kill] = []
+        self.logins = 0
+        self._context = multiprocessing.get_context("forkserver")
+        self._context.set_forkserver_preload(["tests.support.keeper"])
+        oauth = {
+            "client_id": CLIENT_ID,
+            "client_secret": CLIENT_SECRET,
+            "token_endpoint": server.url,
+        }
+        self.mapping: dict[str, Any] = {"oauth": oauth}
+
+    def start(self, **settings: Any) -> ForkServerProcess:
+        process = self._context.Process(
+            target=keep, args=(self.mapping, {"path": str(self.path), **settings})
+        )
+        process.start()
+        return process
+
+    async def kill(self, process: ForkServerProcess) -> None:
+        began = time.monotonic()
+        process.kill()
+        await asyncio.to_thread(process.join)
+        self.kills.append(Kill(began, time.monotonic()))
+        process.close()
+
+    async def ensure_grant(self) -> None:
+        """Read what the kill left, as another process; log in again where the grant is dead."""
+        store, clock = FileStore(self.path, SystemClock()), SystemClock()
+        record = await store.load("default")
+        if record is None or record.ended is not None:
+            config = make_config(self.server)
+            endpoint = TokenEndpoint(config.oauth, clock)
+            manager = TokenManager("default", store, endpoint, config, clock)
+            await manager.exchange(Secret(self.server.issue_code()))
+            await manager.close()
+            await endpoint.close()
+            self.logins += 1
+        await store.close()
+
+
+@pytest.fixture
+async def harness(tmp_path: Path) -> AsyncIterator[Harness]:
+    server = AuthorizationServer(lifetime=LIFETIME)
+    await server.start()
+    yield Harness(server, tmp_path)
+    await server.stop()
+
+
+async def test_kills_at_random_instants_lose_nothing_outside_the_window(
+    harness: Harness, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kills = request.config.getoption("--kills")
+    chance = random.Random(request.config.getoption("--kills-seed"))
+    await harness.ensure_grant()
+    processes = [harness.start() for _ in range(PROCESSES)]
+    for _ in range(kills):
+        await asyncio.sleep(chance.uniform(0, 0.25))  # the random instant
+        victim = chance.randrange(PROCESSES)
+        await harness.kill(processes[victim])
+        await harness.ensure_grant()
+        processes[victim] = harness.start()
+    for process in processes:
+        await harness.kill(process)
+    await harness.ensure_grant()
+
+    log = harness.server.log
+    lost = losses(log)
+    rotations = sum(entry.verdict == "rotated" for entry in log)
+    unknown = len(harness.server.refreshes) - len({e.token for e in harness.server.refreshes})
+    widths = [
+        1000 * min(kill.done - first.at for kill in harness.kills if kill.done >= first.at)
+        for first, _ in lost
+    ]
+    with capsys.disabled():
+        print(
+            f"\n{len(harness.kills)} kills, {rotations} rotations, {unknown} presented again after "
+            f"a kill, {len(lost)} lost in the window, {harness.logins - 1} new logins; the kills "
+            f"that lost came {', '.join(f'{width:.1f}' for width in widths) or 'never'} ms after "
+            "the server's rotation"
+        )
+    assert faults(log, harness.kills) == []
+    assert rotations > kills / 2
+    assert harness.logins - 1 <= len(lost)
+    # Each loss is a kill between a rotation and the token's next presentation; the figures say
+    # how soon after.
+    assert all(excused(first.at, again.at, harness.kills) for first, again in lost)
+
+
+async def test_the_window_is_milliseconds_wide(
+    harness: Harness, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trace = tmp_path / "trace"
+    await harness.ensure_grant()
+    process = harness.start(trace=str(trace), seconds=6)
+    await asyncio.to_thread(process.join)
+    process.close()
+
+    lines = [line.split() for line in trace.read_text().splitlines()]
+    figures = {}
+    for kind in ("written", "durable"):
+        moments = [float(at) for name, at in lines if name == kind]
+        widths = [
+            1000 * (min(after) - at)
+            for at, _ in harness.server.committed[1:]
+            if (after := [moment for moment in moments if moment > at])
+        ]
+        figures[kind] = statistics.median(widths), max(widths), len(widths)
+
+    with capsys.disabled():
+        for kind, (median, worst, number) in figures.items():
+            print(
+                f"\nthe window, from the server's rotation to the new pair {kind}: median "
+                f"{median:.2f} ms, worst {worst:.2f} ms ({number} refreshes)"
+            )
+    assert figures["written"][2] > 5
+    assert figures["written"][0] < 50

@@ -1,0 +1,60 @@
+"""Judges an authorization server's log: the history of a grant must be a single line.
+
+What it looks for: a refresh token presented twice without an excuse, two refreshes in flight, a
+rotation of anything but the newest token. An excuse is a kill between the two presentations.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tests.support.authorization_server import Presentation
+
+
+@dataclass(frozen=True)
+class Kill:
+    """A kill: the process surely lived before `began`, and surely did not after `done`."""
+
+    began: float
+    done: float
+
+
+def excused(first: float, second: float, kills: Sequence[Kill]) -> bool:
+    """Tell whether a kill fell between two presentations of one token."""
+    return any(kill.done >= first and kill.began <= second for kill in kills)
+
+
+def faults(log: Sequence[Presentation], kills: Sequence[Kill] = ()) -> list[str]:
+    """Return what is wrong with a history, a line each."""
+    found = []
+    last: dict[str, Presentation] = {}
+    for entry in log:
+        if entry.grant_type != "refresh_token":
+            continue
+        before = last.get(entry.token)
+        if before is not None and not excused(before.at, entry.at, kills):
+            found.append(f"{entry.token[:12]} presented twice: {before} and {entry}")
+        if entry.verdict == "refused" and before is None:
+            found.append(f"a token nobody knows, or of a dead grant: {entry}")
+        if entry.in_flight > 1 and not excused(entry.at - 1, entry.at, kills):
+            found.append(f"two refreshes in flight: {entry}")
+        last[entry.token] = entry
+    generations: dict[int, int] = {}
+    for entry in log:
+        if entry.verdict != "rotated" or entry.grant is None or entry.generation is None:
+            continue
+        if entry.generation != generations.get(entry.grant, -1) + 1:
+            found.append(f"not a line: {entry}")
+        generations[entry.grant] = entry.generation
+    return found
+
+
+def losses(log: Sequence[Presentation]) -> list[tuple[Presentation, Presentation]]:
+    """Return the rotations whose answer never reached the store: rotated, then presented again."""
+    rotated: dict[str, Presentation] = {}
+    found = []
+    for entry in log:
+        if entry.verdict == "rotated":
+            rotated[entry.token] = entry
+        elif entry.verdict == "reused":
+            found.append((rotated[entry.token], entry))
+    return found

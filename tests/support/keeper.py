@@ -1,0 +1,90 @@
+"""A process that keeps a grant under load until it is killed: for tests that kill.
+
+Run by a fork server that has this module loaded, so that a thousand of them cost little. The store,
+the manager and the token endpoint's client are the program's own.
+"""
+
+import asyncio
+import random
+import time
+from pathlib import Path
+from typing import Any
+
+from proxy.cli.clock import SystemClock
+from proxy.config import Config
+from proxy.errors import Problem
+from proxy.secret import Secret
+from proxy.stores import folder as files
+from proxy.stores.base import TokenStore
+from proxy.stores.encryption import EncryptingCodec
+from proxy.stores.file import FileStore
+from proxy.stores.record import PlainCodec
+from proxy.token_endpoint import TokenEndpoint
+from proxy.tokens import TokenManager
+
+CALLERS = 10
+
+
+def open_store(settings: dict[str, Any]) -> TokenStore:
+    key = settings.get("encryption_key")
+    codec = EncryptingCodec(Secret(key), cost=16) if key else PlainCodec()
+    if settings.get("redis"):
+        from proxy.stores.redis import RedisStore
+
+        return RedisStore(Secret(settings["redis"]), "srproxy:", SystemClock(), codec)
+    return FileStore(Path(settings["path"]), SystemClock(), codec)
+
+
+def keep(mapping: dict[str, Any], settings: dict[str, Any]) -> None:
+    """Serve callers until killed, or for `settings["seconds"]`."""
+    if "trace" in settings:
+        _trace_writes(Path(settings["trace"]))
+    asyncio.run(_keep(mapping, settings))
+
+
+async def _keep(mapping: dict[str, Any], settings: dict[str, Any]) -> None:
+    config = Config.build(mapping)
+    clock = SystemClock()
+    endpoint = TokenEndpoint(config.oauth, clock)
+    store = open_store(settings)
+    manager = TokenManager("default", store, endpoint, config, clock)
+    await manager.start()
+    try:
+        async with asyncio.timeout(settings.get("seconds", 60)):
+            await asyncio.gather(*(_call(manager) for _ in range(CALLERS)))
+    except TimeoutError:
+        pass
+    await manager.close()
+    await endpoint.close()
+    await store.close()
+
+
+async def _call(manager: TokenManager) -> None:
+    while True:
+        try:
+            credential = manager.current() or await manager.credential()
+        except Problem:
+            await asyncio.sleep(0.01)
+            continue
+        if random.random() < 0.001:
+            await manager.rejected(credential.generation)
+        await asyncio.sleep(0.002)
+
+
+def _trace_writes(log: Path) -> None:
+    """Note when a new pair was safe from a kill (in the kernel), and from a loss of power."""
+    put, finish = files.Prepared.put, files.Prepared.finish
+
+    def note(kind: str) -> None:
+        with log.open("a") as stream:
+            stream.write(f"{kind} {time.monotonic()}\n")
+
+    def noting_put(self: files.Prepared, data: bytes) -> None:
+        put(self, data)
+        note("written")
+
+    def noting_finish(self: files.Prepared, name: str, size: int) -> None:
+        finish(self, name, size)
+        note("durable")
+
+    files.Prepared.put, files.Prepared.finish = noting_put, noting_finish  # type: ignore[method-assign]
