@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from proxy import logs, process, systemd
+from proxy import __version__, logs, process, systemd
 from proxy.cli.exits import Exit
 from proxy.cli.local import store_name
 from proxy.cli.server import login_page
@@ -129,15 +129,25 @@ def health(manager: "TokenManager") -> Health:
 def announce(app: "App", session: Session) -> None:
     """Say at the start what runs: where, by which configuration, and in which state."""
     config = session.config
-    grants = [f"{name}: {manager.status().state}" for name, manager in app.accounts.items()]
+    keys = len(config.access.api_keys)
+    grants = []
+    for name, manager in app.accounts.items():
+        status = manager.status()
+        grants.append(f"{name}: {status.state.replace('_', ' ')}")
+        if status.state == "login_required":
+            grants[-1] += f", open {login_page(config, app.base_url)} or run srproxy login"
     facts = {
         "listening": f"{app.base_url} ({', '.join(app.addresses)})",
         "config": str(session.loaded.file or "environment"),
         "upstream": config.upstream.url,
         "store": store_name(session),
-        "callers": f"{len(config.access.api_keys)} API keys"
-        if config.access.api_keys
-        else "whoever reaches it",
-        "grant": ", ".join(grants),
+        "callers": f"{keys} API key{'s' if keys > 1 else ''}" if keys else "whoever reaches it",
+        "grant": "; ".join(grants),
     }
+    if session.terminal.interactive and config.log.format != "json":
+        # For a person: a screen instead of a line.
+        session.terminal.say(f"smartrecruiters-proxy {__version__}")
+        for key, value in facts.items():
+            session.terminal.say(f"  {session.terminal.style(key.ljust(9), 'cyan')}  {value}")
+        return
     logger.info("started %s", " ".join(f"{key}={value!r}" for key, value in facts.items()))

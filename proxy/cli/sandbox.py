@@ -106,6 +106,21 @@ async def _sandbox(
     auto_approve: bool,
     access_token_lifetime: int,
 ) -> None:
+    with stop_events() as events:
+        await _run_sandbox(
+            session, folder, port, sandbox_port, auto_approve, access_token_lifetime, events
+        )
+
+
+async def _run_sandbox(
+    session: Session,
+    folder: Path,
+    port: int,
+    sandbox_port: int,
+    auto_approve: bool,
+    access_token_lifetime: int,
+    events: tuple[asyncio.Event, asyncio.Event],
+) -> None:
     from proxy.sandbox import Sandbox, SandboxSettings  # a server: not for those who only ask help
 
     port = port or _free_port()
@@ -129,16 +144,15 @@ async def _sandbox(
     try:
         session.flags = _flags(embedded, port, redirect_uri, folder)
         prepare(session)
-        with stop_events() as events:
-            app = make_app(session)
-            try:
-                await app.start()
-            except StartError as error:
-                raise CommandError(f"{error}, or by --port (0 picks a free one)") from error
-            try:
-                await _serve(session, app, embedded, events, auto_approve=auto_approve)
-            finally:
-                await app.stop()
+        app = make_app(session)
+        try:
+            await app.start()
+        except StartError as error:
+            raise CommandError(f"{error}, or by --port (0 picks a free one)") from error
+        try:
+            await _serve(session, app, embedded, events, auto_approve=auto_approve)
+        finally:
+            await app.stop()
     finally:
         await embedded.close()
 
