@@ -31,6 +31,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="MINUTES",
         help="run the long soak (30 minutes unless said otherwise) in place of the short one",
     )
+    group.addoption(
+        "--soak-rate",
+        type=float,
+        default=1200.0,
+        metavar="N",
+        help="requests a second in the long soak",
+    )
 
 
 @pytest.hookimpl(wrapper=True)

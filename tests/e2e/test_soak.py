@@ -25,10 +25,10 @@ SHORT = Plan(
 )
 
 
-def long(minutes: float) -> Plan:
+def long(minutes: float, rate: float) -> Plan:
     return Plan(
         duration=minutes * 60,
-        rate=1200,
+        rate=rate,
         callers=64,
         access_token_lifetime=20,
         trouble_interval=15,
@@ -43,7 +43,8 @@ async def test_nothing_grows_nothing_is_lost_nothing_is_mixed_up(
     pytestconfig: pytest.Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     minutes = pytestconfig.getoption("--soak")
-    world = World(SHORT if minutes is None else long(minutes), tmp_path)
+    rate = pytestconfig.getoption("--soak-rate")
+    world = World(SHORT if minutes is None else long(minutes, rate), tmp_path)
     await world.run()
     with capsys.disabled():
         print(figures(world))
