@@ -51,6 +51,9 @@ async def read_body(request: web.Request) -> bytes:
     try:
         async with asyncio.timeout(BODY_TIMEOUT):
             return await request.read()
+    except RuntimeError:
+        # What aiohttp raises on a connection that was closed before the reading began.
+        raise ConnectionResetError from None
     except TimeoutError:
         raise Problem(
             "bad_request", "The request body did not arrive in time; send it again.", status=408
