@@ -181,7 +181,7 @@ def test_accepted_values(key, value, kept):
         ("oauth.scopes", ["a b"], "is not one scope"),
         ("oauth.authorization_params", {"state": "x"}, '"state" is set by the proxy itself'),
         ("oauth.authorization_params", ["x"], "is not a mapping"),
-        ("oauth.authorization_params", {"a": ["x"]}, "a is a list"),
+        ("oauth.authorization_params", {"a": ["x"]}, '"a" is a list'),
         ("oauth.token_request_format", "xml", '"xml" is none of them; accepted: form, json'),
         ("oauth.pkce", "maybe", "neither true nor false"),
         ("tokens.store", "files", "accepted: file, redis"),

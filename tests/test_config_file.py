@@ -5,7 +5,12 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from proxy.config import Config
+from proxy.config.checking import every_key
 from proxy.config_file import find_file, load, variable
 from proxy.errors import ConfigurationError
 
@@ -393,3 +398,59 @@ def test_the_variable_of_a_key():
     assert variable(("oauth", "client_id")) == "SRPROXY_OAUTH__CLIENT_ID"
     assert variable(("access", "api_keys", 0, "key")) == "SRPROXY_ACCESS__API_KEYS"
     assert re.fullmatch("[A-Z_]+", variable(("tokens", "redis", "url")))
+
+
+scalars = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=8),
+    st.sampled_from(["https://h", "http://u:p@h", "**", "GET /x", "::", "0600", "[", "~", "\x00"]),
+)
+names = st.one_of(
+    st.sampled_from(
+        sorted(
+            {part for key in every_key(Config) for part in key.split(".")} | {"name", "key_file"}
+        )
+    ),
+    st.text(max_size=4),
+    st.integers(),
+)
+trees = st.recursive(
+    scalars,
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(names, inner, max_size=4)),
+    max_leaves=12,
+)
+sections = st.sampled_from([*Config.model_fields, "x"])
+
+
+def told(environ):
+    """Load, and return the problems, of which there may be none."""
+    try:
+        load(Path("c.yaml"), environ, Path("nowhere"))
+    except ConfigurationError as error:
+        return error.problems
+    return None
+
+
+@settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.dictionaries(sections, trees, max_size=4))
+def test_whatever_stands_in_a_file_is_taken_or_told_line_by_line(mapping):
+    write(yaml.safe_dump(mapping, allow_unicode=True))
+    lines = told(APP)
+
+    assert lines is None or (lines and all(line.isprintable() for line in lines))
+
+
+@settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.text(max_size=40))
+def test_whatever_text_is_no_crash(text):
+    Path("c.yaml").write_text(text, encoding="utf-8", errors="ignore")
+    lines = told({**APP, "SRPROXY_OAUTH__SCOPES": text})
+
+    assert lines is None or (lines and all(line.isprintable() for line in lines))

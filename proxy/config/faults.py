@@ -29,7 +29,13 @@ def dotted(path: Sequence[str | int]) -> str:
     """Write a path as a person would: `access.api_keys[0].name`."""
     text = ""
     for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            # What somebody wrote as a key may hold anything, and is told on a terminal.
+            name = part if part.isprintable() else part.encode("unicode_escape").decode()
+            name = name if len(name) <= SHOWN else f"{name[:SHOWN]}…"
+            text += f".{name}" if text else name
     return text
 
 

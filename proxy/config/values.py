@@ -220,7 +220,7 @@ def parameters(value: object) -> dict[str, str]:
         if item is None:
             continue
         if not isinstance(item, str):
-            raise wrong(f"{name} is {found(item)}", accepted)
+            raise wrong(f"{found(name)} is {found(item)}", accepted)
         result[name] = item
     return result
 
