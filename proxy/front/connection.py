@@ -234,7 +234,7 @@ class CallerConnection(asyncio.Protocol):
         """Refuse what is no request at all."""
         self._state = State.FORWARDING
         request = self._request = InboundRequest(self, None)
-        request.refuse_unread(problem)
+        request.turn_away(None, problem)
 
     # ── what the request under way tells and asks ──
 

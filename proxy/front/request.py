@@ -111,9 +111,12 @@ class InboundRequest:
             self._connection.ahead = rest
         exchange.start()
 
-    def turn_away(self, head: RequestHead, problem: Problem) -> None:
-        """Refuse a request that was not for the upstream."""
-        self._begin_record(head)
+    def turn_away(self, head: RequestHead | None, problem: Problem) -> None:
+        """Refuse a request that was not for the upstream, or what is no request at all."""
+        if head is None:
+            self._begin_headless_record()
+        else:
+            self._begin_record(head)
         self.refuse_unread(problem)
 
     def take_body(self, data: bytes) -> None:
@@ -286,6 +289,12 @@ class InboundRequest:
         if traceparent is not None:
             record.traceparent = traffic.traceparent(traceparent)
         return record
+
+    def _begin_headless_record(self) -> None:
+        """Count and log what could not be read too: nothing of it is known well enough to tell."""
+        traffic = self._front.traffic
+        traffic.started()
+        self._record = Record(traffic.request_id(None), self._front.clock.now(), "-", b"")
 
     def _end_record(self, *, aborted: bool) -> None:
         record, self._record = self._record, None

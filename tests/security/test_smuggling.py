@@ -8,7 +8,9 @@ import random
 
 import pytest
 
-from tests.security.attacks import CANARY, HOST, attack, refused
+from tests.security.attacks import CANARY, HOST, TIMES, attack, refused, talk
+from tests.support.proxying import proxying
+from tests.support.recorder import Recorder
 
 POST = b"POST /x HTTP/1.1\r\n" + HOST
 GET = b"GET /x HTTP/1.1\r\n" + HOST
@@ -216,6 +218,19 @@ async def test_names_with_an_underscore_do_not_frame_or_authorize():
     assert b"transfer_encoding" not in head
     assert b"x_forwarded_for" not in head
     assert b"x_custom: kept" in head
+
+
+async def test_what_is_no_request_is_still_counted_and_logged():
+    """Or an attack, and a broken tool, would leave no trace; nothing of it is told."""
+    async with Recorder() as upstream, proxying(upstream, listen=dict(TIMES)) as proxy:
+        await talk(proxy.port, GET + b"topsecret\r\n\r\n")
+        await talk(proxy.port, b"GET /half HTTP/1.1\r\n")
+        records = list(proxy.records)
+
+    assert [(r.method, r.target, r.status, r.code) for r in records] == [
+        ("-", b"", 400, "bad_request"),
+        ("-", b"", 408, "bad_request"),
+    ]
 
 
 async def test_random_bytes_never_reach_the_upstream():
