@@ -95,6 +95,7 @@ def assert_log_is_whole(world: World) -> None:
     """Rotation loses at most what is written while it happens, and breaks at most that line."""
     assert world.log.rotations > 0
     assert len(world.log.broken) <= world.log.rotations
+    assert world.log.errors == []
     assert world.log.lines >= world.tally.requests * 0.98
 
 
@@ -122,7 +123,7 @@ def figures(world: World) -> str:
         f"{descriptors[0]:.0f} → {descriptors[1]:.0f}; {world.after.descriptors}",
         "threads (early → late)": f"{threads[0]:.0f} → {threads[1]:.0f}",
         "log": f"{world.log.lines:,} lines, {world.log.rotations} rotations, "
-        f"{len(world.log.broken)} broken",
+        f"{len(world.log.broken)} broken; {dict(world.log.events.most_common(8))}",
     }
     lines = [f"  {name}: {value}" for name, value in rows.items()]
     lines += [f"  ! {failure}" for failure in (tally.mixed_up + tally.failures)[:20]]

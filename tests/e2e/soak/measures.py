@@ -44,6 +44,7 @@ class RotatedLog:
     rotations: int = 0
     lines: int = 0
     broken: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
     events: Counter[str] = field(default_factory=Counter)
     _rest: bytes = b""
 
@@ -70,4 +71,6 @@ class RotatedLog:
             except ValueError:
                 self.broken.append(repr(line[:200]))
                 continue
-            self.events[str(entry.get("event") or entry.get("message", "")).split(" ")[0]] += 1
+            self.events[str(entry["message"]).split(" ")[0]] += 1
+            if entry["level"] == "error":
+                self.errors.append(line.decode(errors="replace")[:500])
