@@ -257,8 +257,6 @@ class InboundHeaders:
             kept += cors
         else:
             kept = head.headers
-        return b"HTTP/1.1 %d %b\r\n%b" % (
-            status,
-            head.reason,
-            b"".join([lines[header] for header in kept]),
+        return b"HTTP/1.1 %d %b\r\n" % (status, head.reason) + b"".join(
+            [lines[header] for header in kept]
         )

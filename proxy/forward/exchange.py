@@ -124,6 +124,14 @@ class Exchange:
             return
         self._pass_on(head)
 
+    def whole_answer(self, head: ResponseHead, body: bytes) -> None:
+        """Take an answer that came all at once, as most do, framed by its length."""
+        self._record.upstream_duration = self._forwarder.clock.monotonic() - self._sent_at
+        self._connection = None
+        self._finish()
+        self._pass_on(head)
+        self._inbound.end_with(body)
+
     def data(self, data: bytes) -> None:
         """Pass a piece of the answer's body on."""
         self._inbound.send(data)
@@ -169,7 +177,7 @@ class Exchange:
     # ── within ──
 
     def _is_repeatable(self) -> bool:
-        return self.upload.is_replayable and is_idempotent(self._head.method)
+        return is_idempotent(self._head.method) and self.upload.is_replayable
 
     async def _obtain(self, *, fresh: bool) -> None:
         """Wait for what is missing, the credential first: without one no connection is needed."""
@@ -187,13 +195,18 @@ class Exchange:
         self._sent_at = forwarder.clock.monotonic()
         connection.begin(self, self._head.method)
         # Authorization comes last, after everything that was the caller's was looked at.
+        head = self._head
+        outbound = head.outbound or forwarder.outbound.build(head, self._admission.key_header)
         self.upload.attach(
             connection,
-            b"%b%bAuthorization: %b\r\n\r\n"
-            % (
-                forwarder.request_line(self._head),
-                forwarder.outbound.build(self._head, self._admission.key_header),
-                credential.header,
+            b"".join(
+                (
+                    *forwarder.request_line(head),
+                    outbound,
+                    b"Authorization: ",
+                    credential.header,
+                    b"\r\n\r\n",
+                )
             ),
         )
 

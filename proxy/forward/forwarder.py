@@ -61,12 +61,12 @@ class Forwarder:
         """Make an exchange; it starts with its `start`, once what is here of the body is fed."""
         return Exchange(self, inbound, head, admission, record)
 
-    def request_line(self, head: RequestHead) -> bytes:
-        """Build the request line: the target as it came, below the upstream's path prefix."""
+    def request_line(self, head: RequestHead) -> tuple[bytes, ...]:
+        """Give the parts of the request line: the target as it came, below the path prefix."""
         target = head.target
         if not target.startswith(b"/"):
             target = origin_form(target)
-        return b"%b %b%b HTTP/1.1\r\n" % (head.method, self._prefix, target)
+        return (head.method, b" ", self._prefix, target, b" HTTP/1.1\r\n")
 
     def spawn(
         self, work: Coroutine[Any, Any, None], failed: Callable[[Problem], None]

@@ -70,6 +70,15 @@ class Outgoing:
             self._parts.append(encode_last_chunk(trailers))
         self.flush()
 
+    def end_with(self, body: bytes) -> None:
+        """Write head and whole body of an answer framed by its length."""
+        parts = self._parts
+        parts.append(body)
+        self.has_left = True
+        self._transport.write(b"".join(parts))
+        self._parts = []
+        self._size = 0
+
     def drop(self) -> None:
         """Forget what was not written."""
         self._parts.clear()

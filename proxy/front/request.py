@@ -13,7 +13,6 @@ from proxy.http1 import (
     Headers,
     LengthDecoder,
     RequestHead,
-    keeps_alive,
 )
 from proxy.traffic import Record
 
@@ -219,6 +218,13 @@ class InboundRequest:
         self._out.end(trailers)
         self._settle()
 
+    def end_with(self, body: bytes) -> None:
+        """Write the answer's whole body, and with it the end."""
+        if self._record is not None:
+            self._record.bytes_out = len(body)
+        self._out.end_with(body)
+        self._settle()
+
     def refuse(self, problem: Problem) -> None:
         """Answer with a problem of ours."""
         if problem.code == "login_required" and problem.login_url is None:
@@ -306,9 +312,7 @@ class InboundRequest:
 
     def _may_be_kept(self) -> bool:
         head = self.head
-        return (
-            head is not None and not self._front.draining and keeps_alive(head.minor, head.fields)
-        )
+        return head is not None and not self._front.draining and head.keep_alive
 
     def _connection_line(self) -> bytes:
         if self.closes:

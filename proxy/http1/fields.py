@@ -77,15 +77,13 @@ def parse_response_fields(block: bytes) -> tuple[Headers, dict[bytes, bytes]]:
     lines.pop()  # after the last CRLF
     if len(lines) > MAX_FIELDS:
         raise protocol_error(f"it has more than {MAX_FIELDS} headers.")
-    headers: Headers = []
-    fields: dict[bytes, bytes] = {}
-    for line in lines:
-        pair, lower = _RESPONSE_LINES[line]
-        headers.append(pair)
-        if lower in fields:
-            fields[lower] = fields[lower] + b", " + pair[1]
-        else:
-            fields[lower] = pair[1]
+    parsed = [_RESPONSE_LINES[line] for line in lines]
+    headers = [header for header, _ in parsed]
+    fields = {lower: header[1] for header, lower in parsed}
+    if len(fields) != len(parsed):
+        fields.clear()
+        for (_, value), lower in parsed:
+            fields[lower] = fields[lower] + b", " + value if lower in fields else value
     return headers, fields
 
 

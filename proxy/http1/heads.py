@@ -5,8 +5,11 @@ from dataclasses import dataclass
 
 from proxy.errors import Problem
 from proxy.http1.fields import (
+    LONGEST_REMEMBERED,
+    REMEMBERED,
     Headers,
     bad_request,
+    keeps_alive,
     parse_request_fields,
     parse_response_fields,
     protocol_error,
@@ -35,6 +38,7 @@ class RequestHead:
     fields: dict[bytes, bytes]
     content_length: int | None
     chunked: bool
+    keep_alive: bool = True
     block: bytes = b""  # the field lines as received
     outbound: bytes | None = None  # what headers.py made of the block, kept with it
 
@@ -54,6 +58,7 @@ class ResponseHead:
     fields: dict[bytes, bytes]
     content_length: int | None
     chunked: bool
+    keep_alive: bool = True
 
 
 def parse_request_head(head: bytes, previous: RequestHead | None = None) -> RequestHead:
@@ -79,30 +84,48 @@ def parse_request_head(head: bytes, previous: RequestHead | None = None) -> Requ
             previous.fields,
             previous.content_length,
             previous.chunked,
+            previous.keep_alive,
             previous.block,
             previous.outbound,
         )
     headers, fields = parse_request_fields(block)
     content_length, chunked = request_framing(minor, fields)
-    return RequestHead(method, target, minor, headers, fields, content_length, chunked, block)
+    kept = keeps_alive(minor, fields)
+    return RequestHead(method, target, minor, headers, fields, content_length, chunked, kept, block)
 
 
 def parse_response_head(head: bytes) -> ResponseHead:
     """Parse an answer's head: through the CRLF of its last header, without the blank line."""
     line_end = head.find(b"\r\n")
-    line = STATUS_LINE.fullmatch(head, 0, line_end)
-    if line is None:
-        raise protocol_error("it does not begin with a status line of HTTP/1.")
-    version, digits, reason = line.groups()
-    status = int(digits)
-    if not 100 <= status <= 599:
-        raise protocol_error("its status is not within 200 to 599.")
-    if status == 101:
-        raise protocol_error("it switches protocols (101), which nobody asked for.")
-    minor = version[0] - 0x30
+    minor, status, reason = _STATUS_LINES[head[:line_end]]
     headers, fields = parse_response_fields(head[line_end + 2 :])
     content_length, chunked = response_framing(minor, fields)
-    return ResponseHead(minor, status, reason or b"", headers, fields, content_length, chunked)
+    kept = keeps_alive(minor, fields)
+    return ResponseHead(minor, status, reason, headers, fields, content_length, chunked, kept)
+
+
+class _StatusLines(dict[bytes, tuple[int, int, bytes]]):
+    """Status lines, parsed: an upstream uses few."""
+
+    def __missing__(self, line: bytes) -> tuple[int, int, bytes]:
+        found = STATUS_LINE.fullmatch(line)
+        if found is None:
+            raise protocol_error("it does not begin with a status line of HTTP/1.")
+        version, digits, reason = found.groups()
+        status = int(digits)
+        if not 100 <= status <= 599:
+            raise protocol_error("its status is not within 200 to 599.")
+        if status == 101:
+            raise protocol_error("it switches protocols (101), which nobody asked for.")
+        parsed = (version[0] - 0x30, status, reason or b"")
+        if len(self) >= REMEMBERED:
+            self.clear()
+        if len(line) <= LONGEST_REMEMBERED:
+            self[line] = parsed
+        return parsed
+
+
+_STATUS_LINES = _StatusLines()
 
 
 class HeadBuffer:

@@ -22,7 +22,6 @@ from proxy.http1 import (
     LengthDecoder,
     ResponseHead,
     UntilCloseDecoder,
-    keeps_alive,
     parse_response_head,
 )
 
@@ -31,16 +30,19 @@ MAX_HEAD = 65536
 # One TLS read of asyncio's; more in flight costs memory and gains nothing on a fast link.
 WRITE_HIGH_WATER = 262144
 BODILESS = (204, 304)
+MAY_BE_HELD_OR_EMPTY = (204, 304, 401)
 
 
 class AnswerSink(Protocol):
     """Where an answer goes as it arrives, and who is told how the sending goes.
 
-    After `end` or `failed` nothing more is told.
+    After `end`, `failed` or `whole_answer` nothing more is told; the last stands for `answer`,
+    `data` and `end`, and is never a 401.
     """
 
     def interim(self, head: ResponseHead) -> None: ...
     def answer(self, head: ResponseHead) -> None: ...
+    def whole_answer(self, head: ResponseHead, body: bytes) -> None: ...
     def data(self, data: bytes) -> None: ...
     def flush(self) -> None: ...
     def end(self, trailers: Headers) -> None: ...
@@ -96,8 +98,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._decoder = None
         self.answered = False
         self.request_done = False
-        self.waits_for_caller = False
-        self.deadline = self._clock.monotonic() + self._response_timeout
+        self.waits_for_caller = False  # the first write sets the deadline
 
     def write(self, data: bytes) -> None:
         """Send bytes of the request."""
@@ -150,7 +151,7 @@ class UpstreamConnection(asyncio.Protocol):
                 return
             if decoder.finished:
                 self.resume_reading()
-                self._settle(decoder)
+                self._settle(decoder.excess)
                 return
         self.discard()
 
@@ -255,6 +256,17 @@ class UpstreamConnection(asyncio.Protocol):
                 return
         else:
             return
+        if (
+            len(data) == head.content_length
+            and data
+            and head.status not in MAY_BE_HELD_OR_EMPTY
+            and self._method != b"HEAD"
+        ):
+            self._persistent = head.keep_alive
+            self._sink = None
+            self._settle(b"")
+            sink.whole_answer(head, data)
+            return
         self._decoder = self._decoder_for(head)
         self.deadline = self._clock.monotonic() + self._response_timeout
         sink.answer(head)
@@ -266,7 +278,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._body(data)
 
     def _decoder_for(self, head: ResponseHead) -> BodyDecoder:
-        self._persistent = keeps_alive(head.minor, head.fields)
+        self._persistent = head.keep_alive
         # RFC 9112 section 6.3, in its order.
         if self._method == b"HEAD" or head.status in BODILESS:
             return LengthDecoder(0)
@@ -288,17 +300,17 @@ class UpstreamConnection(asyncio.Protocol):
                 return
         if decoder.finished:
             self._sink = None
-            self._settle(decoder)
+            self._settle(decoder.excess)
             sink.end(decoder.trailers)
         else:
             sink.flush()
 
-    def _settle(self, decoder: BodyDecoder) -> None:
+    def _settle(self, excess: bytes) -> None:
         transport = self.transport
         if (
             self._persistent
             and self.request_done
-            and not decoder.excess
+            and not excess
             and transport is not None
             and not transport.is_closing()
             and not transport.get_write_buffer_size()
