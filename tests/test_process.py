@@ -55,3 +55,19 @@ def test_tuning_is_accepted_and_collects_rarely() -> None:
 def test_a_key_log_is_warned_of() -> None:
     assert environment_warnings({}) == []
     assert "SSLKEYLOGFILE" in environment_warnings({"SSLKEYLOGFILE": "/tmp/keys"})[0]
+
+
+def test_the_collector_is_as_it_was_after_a_pause() -> None:
+    seen = run(
+        "import gc\n"
+        "from proxy.process import collector_paused\n"
+        "with collector_paused():\n"
+        "    print(gc.isenabled())\n"
+        "print(gc.isenabled())\n"
+        "gc.disable()\n"
+        "with collector_paused():\n"
+        "    pass\n"
+        "print(gc.isenabled())"
+    )
+
+    assert seen.split() == ["False", "True", "False"]

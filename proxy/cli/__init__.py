@@ -8,6 +8,7 @@ import click
 
 from proxy import __version__
 from proxy.cli.exits import run_command
+from proxy.process import collector_paused
 
 PROGRAM = "srproxy"
 # In working order: as a person meets them. Each lives in the module named beside it.
@@ -38,7 +39,8 @@ class LazyGroup(click.Group):
         """Import the module that has the command."""
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(COMMANDS[cmd_name][0])
+        with collector_paused():
+            module = importlib.import_module(COMMANDS[cmd_name][0])
         command = getattr(module, MODULE_NAMES.get(cmd_name, cmd_name))
         assert isinstance(command, click.Command)  # noqa: S101 - a table of our own
         return command

@@ -45,7 +45,8 @@ def prepare(session: Session, *, level: str | None = None) -> None:
 
 def make_app(session: Session, config: Config | None = None) -> "App":
     """Build the App of this configuration; nothing is started."""
-    from proxy.app import App  # the largest import: only for those who serve
+    with process.collector_paused():
+        from proxy.app import App  # the largest import: only for those who serve
 
     return App(
         config or session.config,
