@@ -106,6 +106,8 @@ class Guards:
         self._callers = access.api_keys
         self._rules = RuleSet(access.allow)
         self._key_rules = [RuleSet(key.allow) for key in access.api_keys]
+        self._has_keys = bool(self._keys)
+        self._has_rules = bool(self._rules) or any(self._key_rules)
         self._callback = (redirect_uri.path or "/").encode()
         # Needed only where prefix and path together could spell the OAuth endpoints.
         prefix = urlsplit(config.upstream.url).path.encode()
@@ -147,10 +149,13 @@ class Guards:
                 return self._admit(-1, None, allowed)
         admission = self._anonymous if allowed is None else self._admit(-1, None, allowed)
         number = -1
-        if self._keys and route not in NO_KEY:
+        if self._has_keys and route not in NO_KEY:
             number, header = self._keys.identify(fields)
             admission = self._admit(number, header, allowed)
-        if route is FORWARD:
+        # What begins otherwise and reads in one way cannot lead to the OAuth endpoints.
+        if route is FORWARD and (
+            self._has_rules or not plain or self._prefix or target[1:2] in (b"i", b"I")
+        ):
             self._check_call(method, target, number, plain)
         return admission
 
@@ -233,7 +238,6 @@ class Guards:
     def _check_call(self, method: bytes, target: bytes, number: int, plain: bool) -> None:
         """Refuse a forwarded call that no rule allows."""
         path = target.partition(b"?")[0]
-        # A plain path that begins otherwise cannot lead there: nothing is left to be read away.
         if (not plain or self._prefix or path[1:2] in (b"i", b"I")) and is_token_endpoint(
             path, self._prefix
         ):
