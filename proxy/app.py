@@ -312,7 +312,10 @@ def _count_refreshes(metrics: Metrics, manager: TokenManager) -> None:
         last = status.last_refresh
         if last is not None and last.at != seen:
             seen = last.at
-            metrics.refreshed(manager.account, last.outcome)
+            outcome = last.outcome
+            if outcome == "failed":
+                outcome = "invalid_grant" if last.code == "invalid_grant" else "not_spent"
+            metrics.refreshed(manager.account, outcome)
         has_store_error = status.store_error is not None
         if has_store_error and not had_store_error:
             metrics.store_failed()

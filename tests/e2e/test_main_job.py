@@ -344,6 +344,7 @@ def test_ended_grant_asks_for_a_login_and_a_login_mends_it(
     assert first.status_code == 401
     assert_login_required(get(proxy, "/users/me"), "grant_revoked")
     assert len(sandbox.refreshes) == 1
+    assert 'outcome="invalid_grant"} 1.0' in get(proxy, "/-/metrics").text
     person.log_in()
     assert get(proxy, "/users/me").status_code == 200
 
