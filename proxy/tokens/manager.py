@@ -373,6 +373,7 @@ class TokenManager:
             )
             return
         self._live.adopt(record)
+        self._polled = False  # what was stored since the last look has another stamp
         last = record.last_refresh if record else None
         if last is not None and last.outcome != "ok" and last.attempts:
             if before is None or before.last_refresh != last:
