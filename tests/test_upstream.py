@@ -200,6 +200,33 @@ async def test_an_authority_is_added_to_the_systems(authority: Authority) -> Non
     assert len(upstream.connections) == 1
 
 
+@pytest.mark.parametrize("cut", [False, True])
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_a_body_ended_by_close_needs_the_end_of_tls_too(
+    authority: Authority, cut: bool, loop: str
+) -> None:
+    async def script(connection: RecordedConnection) -> None:
+        await connection.request()
+        connection.send(b"HTTP/1.1 200 OK\r\n\r\nbody")
+        await connection.writer.drain()
+        if cut:
+            connection.writer.transport.abort()
+        else:
+            connection.close()
+
+    async def ask() -> bytes:
+        settings = {"ca_file": str(authority.path)}
+        async with Recorder(script=script, context=authority.context()) as upstream:
+            async with proxying(upstream, upstream=settings) as proxy, proxy.caller() as caller:
+                await caller.send(GET[:-2] + b"Connection: close\r\n\r\n")
+                return await caller.rest()
+
+    run = asyncio.run if loop == "asyncio" else pytest.importorskip("uvloop").run
+    received = run(ask())
+
+    assert received.endswith(b"0\r\n\r\n") is not cut
+
+
 async def test_a_connection_is_opened_at_start(authority: Authority) -> None:
     settings = {"ca_file": str(authority.path)}
     async with Recorder(context=authority.context()) as upstream:

@@ -10,6 +10,7 @@ the connection is closed, or the next caller would get it (aio-libs/aiohttp #136
 
 import asyncio
 import select
+import ssl
 from typing import Protocol, cast
 
 from proxy.clock import Clock
@@ -62,9 +63,10 @@ class UpstreamConnection(asyncio.Protocol):
     """A connection of the pool; an exchange begins it, writes to it and is told what comes back."""
 
     __slots__ = (
-        "_clock", "_decoder", "_head", "_held", "_home", "_lost", "_method", "_persistent", "_poll",
-        "_reading_paused", "_response_timeout", "_sink", "answered", "deadline", "idle_since",
-        "request_done", "reused", "transport", "waits_for_caller", "write_paused",
+        "_clock", "_decoder", "_ended_well", "_head", "_held", "_home", "_lost", "_method",
+        "_persistent", "_poll", "_reading_paused", "_response_timeout", "_sink", "answered",
+        "deadline", "idle_since", "request_done", "reused", "transport", "waits_for_caller",
+        "write_paused",
     )  # fmt: skip
 
     def __init__(self, home: Home, clock: Clock, response_timeout: float) -> None:
@@ -79,6 +81,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._lost: tuple[Exception | None] | None = None
         self._method = b""
         self._persistent = False
+        self._ended_well = False
         self._poll = select.poll()
         self._reading_paused = False
         self.answered = False  # a byte of the answer has arrived
@@ -219,6 +222,9 @@ class UpstreamConnection(asyncio.Protocol):
         except Problem as problem:
             self._fail(problem)
 
+    def eof_received(self) -> None:
+        self._ended_well = self._has_said_goodbye()
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._home.lost(self)
         if self._sink is None:
@@ -240,6 +246,18 @@ class UpstreamConnection(asyncio.Protocol):
             self._sink.upstream_ready()
 
     # ── within ──
+
+    def _has_said_goodbye(self) -> bool:
+        """Tell an end that was meant from a connection merely cut, which TLS can (close_notify)."""
+        tls = self.transport.get_extra_info("ssl_object") if self.transport is not None else None
+        if tls is None:
+            return True
+        try:
+            return not tls.read(1)
+        except ssl.SSLWantReadError:
+            return False
+        except ssl.SSLZeroReturnError:
+            return True
 
     def _heads(self, data: bytes) -> None:
         sink = self._sink
@@ -324,7 +342,7 @@ class UpstreamConnection(asyncio.Protocol):
         sink = self._sink
         if sink is None:
             return
-        if exc is None and isinstance(self._decoder, UntilCloseDecoder):
+        if exc is None and self._ended_well and isinstance(self._decoder, UntilCloseDecoder):
             self._sink = None
             sink.end([])
             return
