@@ -179,7 +179,13 @@ class App:
                 identify=Identifier(config.upstream.url, accounts, context, by_way_of),
             )
         )
-        runner = web.AppRunner(control, access_log=None, handle_signals=False)
+        runner = web.AppRunner(
+            control,
+            access_log=None,
+            handle_signals=False,
+            # Nobody sends these routes a compressed body; what cannot be unpacked is a bad request.
+            auto_decompress=False,
+        )
         await runner.setup()
         self._undo.append(runner.cleanup)
         self._undo.append(control.shutdown)

@@ -54,6 +54,8 @@ async def read_body(request: web.Request) -> bytes:
     except RuntimeError:
         # What aiohttp raises on a connection that was closed before the reading began.
         raise ConnectionResetError from None
+    except web.RequestPayloadError:
+        raise Problem("bad_request", "The request body is malformed.") from None
     except TimeoutError:
         raise Problem(
             "bad_request", "The request body did not arrive in time; send it again.", status=408

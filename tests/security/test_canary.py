@@ -245,3 +245,34 @@ async def test_no_candidate_s_data_is_in_any_log(tmp_path):
     for text in (made.log.getvalue(), status, metrics):
         assert CANDIDATE not in text
     assert '"query": ["q", "email"]' in made.log.getvalue()
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        b"Transfer-Encoding: chunked\r\n\r\ntopsecret\r\n",
+        b"Transfer-Encoding: chunked\r\n\r\n5;topsecret\0\r\nhello\r\n0\r\n\r\n",
+        b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\ntopsecret\r\n\r\n",
+        b"Content-Type: application/json\r\nContent-Length: 12\r\n\r\n{topsecret: ",
+        b"Content-Type: application/json; charset=topsecret\r\nContent-Length: 2\r\n\r\n{}",
+        b"Content-Type: multipart/form-data; boundary=topsecret\r\nContent-Length: 3\r\n\r\nabc",
+        b"Content-Encoding: gzip\r\nContent-Length: 9\r\n\r\ntopsecret",
+        b"Content-Encoding: topsecret\r\nContent-Length: 9\r\n\r\ntopsecret",
+        b"Content-Type: application/json\r\nContent-Length: 8\r\n\r\n\xff\xfetopsec",
+        b"Cookie: topsecret=\xff\xfe\x80; a\r\nContent-Length: 0\r\n\r\n",
+    ],
+)
+async def test_what_a_control_route_cannot_read_is_neither_shown_nor_logged(tmp_path, rest):
+    """D15 behind the guards: bodies of the proxy's own routes are read by aiohttp."""
+    async with product(tmp_path, listen={"stall_timeout": 1, "header_timeout": 1}) as made:
+        for path in (b"/-/login/complete", b"/-/login", b"/-/logout"):
+            answer = await talk(
+                made.port, b"POST " + path + b" HTTP/1.1\r\nHost: localhost\r\n" + rest
+            )
+            assert b"topsec" not in answer.lower(), answer
+        async with aiohttp.ClientSession() as http, http.get(f"{made.url}/-/live") as alive:
+            assert alive.status == 200
+
+    log = made.log.getvalue()
+    assert "topsec" not in log.lower()
+    assert "Traceback" not in log
