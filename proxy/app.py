@@ -6,24 +6,22 @@ Stop:  not ready → keep serving for `shutdown.delay` → stop accepting → fi
 """
 
 import asyncio
+import importlib
 import ipaddress
 import logging
 from collections.abc import Callable, Coroutine, Mapping
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
-
-from aiohttp import web
 
 from proxy import __version__
 from proxy.accounts import Accounts
 from proxy.clock import Clock
 from proxy.config import Config
-from proxy.control.application import build_application
 from proxy.control.context import ControlContext
+from proxy.control.late import LateControl
 from proxy.control.pages import render_problem_page, security_headers
-from proxy.control.protocol import protocol_factory
 from proxy.errors import Problem
 from proxy.forward import Forwarder
 from proxy.front import Front
@@ -66,6 +64,7 @@ class App:
         self._probes = Listeners()
         self._servers: list[asyncio.Server] = []
         self._fronts: list[Front] = []
+        self._control = AsyncExitStack()
         # In the order of starting; undone in the reverse order.
         self._undo: list[Callable[[], Coroutine[Any, Any, None]]] = []
 
@@ -166,32 +165,23 @@ class App:
         self._undo.append(forwarder.close)
         self._undo.append(_later(traffic.flush))
 
-        control = build_application(
-            ControlContext(
-                config=config,
-                accounts=accounts,
-                traffic=traffic,
-                metrics=metrics,
-                clock=clock,
-                started_at=clock.now(),
-                readiness=self.readiness,
-                version=__version__,
-                identify=Identifier(config.upstream.url, accounts, context, by_way_of),
-            )
+        control = ControlContext(
+            config=config,
+            accounts=accounts,
+            traffic=traffic,
+            metrics=metrics,
+            clock=clock,
+            started_at=clock.now(),
+            readiness=self.readiness,
+            version=__version__,
+            identify=Identifier(config.upstream.url, accounts, context, by_way_of),
         )
-        runner = web.AppRunner(
-            control,
-            access_log=None,
-            handle_signals=False,
-            # Nobody sends these routes a compressed body; what cannot be unpacked is a bad request.
-            auto_decompress=False,
-        )
-        await runner.setup()
-        self._undo.append(runner.cleanup)
-        self._undo.append(control.shutdown)
+        self._undo.append(self._control.aclose)
+        late = LateControl(lambda: self._open_control(control))
+        opening = asyncio.get_running_loop().create_task(late.open())
+        self._undo.append(_cancelling(opening))
 
         guards = Guards(config)
-        make_control = protocol_factory(runner)
 
         def front(*, probes_only: bool = False) -> Front:
             return Front(
@@ -200,7 +190,7 @@ class App:
                 forwarder,
                 traffic,
                 clock,
-                control_factory=make_control,
+                control_factory=late,
                 problem_page=render_problem_page,
                 page_headers=security_headers(),
                 probes_only=probes_only,
@@ -208,6 +198,21 @@ class App:
 
         self._fronts = [front(), front(probes_only=True)]
         self._undo.append(self._close_fronts)
+
+    async def _open_control(self, context: ControlContext) -> Callable[[], asyncio.Protocol]:
+        """Import and build the control routes; see proxy.control.late for why not at once."""
+        await asyncio.to_thread(importlib.import_module, "proxy.control.application")
+        from aiohttp import web
+
+        from proxy.control.application import build_application
+        from proxy.control.protocol import protocol_factory
+
+        control = build_application(context)
+        runner = web.AppRunner(control, access_log=None, handle_signals=False)
+        await runner.setup()
+        self._control.push_async_callback(runner.cleanup)
+        self._control.push_async_callback(control.shutdown)
+        return protocol_factory(runner)
 
     async def _accept(self) -> None:
         loop = asyncio.get_running_loop()

@@ -37,7 +37,13 @@ def protocol_factory(runner: web.AppRunner) -> Callable[[], asyncio.Protocol]:
     def make() -> asyncio.Protocol:
         # None is what aiohttp's runners pass for "no access log"; its lines would hold queries.
         access_log: logging.Logger = None  # type: ignore[assignment]
-        return ControlProtocol(server, loop=asyncio.get_running_loop(), access_log=access_log)
+        return ControlProtocol(
+            server,
+            loop=asyncio.get_running_loop(),
+            access_log=access_log,
+            # Nobody sends these routes a compressed body: it is no JSON and no form, and refused.
+            auto_decompress=False,
+        )
 
     return make
 
