@@ -92,11 +92,11 @@ async def peer(name: str, folder: Path, upstream: int) -> AsyncIterator[int]:
         await process.wait()
 
 
-async def send(port: int, data: bytes) -> None:
+async def send(port: int, data: bytes, patience: float) -> None:
     """Send and read what comes, for a moment."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=2**24)
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(patience):
             writer.write(data)
             await writer.drain()
             while await reader.read(65536):
@@ -130,13 +130,14 @@ def taken(recorder: Recorder, before: int) -> bool:
     return bool(whole)
 
 
+async def verdict(port: int, recorder: Recorder, data: bytes, patience: float = PATIENCE) -> bool:
+    before = len(recorder.requests)
+    await send(port, data + CANARY, patience)
+    return taken(recorder, before)
+
+
 async def verdicts(port: int, recorder: Recorder) -> dict[str, bool]:
-    result = {}
-    for name, data in attacks().items():
-        before = len(recorder.requests)
-        await send(port, data + CANARY)
-        result[name] = taken(recorder, before)
-    return result
+    return {name: await verdict(port, recorder, data) for name, data in attacks().items()}
 
 
 async def test_not_laxer_than_nginx_and_haproxy(tmp_path):
@@ -151,7 +152,10 @@ async def test_not_laxer_than_nginx_and_haproxy(tmp_path):
             Recorder(script=peer_reference) as recorder,
             peer(name, tmp_path, recorder.port) as port,
         ):
-            theirs[name] = await verdicts(port, recorder)
+            theirs[name] = found = await verdicts(port, recorder)
+            # On a busy machine a peer may only have been slow.
+            for attack in (a for a in own if own[a] and not found[a] and a not in LAXER):
+                found[attack] = await verdict(port, recorder, attacks()[attack], 5)
 
     laxer = {
         attack: [name for name in theirs if not theirs[name][attack]]

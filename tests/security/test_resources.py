@@ -59,7 +59,7 @@ async def test_500_half_open_connections_do_not_stop_a_working_caller():
             writer.transport.abort()
         head, _ = await proxy.ask(GET)
 
-    assert worst < 2
+    assert worst < 3  # less than the time-out: it waited for none of them
     assert head.startswith(b"HTTP/1.1 200")
     assert all(data.startswith(b"HTTP/1.1 408") for _, data in took)
 

@@ -255,7 +255,10 @@ async def test_random_bytes_never_reach_the_upstream():
 async def test_bytes_in_packets_of_their_own_make_no_difference(payload):
     """B32."""
     whole = await attack(payload)
-    single = await attack(*(payload[i : i + 1] for i in range(len(payload))))
+    single = await attack(
+        *(payload[i : i + 1] for i in range(len(payload))),
+        listen={"header_timeout": 10, "stall_timeout": 10},
+    )
 
     assert single.statuses == whole.statuses
     assert single.targets == whole.targets
