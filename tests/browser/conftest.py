@@ -74,8 +74,8 @@ def product(shared_product: Product) -> Product:
     return shared_product
 
 
-# A module's, not the session's: the driver runs an event loop in this thread for as long as it lives,
-# and the asyncio tests that come after the module would find it running.
+# A module's, not the session's: the driver runs an event loop in this thread for as long as it
+# lives, and the asyncio tests that come after the module would find it running.
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
     if not CHROMIUM.exists():
