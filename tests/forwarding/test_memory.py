@@ -88,16 +88,25 @@ async def test_a_body_is_not_taken_faster_than_the_upstream_reads() -> None:
 
 async def test_a_body_that_waits_for_the_credential_is_not_taken_without_bound() -> None:
     credentials = FakeCredentials(None, wait=asyncio.Event())
-    size = 50_000_000
+    size, sent = 50_000_000, 0
     async with Recorder() as upstream, proxying(upstream, credentials=credentials) as proxy:
         async with proxy.caller() as caller:
-            head = b"POST /x HTTP/1.1\r\n%bContent-Length: %d\r\n\r\n" % (HOST, size)
-            sending = asyncio.ensure_future(caller.send(head + b"x" * size))
-            before, left = resident(), -1
-            while (now := caller.writer.transport.get_write_buffer_size()) != left:
-                left = now
+
+            async def send() -> None:
+                nonlocal sent
+                await caller.send(
+                    b"POST /x HTTP/1.1\r\n%bContent-Length: %d\r\n\r\n" % (HOST, size)
+                )
+                while sent < size:
+                    await caller.send(b"x" * 1_000_000)
+                    sent += 1_000_000
+
+            sending = asyncio.ensure_future(send())
+            last = -1
+            while sent != last or not sent:
+                last = sent
                 await asyncio.sleep(0.2)
-            grown = resident() - before
+            stalled = sent
             credentials.value = FakeCredential(b"Bearer T2", 2)
             assert credentials.wait is not None
             credentials.wait.set()
@@ -105,5 +114,5 @@ async def test_a_body_that_waits_for_the_credential_is_not_taken_without_bound()
             answer, _ = await caller.answer()
 
     assert answer.startswith(b"HTTP/1.1 200 OK")
-    assert grown < 20_000_000
+    assert stalled < 20_000_000
     assert len(upstream.requests[0].body) == size

@@ -6,7 +6,7 @@ import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from proxy.config import Config
 from proxy.errors import Problem
@@ -163,10 +163,9 @@ class NoControl(asyncio.Protocol):
     """Stands in for the control routes: answers with the request's head."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport
+        self.transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        assert isinstance(self.transport, asyncio.Transport)
         self.transport.write(
             b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%b"
             % (len(data), data)
