@@ -104,13 +104,7 @@ class FileStore:
         )
 
     def _look_over(self) -> None:
-        probe = f".probe-{os.getpid()}"
-        try:
-            with files.opened(self._folder, create=True) as directory:
-                files.create(directory, self._folder, probe, b"x")
-                os.unlink(probe, dir_fd=directory)
-        except OSError as error:
-            raise files.store_error(self._folder, error, "cannot be written") from None
+        files.probe(self._folder)
         for left in sorted(self._folder.glob("*.next")):
             lock = self._prepare_lock(left.stem)
             if self._try_lock(lock):

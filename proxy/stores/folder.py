@@ -209,6 +209,29 @@ def create(directory: int, folder: Path, name: str, data: bytes) -> None:
         os.close(fd)
 
 
+def probe(folder: Path) -> None:
+    """Prove that the folder takes a file, without leaving one."""
+    try:
+        with opened(folder, create=True) as directory:
+            try:
+                # A file without a name: nothing to clean up, whenever we are killed.
+                fd = os.open(".", os.O_TMPFILE | os.O_WRONLY, 0o600, dir_fd=directory)
+            except (OSError, AttributeError) as error:
+                if getattr(error, "errno", None) in _REMEDIES:
+                    raise
+                name = f".probe-{os.getpid()}"
+                create(directory, folder, name, b"x")
+                os.unlink(name, dir_fd=directory)
+                return
+            try:
+                os.write(fd, b"x")
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+    except OSError as error:
+        raise store_error(folder, error, "cannot be written") from None
+
+
 def remove(folder: Path, name: str) -> None:
     """Remove what a killed writer left, if it left anything."""
     if not os.path.lexists(folder / name):

@@ -12,7 +12,7 @@ import logging
 import math
 import secrets
 from collections.abc import Callable, Hashable
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 
 from proxy.clock import Clock
@@ -31,6 +31,7 @@ from proxy.tokens.refresh import Refresh
 from proxy.tokens.status import AccountStatus, explain, judge, unavailable, warnings
 from proxy.tokens.tasks import Tasks
 from proxy.tokens.trouble import EndWarning, Trouble
+from proxy.tokens.watchers import Watchers
 
 logger = logging.getLogger(__name__)
 
@@ -66,19 +67,19 @@ class TokenManager:
         self._refresh = Refresh(
             endpoint, clock, jitter=jitter, stuck=self._stuck, pause=self._tasks.pause
         )
-        self._callbacks: list[Callable[[], None]] = []
+        self._watchers = Watchers()
         self._store_warnings: tuple[str, ...] = ()
         self._trouble = Trouble(account, clock, jitter)
         self._looked_over = False
         self._polled = False
         self._stamp: Hashable = None
-        self._told: tuple[object, ...] = ()
         self._ending = EndWarning()
         self._forced_generation = 0
         self._forced_at = -math.inf
         self._task: asyncio.Task[None] | None = None
         # Done when the refresh under way has ended, or is only waiting for the store.
         self._settled: asyncio.Future[None] | None = None
+        self._under_lease = False
 
     # Handing out
 
@@ -155,13 +156,7 @@ class TokenManager:
 
     def subscribe(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Call back on every change of state, until the returned function is called."""
-        self._callbacks.append(callback)
-
-        def unsubscribe() -> None:
-            with suppress(ValueError):
-                self._callbacks.remove(callback)
-
-        return unsubscribe
+        return self._watchers.subscribe(callback)
 
     # Starting and stopping
 
@@ -193,7 +188,9 @@ class TokenManager:
         self._adopt(await self._store.load(self.account))
 
     async def close(self) -> None:
-        """Stop, after what is under way has been stored."""
+        """Stop, after what is under way has been stored; what only waits its turn is given up."""
+        if self._task is not None and not self._under_lease:
+            self._task.cancel()
         await self._tasks.finish()
 
     # Acting
@@ -305,6 +302,7 @@ class TokenManager:
     async def _attempt(self, why: Why, generation: int, settled: asyncio.Future[None]) -> None:
         try:
             async with self._lease() as lease:
+                self._under_lease = True
                 await self._refresh_under(lease, why, generation)
         except StoreError as error:
             self._note_store_error(error, writing=True)
@@ -314,6 +312,7 @@ class TokenManager:
             logger.exception("refresh_crashed account=%s", self.account)
             self._trouble.wait(backoff(5, self._jitter()))
         finally:
+            self._under_lease = False
             if not settled.done():
                 settled.set_result(None)
             self._publish()
@@ -390,28 +389,16 @@ class TokenManager:
         self._publish()
 
     def _publish(self) -> None:
-        """Tell the watchers, if anything that they can see has changed."""
-        state = self.status()
-        told = (state.state, state.reason, state.detail, state.generation, state.last_refresh,
-                state.warnings, state.tokens is None)  # fmt: skip
-        if told == self._told:
-            return
-        self._told = told
-        for callback in list(self._callbacks):
-            callback()
+        self._watchers.tell(self.status())
 
     # Ticking
 
     async def _run_ticks(self) -> None:
-        while not await self._tasks.pause(self._tick_length()):
+        while not await self._tasks.pause(min(TICK, self._trouble.left() or TICK)):
             try:
                 await self._tick()
             except Exception:
                 logger.exception("tick_crashed account=%s", self.account)
-
-    def _tick_length(self) -> float:
-        left = self._trouble.left()
-        return min(TICK, left) if left > 0 else TICK
 
     async def _tick(self) -> None:
         if not self._looked_over:

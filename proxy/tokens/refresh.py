@@ -13,6 +13,7 @@ held, with the lease, and stored as soon as that works; until then the earlier a
 
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import replace
 
 from proxy.clock import Clock
@@ -59,10 +60,15 @@ class Refresh:
         forced_at = began_at if why is Why.FORCED else record.forced_at
         marked = replace(record, intent=intent, forced_at=forced_at)
         await lease.prepare()
-        await lease.save(marked)
-        lease.ensure_held()
         try:
+            await lease.save(marked)
+            lease.ensure_held()
             fresh = await self._endpoint.refresh(tokens, lease.ensure_held)
+        except StoreError:
+            # Nothing was sent: an intent that stayed would tell of a fate that is not unknown.
+            with suppress(StoreError):
+                await lease.save(record)
+            raise
         except TokenEndpointError as error:
             if error.outcome is Outcome.INVALID_GRANT:
                 return await self._ended(lease, marked, error, record.intent), error

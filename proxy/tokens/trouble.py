@@ -46,8 +46,8 @@ class Trouble:
         self._retry_at = self._clock.monotonic() + max(0.0, seconds)
 
     def left(self) -> float:
-        """Return the seconds until the next try; 0 or less when it is due."""
-        return self._retry_at - self._clock.monotonic()
+        """Return the seconds until the next try; 0 when it is due."""
+        return max(0.0, self._retry_at - self._clock.monotonic())
 
     def may_retry(self) -> bool:
         """Tell whether something may be tried now."""
@@ -55,8 +55,7 @@ class Trouble:
 
     def retry_after(self) -> int:
         """Return what to tell a caller: whole seconds, at least one."""
-        left = self.left()
-        return max(1, math.ceil(left)) if math.isfinite(left) else 1
+        return max(1, math.ceil(self.left()))
 
 
 class EndWarning:

@@ -1,6 +1,7 @@
 """When a refresh token is spent, and that it is spent once."""
 
 import asyncio
+from contextlib import asynccontextmanager
 
 import pytest
 
@@ -142,6 +143,48 @@ async def test_stopping_waits_for_a_refresh_to_be_stored(grant: World) -> None:
 
     assert (await grant.record()).generation == 2
     assert (await caller).generation == 2
+
+
+async def test_stopping_does_not_wait_for_its_turn_at_the_lease(grant: World) -> None:
+    manager = await grant.authorized()
+    await grant.clock.advance(1800)
+    async with grant.store.lease("default", 1):
+        caller = asyncio.ensure_future(problem_of(manager))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        async with asyncio.timeout(5):
+            await manager.close()
+        assert (await caller).code == "token_endpoint_unavailable"
+
+    assert grant.server.refreshes == []
+
+
+class Overrun(MemoryStore):
+    """A lease that runs out between the intent and the token."""
+
+    def lease(self, account, patience):  # type: ignore[no-untyped-def]
+        return overrun(super().lease(account, patience))
+
+
+@asynccontextmanager
+async def overrun(leased):  # type: ignore[no-untyped-def]
+    async with leased as lease:
+        lease.ensure_held = refuse
+        yield lease
+
+
+def refuse() -> None:
+    raise StoreError("redis", "the claim ran out", "wait")
+
+
+async def test_a_token_that_was_not_sent_leaves_no_intent() -> None:
+    async with world(store=Overrun()) as grant:
+        manager = await grant.authorized()
+        await grant.clock.advance(1800)
+
+        assert (await problem_of(manager)).code == "store_unavailable"
+        assert (await grant.record()).intent is None
+        assert grant.server.refreshes == []
 
 
 async def test_a_401_forces_one_refresh_for_all_who_met_it(grant: World) -> None:
