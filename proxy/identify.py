@@ -7,8 +7,6 @@ import logging
 import ssl
 from collections.abc import Mapping
 
-import aiohttp
-
 from proxy.control.identity import parse_owner
 from proxy.errors import ProxyError
 from proxy.tokens import TokenManager
@@ -36,6 +34,8 @@ class Identifier:
 
     async def __call__(self, account: str) -> str | None:
         """Return the owner's name for people, or None where the upstream does not tell."""
+        import aiohttp  # late: the start does not wait for it
+
         try:
             credential = await self._accounts[account].credential()
             async with (

@@ -14,8 +14,7 @@ import ssl
 from collections.abc import Callable
 from email.utils import parsedate_to_datetime
 from types import SimpleNamespace
-
-import aiohttp
+from typing import TYPE_CHECKING
 
 from proxy.clock import Clock
 from proxy.config import OAuthConfig
@@ -29,6 +28,9 @@ from proxy.oauth import (
     parse_token_response,
 )
 from proxy.secret import Secret
+
+if TYPE_CHECKING:
+    import aiohttp  # in earnest only when it is used: the start does not wait for it
 
 # Called when the connection stands and before a byte of the request is sent; raises to forbid it.
 Guard = Callable[[], None]
@@ -50,9 +52,7 @@ class TokenEndpoint:
         self._clock = clock
         self._ssl = ssl_context
         self._proxy = proxy
-        self._timeout = aiohttp.ClientTimeout(
-            total=oauth.timeout, sock_connect=min(connect_timeout, oauth.timeout)
-        )
+        self._connect_timeout = min(connect_timeout, oauth.timeout)
         self._session: aiohttp.ClientSession | None = None
         # The server's clock less ours, in seconds, by the Date of its last answer.
         self.skew: float | None = None
@@ -76,14 +76,18 @@ class TokenEndpoint:
         if self._session is not None:
             await self._session.close()
 
-    def _open(self) -> aiohttp.ClientSession:
+    def _open(self) -> "aiohttp.ClientSession":
+        import aiohttp
+
         if self._session is None:
             trace = aiohttp.TraceConfig()
             trace.on_connection_create_end.append(_connected)
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(force_close=True, ssl=self._ssl or True),
                 cookie_jar=aiohttp.DummyCookieJar(),
-                timeout=self._timeout,
+                timeout=aiohttp.ClientTimeout(
+                    total=self._oauth.timeout, sock_connect=self._connect_timeout
+                ),
                 trace_configs=[trace],
                 trust_env=False,
             )
@@ -92,6 +96,8 @@ class TokenEndpoint:
     async def _call(
         self, request: TokenRequest, previous: TokenSet | None, guard: Guard | None
     ) -> TokenSet:
+        import aiohttp
+
         progress = SimpleNamespace(connected=False, guard=guard)
         requested_at = self._clock.now()
         try:
@@ -129,9 +135,9 @@ class TokenEndpoint:
 
 
 async def _connected(
-    _session: aiohttp.ClientSession,
+    _session: "aiohttp.ClientSession",
     context: SimpleNamespace,
-    _params: aiohttp.TraceConnectionCreateEndParams,
+    _params: "aiohttp.TraceConnectionCreateEndParams",
 ) -> None:
     progress = context.trace_request_ctx
     if progress.guard is not None:
@@ -139,7 +145,7 @@ async def _connected(
     progress.connected = True
 
 
-async def _read(answer: aiohttp.ClientResponse) -> bytes:
+async def _read(answer: "aiohttp.ClientResponse") -> bytes:
     body = bytearray()
     async for chunk in answer.content.iter_any():
         body += chunk
@@ -164,6 +170,8 @@ def _translate(error: Exception, *, connected: bool) -> TokenEndpointError:
 
 
 def _broken(error: Exception) -> tuple[str, str]:
+    import aiohttp
+
     if isinstance(error, (asyncio.TimeoutError, TimeoutError)):
         return "http_response_timeout", "The token endpoint did not answer within oauth.timeout"
     if isinstance(error, (aiohttp.ClientResponseError, aiohttp.ClientPayloadError)):
@@ -172,6 +180,8 @@ def _broken(error: Exception) -> tuple[str, str]:
 
 
 def _unconnected(error: Exception) -> tuple[str, str]:
+    import aiohttp
+
     if isinstance(error, aiohttp.ClientConnectorDNSError | socket.gaierror):
         return "dns_error", "The token endpoint's name was not found"
     if isinstance(error, aiohttp.ClientConnectorCertificateError | ssl.SSLCertVerificationError):

@@ -17,7 +17,6 @@ import click
 from proxy import __version__, logs, process, systemd
 from proxy.cli.exits import Exit
 from proxy.cli.local import store_name
-from proxy.cli.server import login_page
 from proxy.cli.session import Session
 from proxy.config import Config
 from proxy.notify import Health, Notifier
@@ -105,7 +104,7 @@ async def watched(config: Config, app: "App", session: Session) -> AsyncIterator
         config.notify.command,
         {name: partial(health, manager) for name, manager in app.accounts.items()},
         session.clock,
-        login_url=login_page(config, app.base_url),
+        login_url=f"{app.base_url}/-/login",
         environ=session.environ,
     )
     unsubscribe = [manager.subscribe(notifier.changed) for manager in app.accounts.values()]
@@ -136,7 +135,7 @@ def announce(app: "App", session: Session) -> None:
         status = manager.status()
         grants.append(f"{name}: {status.state.replace('_', ' ')}")
         if status.state == "login_required":
-            grants[-1] += f", open {login_page(config, app.base_url)} or run srproxy login"
+            grants[-1] += f", open {app.base_url}/-/login or run srproxy login"
     facts = {
         "listening": f"{app.base_url} ({', '.join(app.addresses)})",
         "config": str(session.loaded.file or "environment"),

@@ -1,0 +1,97 @@
+"""The control routes, opened a moment after callers are served: they are not what a call waits for.
+
+Importing aiohttp and what is built on it takes a third of the time to the first answer. So that
+is done beside serving, in a thread, soon after the start or as soon as a control request comes;
+until then such a request waits, and its bytes with it. Imports nothing of aiohttp itself.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import cast
+
+Factory = Callable[[], asyncio.Protocol]
+# Long enough for a first call that came with the start, short enough for the first probe.
+GRACE = 0.5
+
+
+class LateControl:
+    """Makes the control routes' protocols; before those are open, ones that wait for them."""
+
+    def __init__(self, build: Callable[[], Awaitable[Factory]]) -> None:
+        self._build = build
+        self._factory: Factory | None = None
+        self._waiting: list[LateProtocol] = []
+        self._wanted = asyncio.Event()
+
+    def __call__(self) -> asyncio.Protocol:
+        """Make the protocol of one control connection."""
+        if self._factory is not None:
+            return self._factory()
+        protocol = LateProtocol()
+        self._waiting.append(protocol)
+        self._wanted.set()
+        return protocol
+
+    async def open(self) -> None:
+        """Build the routes in good time, and let those who wait for them in."""
+        try:
+            async with asyncio.timeout(GRACE):
+                await self._wanted.wait()
+        except TimeoutError:
+            pass  # nobody asked yet
+        self._factory = await self._build()
+        waiting, self._waiting = self._waiting, []
+        for protocol in waiting:
+            protocol.become(self._factory)
+
+
+class LateProtocol(asyncio.Protocol):
+    """Keeps what comes until it becomes the protocol that it stands for."""
+
+    def __init__(self) -> None:
+        self._transport: asyncio.Transport | None = None
+        self._factory: Factory | None = None
+        self._inner: asyncio.Protocol | None = None
+        self._kept = b""
+
+    def become(self, factory: Factory) -> None:
+        """Hand the connection over, unless the caller has left."""
+        self._factory = factory
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        inner = self._inner = factory()
+        inner.connection_made(transport)
+        kept, self._kept = self._kept, b""
+        if kept:
+            inner.data_received(kept)
+        if not transport.is_closing():
+            transport.resume_reading()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.pause_reading()
+        if self._factory is not None:
+            self.become(self._factory)
+
+    def data_received(self, data: bytes) -> None:
+        if self._inner is not None:
+            self._inner.data_received(data)
+        else:
+            self._kept += data
+
+    def eof_received(self) -> bool | None:
+        return self._inner.eof_received() if self._inner is not None else None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        if self._inner is not None:
+            self._inner.connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        if self._inner is not None:
+            self._inner.pause_writing()
+
+    def resume_writing(self) -> None:
+        if self._inner is not None:
+            self._inner.resume_writing()
