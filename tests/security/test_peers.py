@@ -8,11 +8,12 @@ import asyncio
 import shutil
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
 
+from proxy.guards import origin_form
 from tests.security.attacks import CANARY, canary_credentials
 from tests.security.test_http11probe import TESTS, payload, reference
 from tests.security.test_smuggling import BODIES, CHUNKED, CODINGS, LENGTHS, POST, REFUSED
@@ -30,7 +31,8 @@ NGINX = """
 daemon off; master_process off; pid {folder}/nginx.pid; error_log {folder}/error.log crit;
 events {{ worker_connections 256; }}
 http {{
-  access_log off; client_header_timeout 1s; client_body_timeout 1s; keepalive_timeout 1s;
+  log_format passed '$upstream_addr'; access_log {folder}/passed.log passed;
+  client_header_timeout 1s; client_body_timeout 1s; keepalive_timeout 1s;
   client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
   fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
   server {{ listen 127.0.0.1:{port}; server_name localhost;
@@ -166,6 +168,55 @@ async def test_not_laxer_than_nginx_and_haproxy(tmp_path):
     print(f"taken of {len(own)}: {counts}; laxer: {laxer}")
     assert laxer.keys() <= LAXER.keys(), laxer
     assert all(counts["ours"] <= counts[name] for name in theirs)
+
+
+def passed(folder: Path) -> int:
+    """Return how many requests nginx has passed on, each try of its own counted."""
+    lines = (folder / "passed.log").read_text().splitlines()
+    return sum(len(line.split(",")) for line in lines if line != "-")
+
+
+async def test_behind_nginx_every_request_is_seen_once_by_both(tmp_path):
+    """B33: what nginx passes on as one request is one request to us, whatever it contains."""
+    async with (
+        Recorder(script=reference) as recorder,
+        proxying(recorder, credentials=canary_credentials()) as proxy,
+        peer("nginx", tmp_path, proxy.port) as port,
+    ):
+        before = len(proxy.records)
+        for data in attacks().values():
+            await send(port, data + CANARY, PATIENCE)
+        seen = len(proxy.records) - before
+        forwarded = sum(record.whose == "upstream" for record in proxy.records[before:])
+        with suppress(TimeoutError):
+            async with asyncio.timeout(5):  # nginx logs the last one when it has given it up
+                while passed(tmp_path) < seen:
+                    await asyncio.sleep(0.05)
+
+    assert seen == passed(tmp_path) > 100
+    assert len(recorder.requests) == forwarded
+
+
+async def test_before_haproxy_every_request_is_seen_once_by_both(tmp_path):
+    """B33: what we pass on as one request is one request to HAProxy, and none that we did not."""
+    async with (
+        Recorder(script=peer_reference) as recorder,
+        peer("haproxy", tmp_path, recorder.port) as port,
+        proxying(
+            None,
+            credentials=canary_credentials(),
+            upstream={"url": f"http://127.0.0.1:{port}"},
+            listen=dict.fromkeys(("header_timeout", "idle_timeout", "stall_timeout"), 0.3),
+        ) as proxy,
+    ):
+        for name, data in attacks().items():
+            before, known = len(recorder.requests), len(proxy.records)
+            await send(proxy.port, data + CANARY, PATIENCE)
+            seen = [request.lines[0].split(b" ")[1] for request in recorder.requests[before:]]
+            told = [origin_form(record.target) for record in proxy.records[known:]]
+
+            assert len(seen) <= len(told), name
+            assert set(seen) <= set(told), name
 
 
 async def peer_reference(connection):
