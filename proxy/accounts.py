@@ -3,6 +3,7 @@
 Besides `proxy.app`, commands that run without a server use it: the same store, the same lease.
 """
 
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -33,13 +34,18 @@ def open_store(config: Config, clock: Clock, state_folder: Path) -> TokenStore:
     return FileStore(tokens.path or state_folder, clock, codec)
 
 
-def open_endpoint(config: Config, clock: Clock, environ: Mapping[str, str]) -> TokenEndpoint:
+def open_endpoint(
+    config: Config,
+    clock: Clock,
+    environ: Mapping[str, str],
+    ssl_context: ssl.SSLContext | None = None,
+) -> TokenEndpoint:
     """Build the client of the token endpoint; no connection is made yet."""
     upstream = config.upstream
     return TokenEndpoint(
         config.oauth,
         clock,
-        ssl_context=build_ssl_context(upstream.ca_file),
+        ssl_context=ssl_context or build_ssl_context(upstream.ca_file),
         proxy=outbound_proxy(config.oauth.token_endpoint, upstream.proxy, environ),
         connect_timeout=upstream.connect_timeout,
     )
@@ -57,9 +63,10 @@ class Accounts(dict[str, TokenManager]):
         environ: Mapping[str, str],
         store: TokenStore | None = None,
         login_url: str | None = None,
+        ssl_context: ssl.SSLContext | None = None,
     ) -> None:
         self._store = store or open_store(config, clock, state_folder)
-        self._endpoint = open_endpoint(config, clock, environ)
+        self._endpoint = open_endpoint(config, clock, environ, ssl_context)
         manager = TokenManager(
             DEFAULT_ACCOUNT, self._store, self._endpoint, config, clock, login_url=login_url
         )

@@ -134,6 +134,8 @@ class App:
         config, clock = self._config, self._clock
         metrics = Metrics(__version__)
         traffic = Traffic(metrics, _log_output())
+        # One for all: reading the system's certificates is a good part of the start.
+        context = build_ssl_context(config.upstream.ca_file)
         accounts = self._accounts = Accounts(
             config,
             clock,
@@ -141,11 +143,11 @@ class App:
             environ=self._environ,
             store=self._given_store,
             login_url=f"{self._login_origin()}/-/login",
+            ssl_context=context,
         )
         self._undo.append(accounts.close)
         await accounts.start()
 
-        context = build_ssl_context(config.upstream.ca_file)
         by_way_of = outbound_proxy(config.upstream.url, config.upstream.proxy, self._environ)
         dialer = Dialer(
             Route.of(config.upstream.url, by_way_of), context, config.upstream.connect_timeout
