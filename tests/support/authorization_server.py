@@ -76,6 +76,8 @@ class AuthorizationServer:
         self._in_flight = 0
         self._runner: web.AppRunner | None = None
         self.port = 0
+        # Set with every token request.
+        self.presented = asyncio.Event()
         self.committed: list[tuple[float, int]] = []
 
     @property
@@ -209,6 +211,7 @@ class AuthorizationServer:
 
     def _note(self, fields: dict[str, str], verdict: str, grant: _Grant | None = None) -> None:
         token = fields.get("refresh_token") or fields.get("code") or ""
+        self.presented.set()
         self.log.append(
             Presentation(
                 time.monotonic(),

@@ -7,6 +7,7 @@ the manager and the token endpoint's client are the program's own.
 import asyncio
 import random
 import time
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
 
@@ -35,20 +36,22 @@ def open_store(settings: dict[str, Any]) -> TokenStore:
     return FileStore(Path(settings["path"]), SystemClock(), codec)
 
 
-def keep(mapping: dict[str, Any], settings: dict[str, Any]) -> None:
+def keep(mapping: dict[str, Any], settings: dict[str, Any], ready: Event | None = None) -> None:
     """Serve callers until killed, or for `settings["seconds"]`."""
     if "trace" in settings:
         _trace_writes(Path(settings["trace"]))
-    asyncio.run(_keep(mapping, settings))
+    asyncio.run(_keep(mapping, settings, ready))
 
 
-async def _keep(mapping: dict[str, Any], settings: dict[str, Any]) -> None:
+async def _keep(mapping: dict[str, Any], settings: dict[str, Any], ready: Event | None) -> None:
     config = Config.build(mapping)
     clock = SystemClock()
     endpoint = TokenEndpoint(config.oauth, clock)
     store = open_store(settings)
     manager = TokenManager("default", store, endpoint, config, clock)
     await manager.start()
+    if ready is not None:
+        ready.set()
     try:
         async with asyncio.timeout(settings.get("seconds", 60)):
             await asyncio.gather(*(_call(manager) for _ in range(CALLERS)))
