@@ -194,7 +194,8 @@ async def test_behind_nginx_every_request_is_seen_once_by_both(tmp_path):
                     await asyncio.sleep(0.05)
 
     assert seen == passed(tmp_path) > 100
-    assert len(recorder.requests) == forwarded
+    # A request whose body broke off had its head sent up, and no answer.
+    assert forwarded <= len(recorder.requests) <= seen
 
 
 async def test_before_haproxy_every_request_is_seen_once_by_both(tmp_path):
