@@ -190,25 +190,28 @@ class Exchange:
 
     def _send(self, connection: UpstreamConnection, credential: Credential) -> None:
         forwarder = self._forwarder
-        self._connection = connection
-        self._generation = credential.generation
-        self._sent_at = forwarder.clock.monotonic()
-        connection.begin(self, self._head.method)
         # Authorization comes last, after everything that was the caller's was looked at.
         head = self._head
         outbound = head.outbound or forwarder.outbound.build(head, self._admission.key_header)
-        self.upload.attach(
-            connection,
-            b"".join(
-                (
-                    *forwarder.request_line(head),
-                    outbound,
-                    b"Authorization: ",
-                    credential.header,
-                    b"\r\n\r\n",
-                )
-            ),
+        request = b"".join(
+            (
+                *forwarder.request_line(head),
+                outbound,
+                b"Authorization: ",
+                credential.header,
+                b"\r\n\r\n",
+            )
         )
+        # Looked at last of all: what arrives before the request would be taken for its answer.
+        if connection.reused and connection.has_input():
+            connection.discard()
+            self._wait_for(self._obtain(fresh=True))
+            return
+        self._connection = connection
+        self._generation = credential.generation
+        self._sent_at = forwarder.clock.monotonic()
+        connection.begin(self, head.method)
+        self.upload.attach(connection, request)
 
     async def _replay_or_pass_on(self, connection: UpstreamConnection, head: ResponseHead) -> None:
         credential = await self._newer_credential()

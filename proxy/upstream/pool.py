@@ -4,8 +4,9 @@ Upstreams close idle connections without asking, and a request written into that
 For what may be sent again that costs nothing but time, so a connection may rest for IDLE_LIMIT
 (below the 60 s of AWS load balancers and the 75 s of nginx). A POST or PATCH may not: it gets only
 a connection used within FRESH_LIMIT (below the 5 s of Node and Apache, the shortest usual ones),
-else a new one. Nobody gets one on which something waits to be read: it would be taken for the
-answer. Ages are on the wall clock, which counts suspend.
+else a new one. Whether something waits to be read on it, which would be taken for the answer, is
+looked at by whoever writes to it, at the last moment. Ages are on the wall clock, which counts
+suspend.
 """
 
 import asyncio
@@ -83,7 +84,7 @@ class Upstream:
             if not 0 <= now - connection.idle_since <= limit:
                 return None
             idle.pop()
-            if connection.is_usable() and not connection.has_input():
+            if connection.is_usable():
                 return connection
             connection.discard()
         return None

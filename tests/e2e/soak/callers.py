@@ -76,6 +76,8 @@ class Tally:
     excused: Counter[str] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
     mixed_up: list[str] = field(default_factory=list)
+    # Mixed up by a crossing on the wire, which HTTP/1.1 cannot tell from an answer.
+    crossed: list[str] = field(default_factory=list)
     hung_up: int = 0
 
     @property
@@ -95,11 +97,13 @@ class Caller:
         port: int,
         tally: Tally,
         excuse: Callable[[Ask, str, float], str | None],
+        has_crossed: Callable[[str], bool],
         seed: int,
     ) -> None:
         self._port = port
         self._tally = tally
         self._excuse = excuse
+        self._has_crossed = has_crossed
         self._random = random.Random(seed)
         self._name = f"c{seed}"
         self._count = 0
@@ -146,7 +150,7 @@ class Caller:
                 self._close()
                 return
             outcome = await asyncio.wait_for(self._converse(ask), 30)
-            if outcome == "mixed up":
+            if outcome in ("mixed up", "crossed"):
                 self._close()
         except TimeoutError:
             outcome = "no answer in 30 s"
@@ -188,8 +192,7 @@ class Caller:
             proxy_status = fields.get(b"proxy-status", b"").decode()
             return str(json.loads(body)["code"]) if body else proxy_status.split('"')[1]
         if fields.get(b"x-soak-id") == b"stray":
-            self._tally.mixed_up.append(f"{ask}: {status} stray")
-            return "mixed up"
+            return self._mixed_up(ask, "stray")
         if status != 200:
             return f"status {status} {body[:60]!r}"
         return self._check_id(ask, fields, body)
@@ -211,8 +214,7 @@ class Caller:
     def _check_id(self, ask: Ask, fields: dict[bytes, bytes], body: bytes) -> str:
         own = ask.id.encode()
         if fields.get(b"x-soak-id") != own:
-            self._tally.mixed_up.append(f"{ask}: {fields.get(b'x-soak-id')!r}")
-            return "mixed up"
+            return self._mixed_up(ask, fields.get(b"x-soak-id", b"").decode())
         if ask.method == "HEAD":
             return "ok"
         lines = body.split(b"\n")
@@ -222,6 +224,13 @@ class Caller:
         if ask.method == "POST" and int(lines[-1]) != max(len(own) + 1, ask.body):
             return f"body of {lines[-1]!r} bytes arrived"
         return "ok"
+
+    def _mixed_up(self, ask: Ask, other: str) -> str:
+        if self._has_crossed(ask.id) or self._has_crossed(other):
+            self._tally.crossed.append(f"{ask}: {other}")
+            return "crossed"
+        self._tally.mixed_up.append(f"{ask}: {other}")
+        return "mixed up"
 
     def _close(self) -> None:
         if self._writer is not None:

@@ -157,7 +157,13 @@ class World:
         interval = self.plan.callers / self.plan.rate
         async with asyncio.TaskGroup() as group:
             for number in range(self.plan.callers):
-                caller = Caller(self.port, self.tally, self._excuse, number)
+                caller = Caller(
+                    self.port,
+                    self.tally,
+                    self._excuse,
+                    self.upstream.seen.crossed.__contains__,
+                    number,
+                )
                 group.create_task(caller.run(stop, interval))
             aside = [
                 group.create_task(self._every(self.plan.sample_interval, self._sample)),
@@ -225,6 +231,8 @@ class World:
 
     def _excuse(self, ask: Ask, outcome: str, begun_at: float) -> str | None:
         """Say why the upstream would not have answered this either; None: it would have."""
+        if outcome == "crossed":
+            return "crossed on the wire"
         now = time.monotonic()
 
         def during(prefix: str, after: float) -> bool:

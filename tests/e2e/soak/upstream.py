@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 
 # How long a connection rests before something unasked for is sent on it.
 REST = 0.003
-BIG = 65536
+# A request that comes so soon after it was written before it could be seen.
+CROSSING = 0.0005
 
 
 @dataclass(slots=True)
@@ -24,6 +25,8 @@ class Seen:
     connections: int = 0
     refused_tokens: int = 0
     faults: dict[str, int] = field(default_factory=dict)
+    # Ids of requests that crossed on the wire with something unasked for.
+    crossed: set[str] = field(default_factory=set)
     # Ids lately answered, to tell a lost answer from a request that never came.
     answered: deque[str] = field(default_factory=lambda: deque(maxlen=50_000))
 
@@ -65,6 +68,7 @@ class _Connection(asyncio.Protocol):
         self._upstream = upstream
         self._buffer = bytearray()
         self._asked = 0
+        self._stray_at = float("-inf")
         self._loop = asyncio.get_running_loop()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -85,6 +89,7 @@ class _Connection(asyncio.Protocol):
     def _answer(self, head: list[bytes], body: bytes) -> None:
         upstream = self._upstream
         upstream.seen.requests += 1
+        stray = self._loop.time() - self._stray_at < CROSSING
         method, target, _ = head[0].decode("latin-1").split(" ")
         fields = dict(line.lower().split(b": ", 1) for line in head[1:])
         # Tokens keep their case; only the names above were lowered for the look-up.
@@ -110,6 +115,8 @@ class _Connection(asyncio.Protocol):
         if fault:
             upstream.count(fault)
         upstream.seen.answered.append(name)
+        if stray:
+            upstream.seen.crossed.add(name)
         return self._misbehave(fault, name, payload, head_only=method == "HEAD")
 
     def _misbehave(self, fault: str, name: str, payload: bytes, *, head_only: bool) -> None:
@@ -168,6 +175,7 @@ class _Connection(asyncio.Protocol):
                 return
             self._upstream.count("unasked_for_sent")
             self.transport.write(data)
+            self._stray_at = self._loop.time()
             if close:
                 self.transport.close()
 
