@@ -32,7 +32,7 @@ def long(minutes: float, rate: float) -> Plan:
         callers=64,
         access_token_lifetime=20,
         trouble_interval=15,
-        outage=25,
+        outage=12,
         restart=2,
         rotation_interval=30,
         sample_interval=2,
