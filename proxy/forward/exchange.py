@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from proxy.errors import Problem
 from proxy.forward.seams import Credential, Framing, Inbound
-from proxy.forward.upload import Upload
+from proxy.forward.upload import NO_UPLOAD, Upload
 from proxy.guards import Admission
 from proxy.headers import passing_trailers
 from proxy.http1 import Headers, RequestHead, ResponseHead
@@ -62,7 +62,9 @@ class Exchange:
         self._resent = False
         self._over = False
         self.head_sent = False
-        self.upload = Upload(head, inbound, forwarder.max_replay_body)
+        self.upload = (
+            Upload(head, inbound, forwarder.max_replay_body) if head.has_body else NO_UPLOAD
+        )
 
     def start(self) -> None:
         """Send the request: at once where a credential and a connection are at hand."""
@@ -210,7 +212,7 @@ class Exchange:
         self._connection = connection
         self._generation = credential.generation
         self._sent_at = forwarder.clock.monotonic()
-        connection.begin(self, head.method)
+        connection.begin(self, head.method, self._sent_at)
         self.upload.attach(connection, request)
 
     async def _replay_or_pass_on(self, connection: UpstreamConnection, head: ResponseHead) -> None:

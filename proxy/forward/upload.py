@@ -119,3 +119,43 @@ class Upload:
         if self._paused:
             self._paused = False
             self._inbound.resume_body()
+
+
+class _NoUpload(Upload):
+    """A request without a body: complete from the start, with nothing to keep or to pause."""
+
+    def __init__(self) -> None:
+        self.chunked = False
+        self.complete = True
+        self.kept = True
+
+    @property
+    def is_replayable(self) -> bool:
+        return True
+
+    @property
+    def awaits_caller(self) -> bool:
+        return False
+
+    def attach(self, connection: UpstreamConnection, head: bytes) -> None:
+        connection.request_done = True
+        connection.write(head)
+
+    def detach(self) -> None:
+        pass
+
+    def forget(self) -> None:
+        pass
+
+    def continued(self) -> None:
+        pass
+
+    def pause(self) -> None:
+        pass
+
+    def resume(self) -> None:
+        pass
+
+
+# Without state, so that all requests without a body, which are most, share one.
+NO_UPLOAD: Upload = _NoUpload()

@@ -183,6 +183,7 @@ class CallerConnection(asyncio.Protocol):
         """Take requests from `data` until one has to be waited for."""
         front = self.front
         self.ahead = b""
+        begun = False
         self._processing = True
         try:
             while data and self._state is State.IDLE:
@@ -191,10 +192,13 @@ class CallerConnection(asyncio.Protocol):
                     if data.startswith(b"\r\n"):
                         data = data[2:]
                         continue
-                    self._deadline = front.clock.monotonic() + front.listen.header_timeout
+                    begun = True
                 found = self._heads.feed(data)
                 if found is None:
+                    if begun:
+                        self._deadline = front.clock.monotonic() + front.listen.header_timeout
                     return
+                begun = False
                 raw, rest = found
                 head = self._previous = parse_request_head(raw, self._previous)
                 self.ahead = b""
@@ -265,11 +269,13 @@ class CallerConnection(asyncio.Protocol):
             self._linger(may_come=request.is_unread or bool(self.ahead))
         else:
             self._state = State.IDLE
-            self._deadline = self.front.clock.monotonic() + self.front.listen.idle_timeout
-            self.resume_reading()
+            self._deadline = request.ended_at + self.front.listen.idle_timeout
+            if self._reading_paused:
+                self.resume_reading()
             if self.ahead and not self._processing:
                 self._process(self.ahead)
-        self.front.settled()
+        if self.front.draining:
+            self.front.settled()
 
     def broken_off(self) -> None:
         """Wait for the end of a connection that was closed within an answer."""

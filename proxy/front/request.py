@@ -48,7 +48,8 @@ class InboundRequest:
 
     __slots__ = (
         "_admission", "_body_paused", "_connection", "_decoder", "_exchange", "_front", "_moved_at",
-        "_out", "_record", "_started_at", "_takes_body", "closes", "head",
+        "_out", "_record", "_started_at", "_takes_body", "closes", "ended_at",
+        "head",
     )  # fmt: skip
 
     def __init__(self, connection: Host, head: RequestHead | None) -> None:
@@ -57,6 +58,7 @@ class InboundRequest:
         self._out = connection.out
         self._out.begin()
         self.head = head
+        self.ended_at = 0.0
         self.closes = False  # this answer is the connection's last
         self._admission: Admission | None = None
         self._exchange: Exchange | None = None
@@ -304,9 +306,10 @@ class InboundRequest:
 
     def _end_record(self, *, aborted: bool) -> None:
         record, self._record = self._record, None
+        self.ended_at = self._front.clock.monotonic()
         self._exchange = None
         if record is not None:
-            record.duration = self._front.clock.monotonic() - self._started_at
+            record.duration = self.ended_at - self._started_at
             record.aborted = aborted
             self._front.traffic.finished(record)
 

@@ -94,19 +94,21 @@ class UpstreamConnection(asyncio.Protocol):
 
     # ── what an exchange does with it ──
 
-    def begin(self, sink: AnswerSink, method: bytes) -> None:
+    def begin(self, sink: AnswerSink, method: bytes, now: float) -> None:
         """Take the connection for one exchange."""
         self._sink = sink
         self._method = method
         self._decoder = None
         self.answered = False
         self.request_done = False
-        self.waits_for_caller = False  # the first write sets the deadline
+        self.waits_for_caller = False
+        self.deadline = now + self._response_timeout
 
     def write(self, data: bytes) -> None:
         """Send bytes of the request."""
         if self.transport is not None:
-            self.deadline = self._clock.monotonic() + self._response_timeout
+            if not self.request_done:
+                self.deadline = self._clock.monotonic() + self._response_timeout
             self.transport.write(data)
 
     def pause_reading(self) -> None:
