@@ -5,7 +5,10 @@ The checker itself is tried first, on histories that are wrong.
 
 import asyncio
 import multiprocessing
-from collections.abc import AsyncIterator
+import os
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +72,15 @@ async def server() -> AsyncIterator[AuthorizationServer]:
     await made.stop()
 
 
-async def run_processes(server: AuthorizationServer, number: int, settings: dict[str, Any]) -> int:
+Disturb = Callable[[list[ForkServerProcess]], Awaitable[None]]
+
+
+async def run_processes(
+    server: AuthorizationServer,
+    number: int,
+    settings: dict[str, Any],
+    disturb: Disturb | None = None,
+) -> int:
     config = make_config(server)
     clock = SystemClock()
     store, endpoint = open_store(settings), TokenEndpoint(config.oauth, clock)
@@ -79,11 +90,13 @@ async def run_processes(server: AuthorizationServer, number: int, settings: dict
     context.set_forkserver_preload(["tests.support.keeper"])
     oauth = {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET, "token_endpoint": server.url}
     processes = [
-        context.Process(target=keep, args=({"oauth": oauth}, {**settings, "seconds": SECONDS}))
+        context.Process(target=keep, args=({"oauth": oauth}, {"seconds": SECONDS, **settings}))
         for _ in range(number)
     ]
     for process in processes:
         process.start()
+    if disturb is not None:
+        await disturb(processes)
     for process in processes:
         await asyncio.to_thread(process.join)
         assert process.exitcode == 0
@@ -111,6 +124,34 @@ async def test_four_processes_on_one_folder(
 async def test_four_replicas_on_one_redis(server: AuthorizationServer, tmp_path: Path) -> None:
     with redis_server(tmp_path) as redis:
         generation = await run_processes(server, 4, {"redis": redis.url})
+
+    assert faults(server.log) == []
+    assert generation == len(server.committed) > 5
+
+
+async def test_a_replica_paused_beyond_its_claim_spends_nothing_twice(
+    server: AuthorizationServer, tmp_path: Path
+) -> None:
+    server.lifetime = 1.0
+    with redis_server(tmp_path) as redis:
+
+        async def pause_one_that_has_the_claim(processes: list[ForkServerProcess]) -> None:
+            import redis.asyncio
+
+            client = redis.asyncio.Redis.from_url(url)
+            while len(server.refreshes) < 2:
+                await asyncio.sleep(0.01)
+            while not await client.hget("srproxy:default", "claim"):
+                pass
+            await client.aclose()
+            assert processes[0].pid is not None
+            os.kill(processes[0].pid, signal.SIGSTOP)
+            await asyncio.sleep(4)  # longer than a claim
+            os.kill(processes[0].pid, signal.SIGCONT)
+
+        url = redis.url
+        settings = {"redis": url, "short_claims": True, "seconds": 10}
+        generation = await run_processes(server, 2, settings, pause_one_that_has_the_claim)
 
     assert faults(server.log) == []
     assert generation == len(server.committed) > 5

@@ -30,8 +30,12 @@ def open_store(settings: dict[str, Any]) -> TokenStore:
     key = settings.get("encryption_key")
     codec = EncryptingCodec(Secret(key), cost=16) if key else PlainCodec()
     if settings.get("redis"):
+        from proxy.stores import redis
         from proxy.stores.redis import RedisStore
 
+        # A fifth of the real times, for tests that let a claim run out.
+        if settings.get("short_claims"):
+            redis.CLAIM, redis.RENEWAL, redis.SPARE = 3.0, 0.8, 1.0
         return RedisStore(Secret(settings["redis"]), "srproxy:", SystemClock(), codec)
     return FileStore(Path(settings["path"]), SystemClock(), codec)
 
