@@ -281,6 +281,19 @@ async def test_what_may_not_be_repeated_gets_a_fresh_connection(
     assert len(upstream.connections) == connections
 
 
+@pytest.mark.parametrize(("rested", "connections"), [(3, 1), (4.5, 2)])
+async def test_a_connection_is_kept_no_longer_than_the_upstream_says(
+    rested: float, connections: int
+) -> None:
+    kept = OK.replace(b"\r\n", b"\r\nKeep-Alive: max=9, timeout=5\r\n", 1)
+    async with Recorder([kept]) as upstream, proxying(upstream) as proxy:
+        await proxy.ask(GET)
+        proxy.clock.offset = rested
+        await proxy.ask(GET)
+
+    assert len(upstream.connections) == connections
+
+
 async def test_a_connection_that_rested_too_long_is_closed() -> None:
     limits = {"response_timeout": 0.2}
     async with Recorder() as upstream, proxying(upstream, upstream=limits) as proxy:

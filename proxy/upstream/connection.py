@@ -9,6 +9,8 @@ the connection is closed, or the next caller would get it (aio-libs/aiohttp #136
 """
 
 import asyncio
+import math
+import re
 import select
 import ssl
 from typing import Protocol, cast
@@ -31,6 +33,7 @@ MAX_HEAD = 65536
 # One TLS read of asyncio's; more in flight costs memory and gains nothing on a fast link.
 WRITE_HIGH_WATER = 262144
 BODILESS = (204, 304)
+IDLE_TIMEOUT = re.compile(rb"timeout\s*=\s*([0-9]{1,6})", re.IGNORECASE)
 MAY_BE_HELD_OR_EMPTY = (204, 304, 401)
 
 
@@ -65,8 +68,8 @@ class UpstreamConnection(asyncio.Protocol):
     __slots__ = (
         "_clock", "_decoder", "_ended_well", "_head", "_held", "_home", "_lost", "_method",
         "_persistent", "_poll", "_reading_paused", "_response_timeout", "_sink", "answered",
-        "deadline", "idle_since", "request_done", "reused", "transport", "waits_for_caller",
-        "write_paused",
+        "deadline", "idle_since", "kept_for", "request_done", "reused", "transport",
+        "waits_for_caller", "write_paused",
     )  # fmt: skip
 
     def __init__(self, home: Home, clock: Clock, response_timeout: float) -> None:
@@ -91,6 +94,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.write_paused = False
         self.deadline = 0.0
         self.idle_since = 0.0
+        self.kept_for = math.inf  # how long the upstream has said that it keeps it idle
 
     # ── what an exchange does with it ──
 
@@ -270,6 +274,10 @@ class UpstreamConnection(asyncio.Protocol):
             raw, data = found
             head = parse_response_head(raw)
             if head.status >= 200:
+                if b"keep-alive" in head.fields:
+                    announced = IDLE_TIMEOUT.search(head.fields[b"keep-alive"])
+                    # A second less: what we send takes its time to get there.
+                    self.kept_for = int(announced[1]) - 1 if announced else math.inf
                 break
             sink.interim(head)
             if self._sink is not sink or not data:

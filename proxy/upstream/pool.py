@@ -2,7 +2,8 @@
 
 Upstreams close idle connections without asking, and a request written into that moment is lost.
 For what may be sent again that costs nothing but time, so a connection may rest for IDLE_LIMIT
-(below the 60 s of AWS load balancers and the 75 s of nginx). A POST or PATCH may not: it gets only
+(below the 60 s of AWS load balancers and the 75 s of nginx), less where the upstream's own
+`Keep-Alive: timeout` says so. A POST or PATCH may not: it gets only
 a connection used within FRESH_LIMIT (below the 5 s of Node and Apache, the shortest usual ones),
 else a new one. Whether something waits to be read on it, which would be taken for the answer, is
 looked at by whoever writes to it, at the last moment. Ages are on the wall clock, which counts
@@ -81,10 +82,11 @@ class Upstream:
         while idle:
             connection = idle[-1]
             # A wall clock set back makes an age negative: nothing is known of it then.
-            if not 0 <= now - connection.idle_since <= limit:
+            rested = now - connection.idle_since
+            if not 0 <= rested <= limit:
                 return None
             idle.pop()
-            if connection.is_usable():
+            if rested <= connection.kept_for and connection.is_usable():
                 return connection
             connection.discard()
         return None
@@ -208,7 +210,8 @@ class Upstream:
             connection.check_deadline(now)
         wall = self._clock.now()
         for connection in tuple(self._idle):
-            if not 0 <= wall - connection.idle_since <= IDLE_LIMIT:
+            limit = min(IDLE_LIMIT, connection.kept_for)
+            if not 0 <= wall - connection.idle_since <= limit:
                 self._idle.remove(connection)
                 connection.discard()
         self._schedule_sweep()
