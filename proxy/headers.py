@@ -258,5 +258,5 @@ class InboundHeaders:
         else:
             kept = head.headers
         return b"HTTP/1.1 %d %b\r\n" % (status, head.reason) + b"".join(
-            [lines[header] for header in kept]
+            map(lines.__getitem__, kept)
         )

@@ -77,22 +77,30 @@ def parse_response_fields(block: bytes) -> tuple[Headers, dict[bytes, bytes]]:
     lines.pop()  # after the last CRLF
     if len(lines) > MAX_FIELDS:
         raise protocol_error(f"it has more than {MAX_FIELDS} headers.")
-    parsed = [_RESPONSE_LINES[line] for line in lines]
-    headers = [header for header, _ in parsed]
-    fields = {lower: header[1] for header, lower in parsed}
-    if len(fields) != len(parsed):
+    if not lines:
+        return [], {}
+    # All of it in C: an answer has a dozen lines.
+    headers, items = zip(*map(_response_line, lines), strict=True)
+    fields = dict(items)
+    if len(fields) != len(items):
         fields.clear()
-        for (_, value), lower in parsed:
+        for lower, value in items:
             fields[lower] = fields[lower] + b", " + value if lower in fields else value
-    return headers, fields
+    return list(headers), fields
 
 
-class _ResponseLines(dict[bytes, tuple[tuple[bytes, bytes], bytes]]):
-    """Header lines of answers, parsed: most of an upstream's lines come with every answer."""
+Pair = tuple[bytes, bytes]
 
-    def __missing__(self, line: bytes) -> tuple[tuple[bytes, bytes], bytes]:
+
+class _ResponseLines(dict[bytes, tuple[Pair, Pair]]):
+    """Header lines of answers: as received, and with the name in lower case.
+
+    Most of an upstream's lines come with every answer.
+    """
+
+    def __missing__(self, line: bytes) -> tuple[Pair, Pair]:
         name, lower, value = _parse_line(line, protocol_error)
-        parsed = ((name, value), lower)
+        parsed = ((name, value), (lower, value))
         if len(line) <= LONGEST_REMEMBERED and lower not in NOT_REMEMBERED:
             if len(self) >= REMEMBERED:
                 self.clear()
@@ -100,7 +108,7 @@ class _ResponseLines(dict[bytes, tuple[tuple[bytes, bytes], bytes]]):
         return parsed
 
 
-_RESPONSE_LINES = _ResponseLines()
+_response_line = _ResponseLines().__getitem__
 
 
 def _parse_line(line: bytes, malformed: Malformed) -> tuple[bytes, bytes, bytes]:
