@@ -12,7 +12,6 @@ from proxy.clock import Clock
 from proxy.config import Config
 from proxy.network import build_ssl_context, outbound_proxy
 from proxy.stores.base import TokenStore
-from proxy.stores.encryption import EncryptingCodec
 from proxy.stores.file import FileStore
 from proxy.stores.record import Codec, PlainCodec
 from proxy.token_endpoint import TokenEndpoint
@@ -26,7 +25,11 @@ def open_store(config: Config, clock: Clock, state_folder: Path) -> TokenStore:
     """Choose the store that the configuration names; nothing is touched yet."""
     tokens = config.tokens
     key = tokens.encryption_key
-    codec: Codec = PlainCodec() if key is None else EncryptingCodec(key)
+    codec: Codec = PlainCodec()
+    if key is not None:
+        from proxy.stores.encryption import EncryptingCodec  # 8 MiB: only for those who need it
+
+        codec = EncryptingCodec(key)
     if tokens.store == "redis" and tokens.redis.url is not None:
         from proxy.stores.redis import RedisStore  # needs the extra
 
