@@ -151,3 +151,14 @@ def test_every_relative_link_leads_to_a_file(document):
     text = (ROOT / document).read_text()
     for target in re.findall(r"\]\((?!https?:|#)([^)#\s]+)", text):
         assert (ROOT / document).parent.joinpath(target).exists(), target
+
+
+def test_the_picture_of_the_architecture_shows_every_room():
+    picture = (ROOT / "docs/architecture.md").read_text().split("```")[1]
+    rooms = {path.stem for path in (ROOT / "proxy").iterdir() if not path.stem.startswith("__")}
+    drawn = {
+        name.rstrip("/")
+        for name in re.findall(r"^  ([a-z0-9_]+/?)(?:\.py)? ", picture, re.MULTILINE)
+    }
+
+    assert drawn - {"__main__"} == rooms
