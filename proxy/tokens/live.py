@@ -26,20 +26,13 @@ class Live:
     """One record and its deadlines."""
 
     __slots__ = (
-        "_ahead_at",
-        "_ahead_until",
-        "_clock",
-        "_ends_at",
-        "_ends_until",
-        "_idle_refresh",
-        "_idle_until",
-        "_margin",
-        "credential",
-        "record",
+        "_ahead_at", "_ahead_until", "_clock", "_ends_at", "_ends_until", "_idle_refresh",
+        "_idle_until", "_margin", "_monotonic", "_now", "credential", "record",
     )  # fmt: skip
 
     def __init__(self, clock: Clock, margin: float, idle_refresh: float) -> None:
         self._clock = clock
+        self._now, self._monotonic = clock.now, clock.monotonic  # looked up once: the hot path
         self._margin = margin
         self._idle_refresh = idle_refresh
         self.record: Record | None = None
@@ -92,7 +85,7 @@ class Live:
         credential = self.credential
         if credential is None:
             return None, False
-        now, until = self._clock.now(), self._clock.monotonic()
+        now, until = self._now(), self._monotonic()
         if now >= self._ends_at or until >= self._ends_until:
             return None, False
         return credential, now >= self._ahead_at or until >= self._ahead_until
