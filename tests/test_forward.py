@@ -112,7 +112,8 @@ async def test_a_401_without_a_newer_token_is_passed_on_whole(problem: Problem |
     credentials = FakeCredentials(problem=problem)
     async with (
         Recorder([UNAUTHORIZED, OK]) as upstream,
-        proxying(upstream, credentials=credentials) as proxy,proxy.caller() as caller
+        proxying(upstream, credentials=credentials) as proxy,
+        proxy.caller() as caller,
     ):
         head, body = await caller.ask(GET)
         again, _ = await caller.ask(GET)
