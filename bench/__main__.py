@@ -56,7 +56,8 @@ class Loads:
                     post=post,
                 )
 
-            load.rate(process, port, "/1k", connections=64, seconds=1, core=core)
+            # Two seconds: just-in-time compilers and what a proxy puts off to after its start.
+            load.rate(process, port, "/1k", connections=64, seconds=2, core=core)
             result = table.Round(
                 first_answer=started,
                 rates={
