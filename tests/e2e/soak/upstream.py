@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 
 # How long a connection rests before something unasked for is sent on it.
 REST = 0.003
-# A request that comes so soon after it was written before it could be seen.
-CROSSING = 0.0005
+# A request that comes so soon after it may have been looked at before: on a machine under load the
+# proxy can lose the processor between its last look and its write.
+CROSSING = 0.010
 
 
 @dataclass(slots=True)
