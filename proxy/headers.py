@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
 
 from proxy.http1 import Headers, RequestHead, ResponseHead, connection_options
-from proxy.http1.fields import LONGEST_REMEMBERED, NOT_REMEMBERED, REMEMBERED
+from proxy.http1.fields import REMEMBERED, is_remembered, response_headers
 
 # RFC 9110 section 7.6.1, with the reason where it is not in that list.
 HOP_BY_HOP = {
@@ -200,18 +200,18 @@ class Links:
         return host + b":" + (port or DEFAULT_PORTS.get(scheme, b""))
 
 
-class _PassingLines(dict[tuple[bytes, bytes], bytes]):
-    """Answer headers as lines for the caller, or nothing: most come with every answer."""
+class _PassingLines(dict[bytes, bytes]):
+    """Answers' lines as they are for the caller, or nothing: most come with every answer."""
 
-    def __missing__(self, header: tuple[bytes, bytes]) -> bytes:
-        name, value = header
+    def __missing__(self, line: bytes) -> bytes:
+        ((name, value),) = response_headers((line,))
         lower = name.lower()
-        line = b"" if lower in NOT_FOR_CALLER else b"%b: %b\r\n" % header
-        if len(name) + len(value) <= LONGEST_REMEMBERED and lower not in NOT_REMEMBERED:
+        passing = b"" if lower in NOT_FOR_CALLER else b"%b: %b\r\n" % (name, value)
+        if is_remembered(line, lower):
             if len(self) >= REMEMBERED:
                 self.clear()
-            self[header] = line
-        return line
+            self[line] = passing
+        return passing
 
 
 class InboundHeaders:
@@ -233,30 +233,39 @@ class InboundHeaders:
 
         `cors` are headers of ours, and stand in for the upstream's own such headers.
         """
-        lines = self._lines
         fields, status = head.fields, head.status
-        dropped = set(connection_options(fields)) - PROTECTED if b"connection" in fields else None
+        options = connection_options(fields)
         # RFC 9110 section 8.6: neither an interim answer nor a 204 has a length.
         lengthless = status == 204 or status < 200
-        if dropped or cors or lengthless or not LOOKED_AT.isdisjoint(fields):
-            kept = []
-            for name, value in head.headers:
-                lower = name.lower()
-                if (
-                    (dropped and lower in dropped)
-                    or (lengthless and lower == b"content-length")
-                    or (lower == b"trailer" and not keep_trailer)
-                    or (cors and lower.startswith(b"access-control-"))
-                ):
-                    continue
-                if lower in LINKS:
-                    value = self._links.rewrite(value, origin())
-                elif lower == b"link":
-                    value = self._links.rewrite_link(value, origin())
-                kept.append((name, value))
-            kept += cors
+        if options or cors or lengthless or not LOOKED_AT.isdisjoint(fields):
+            dropped = set(options) - PROTECTED | NOT_FOR_CALLER
+            if lengthless:
+                dropped.add(b"content-length")
+            if not keep_trailer:
+                dropped.add(b"trailer")
+            lines = self._look_at(head, dropped, origin, replaces_cors=bool(cors))
+            lines += [b"%b: %b\r\n" % header for header in cors]
+            block = b"".join(lines)
         else:
-            kept = head.headers
-        return b"HTTP/1.1 %d %b\r\n" % (status, head.reason) + b"".join(
-            map(lines.__getitem__, kept)
-        )
+            block = b"".join(map(self._lines.__getitem__, head.lines))
+        return b"HTTP/1.1 %d %b\r\n%b" % (status, head.reason, block)
+
+    def _look_at(
+        self,
+        head: ResponseHead,
+        dropped: set[bytes],
+        origin: Callable[[], bytes],
+        *,
+        replaces_cors: bool,
+    ) -> list[bytes]:
+        kept = []
+        for name, value in head.headers:
+            lower = name.lower()
+            if lower in dropped or (replaces_cors and lower.startswith(b"access-control-")):
+                continue
+            if lower in LINKS:
+                value = self._links.rewrite(value, origin())
+            elif lower == b"link":
+                value = self._links.rewrite_link(value, origin())
+            kept.append(b"%b: %b\r\n" % (name, value))
+        return kept

@@ -275,6 +275,30 @@ async def test_the_listener_for_probes_serves_nothing_else(target: bytes, status
     assert upstream.connections == []
 
 
+async def test_what_was_admitted_holds_for_the_same_request_alone() -> None:
+    """The guards are not asked again for a repeated head; another target is another matter."""
+    elsewhere = GET.replace(b"/x", b"/y")
+    access = {"allow": ["GET /x"]}
+    async with Recorder() as upstream, proxying(upstream, access=access) as proxy:
+        async with proxy.caller() as caller:
+            heads = [(await caller.ask(GET))[0] for _ in range(3)]
+            refused = await caller.finish(elsewhere)
+
+    assert all(head.startswith(b"HTTP/1.1 200 ") for head in heads)
+    assert refused.startswith(b"HTTP/1.1 403 ")
+    assert len(upstream.requests) == 3
+
+
+async def test_a_repeated_request_is_not_forwarded_once_the_proxy_stops() -> None:
+    async with Recorder() as upstream, proxying(upstream) as proxy, proxy.caller() as caller:
+        await caller.ask(GET)
+        proxy.front.draining = True
+        refused = await caller.finish(GET)
+
+    assert refused.startswith(b"HTTP/1.1 503 ")
+    assert len(upstream.requests) == 1
+
+
 # ── answers of our own ──
 
 NAVIGATION = (

@@ -63,7 +63,9 @@ class Exchange:
         self._over = False
         self.head_sent = False
         self.upload = (
-            Upload(head, inbound, forwarder.max_replay_body) if head.has_body else NO_UPLOAD
+            Upload(head, inbound, forwarder.max_replay_body)
+            if head.chunked or head.content_length
+            else NO_UPLOAD
         )
 
     def start(self) -> None:
@@ -131,8 +133,7 @@ class Exchange:
         self._record.upstream_duration = self._forwarder.clock.monotonic() - self._sent_at
         self._connection = None
         self._finish()
-        self._pass_on(head)
-        self._inbound.end_with(body)
+        self._inbound.send_whole(self._answer_lines(head, keep_trailer=False), body)
 
     def data(self, data: bytes) -> None:
         """Pass a piece of the answer's body on."""
@@ -179,7 +180,8 @@ class Exchange:
     # ── within ──
 
     def _is_repeatable(self) -> bool:
-        return is_idempotent(self._head.method) and self.upload.is_replayable
+        upload = self.upload
+        return is_idempotent(self._head.method) and (upload is NO_UPLOAD or upload.is_replayable)
 
     async def _obtain(self, *, fresh: bool) -> None:
         """Wait for what is missing, the credential first: without one no connection is needed."""
@@ -194,15 +196,11 @@ class Exchange:
         forwarder = self._forwarder
         # Authorization comes last, after everything that was the caller's was looked at.
         head = self._head
-        outbound = head.outbound or forwarder.outbound.build(head, self._admission.key_header)
-        request = b"".join(
-            (
-                *forwarder.request_line(head),
-                outbound,
-                b"Authorization: ",
-                credential.header,
-                b"\r\n\r\n",
-            )
+        request = b"%b %b HTTP/1.1\r\n%bAuthorization: %b\r\n\r\n" % (
+            head.method,
+            forwarder.target(head.target),
+            head.outbound or forwarder.outbound.build(head, self._admission.key_header),
+            credential.header,
         )
         # Looked at last of all: what arrives before the request would be taken for its answer.
         if connection.reused and connection.has_input():
@@ -254,21 +252,22 @@ class Exchange:
             framing = BY_CHUNKS
         else:
             framing = BY_CLOSE
-        self._record.status = head.status
-        self._record.whose = "upstream"
-        remaining = head.fields.get(b"x-ratelimit-remaining")
+        lines = self._answer_lines(head, keep_trailer=framing is BY_CHUNKS and head.chunked)
+        self._inbound.send_head(lines, framing)
+
+    def _answer_lines(self, head: ResponseHead, *, keep_trailer: bool) -> bytes:
+        fields, record, inbound = head.fields, self._record, self._inbound
+        record.status = head.status
+        record.whose = "upstream"
+        remaining = fields.get(b"x-ratelimit-remaining")
         if remaining is not None:
-            self._record.rate_limit = remaining.decode("latin-1")
-        inbound = self._inbound
+            record.rate_limit = remaining.decode("latin-1")
         lines = self._forwarder.inbound.build(
-            head,
-            inbound.origin,
-            keep_trailer=framing is BY_CHUNKS and head.chunked,
-            cors=inbound.cors,
+            head, inbound.origin, keep_trailer=keep_trailer, cors=inbound.cors
         )
-        if b"date" not in head.fields:
+        if b"date" not in fields:
             lines += inbound.date_line()  # RFC 9110 section 6.6.1
-        inbound.send_head(lines, framing)
+        return lines
 
     def _wait_for(self, work: Coroutine[Any, Any, None]) -> None:
         self._task = self._forwarder.spawn(work, self._refuse)

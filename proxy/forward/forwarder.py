@@ -10,19 +10,17 @@ from urllib.parse import urlsplit
 from proxy.clock import Clock
 from proxy.config import UpstreamConfig
 from proxy.errors import Problem
-from proxy.forward.exchange import Exchange
-from proxy.forward.seams import CredentialSource, Inbound
-from proxy.guards import Admission, origin_form
+from proxy.forward.seams import CredentialSource
+from proxy.guards import origin_form
 from proxy.headers import InboundHeaders, Links, OutboundHeaders
 from proxy.http1 import RequestHead
-from proxy.traffic import Record
 from proxy.upstream import Upstream
 
 logger = logging.getLogger(__name__)
 
 
 class Forwarder:
-    """Begins exchanges; knows the upstream's address and how headers are to be changed."""
+    """Knows the upstream's address and how headers are to be changed."""
 
     def __init__(
         self,
@@ -55,18 +53,11 @@ class Forwarder:
                 "The request has already passed through this proxy: upstream.url leads back here.",
             )
 
-    def begin(
-        self, inbound: Inbound, head: RequestHead, admission: Admission, record: Record
-    ) -> Exchange:
-        """Make an exchange; it starts with its `start`, once what is here of the body is fed."""
-        return Exchange(self, inbound, head, admission, record)
-
-    def request_line(self, head: RequestHead) -> tuple[bytes, ...]:
-        """Give the parts of the request line: the target as it came, below the path prefix."""
-        target = head.target
+    def target(self, target: bytes) -> bytes:
+        """Return the target for the upstream: as it came, below the path prefix."""
         if not target.startswith(b"/"):
             target = origin_form(target)
-        return (head.method, b" ", self._prefix, target, b" HTTP/1.1\r\n")
+        return self._prefix + target if self._prefix else target
 
     def spawn(
         self, work: Coroutine[Any, Any, None], failed: Callable[[Problem], None]

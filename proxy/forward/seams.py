@@ -38,8 +38,8 @@ class Inbound(Protocol):
     def flush(self) -> None: ...
     def end(self, trailers: Headers) -> None: ...
 
-    def end_with(self, body: bytes) -> None:
-        """Send all of a body framed by its length, and end."""
+    def send_whole(self, head: bytes, body: bytes) -> None:
+        """Send a whole answer, framed by its length, and end."""
         ...
 
     def refuse(self, problem: Problem) -> None:

@@ -17,7 +17,7 @@ from proxy.errors import Problem
 from proxy.front.answers import build_control_request
 from proxy.front.outgoing import Outgoing
 from proxy.front.request import InboundRequest
-from proxy.guards import Route
+from proxy.guards import Admission, Route
 from proxy.http1 import HeadBuffer, RequestHead, parse_request_head
 
 if TYPE_CHECKING:
@@ -40,6 +40,11 @@ class State(Enum):
     LINGERING = "lingering"
 
 
+# Bound once: before Python 3.12 each look-up of an enum's member costs a function call.
+IDLE, FORWARDING, DELEGATED, LINGERING = State
+FORWARD = Route.FORWARD
+
+
 class CallerConnection(asyncio.Protocol):
     """A caller's connection, and what is under way on it."""
 
@@ -50,7 +55,10 @@ class CallerConnection(asyncio.Protocol):
         self.local_ip: str | None = None
         self.write_paused = False
         self._transport: asyncio.Transport = cast("asyncio.Transport", None)  # once connected
-        self._state = State.IDLE
+        # What the guards said to the request before, if it was let through: it holds for the same
+        # head again.
+        self.admission: Admission | None = None
+        self._state = IDLE
         self._heads = HeadBuffer(front.listen.max_head_size)
         self._previous: RequestHead | None = None
         self._request: InboundRequest | None = None
@@ -66,18 +74,18 @@ class CallerConnection(asyncio.Protocol):
     @property
     def is_busy(self) -> bool:
         """Tell whether a request is under way."""
-        return self._state in (State.FORWARDING, State.DELEGATED)
+        return self._state in (FORWARDING, DELEGATED)
 
     @property
     def holds_drain(self) -> bool:
         """Tell whether the drain waits for this connection: not for an endless event stream."""
-        return self._state is State.FORWARDING or (
-            self._state is State.DELEGATED and self._holds_drain
+        return self._state is FORWARDING or (
+            self._state is DELEGATED and self._holds_drain
         )
 
     def close_if_idle(self) -> None:
         """Close a connection that nothing happens on."""
-        if self._state is State.IDLE:
+        if self._state is IDLE:
             self._transport.close()
 
     def break_off(self) -> None:
@@ -89,18 +97,18 @@ class CallerConnection(asyncio.Protocol):
 
     def check_deadline(self, now: float) -> None:
         """Act on what is overdue."""
-        if self._state is State.DELEGATED:
+        if self._state is DELEGATED:
             return
         if self.out.is_stuck(now, self.front.listen.stall_timeout):
             self.break_off()
         elif self._request is not None:
             self._request.check_stall(now)
-        elif self._state is State.LINGERING:
+        elif self._state is LINGERING:
             if now >= self._deadline or now >= self._linger_end:
                 self._transport.abort()
         elif now < self._deadline:
             return
-        elif len(self._heads):
+        elif self._heads.held:
             self._reject(
                 Problem(
                     "bad_request",
@@ -133,7 +141,7 @@ class CallerConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         state = self._state
-        if state is State.IDLE:
+        if state is IDLE:
             self._process(data)
         elif self._request is not None:
             if self._request.awaits_body:
@@ -142,25 +150,25 @@ class CallerConnection(asyncio.Protocol):
                 self.ahead += data
                 if len(self.ahead) > self.front.listen.max_head_size:
                     self.pause_reading()
-        elif state is State.DELEGATED:
+        elif state is DELEGATED:
             if self._delegate is not None:
                 self._delegate.data_received(data)
         else:
             self._deadline = self.front.clock.monotonic() + LINGER_TIMEOUT
 
     def eof_received(self) -> bool | None:
-        if self._state is State.DELEGATED and self._delegate is not None:
+        if self._state is DELEGATED and self._delegate is not None:
             return self._delegate.eof_received()
         if self._request is not None:
             self._request.give_up()
         return None
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._state is State.DELEGATED and self._delegate is not None:
+        if self._state is DELEGATED and self._delegate is not None:
             self._delegate.connection_lost(exc)
         elif self._request is not None:
             self._request.give_up()
-        self._state = State.LINGERING
+        self._state = LINGERING
         self.front.left(self)
 
     def pause_writing(self) -> None:
@@ -186,8 +194,8 @@ class CallerConnection(asyncio.Protocol):
         begun = False
         self._processing = True
         try:
-            while data and self._state is State.IDLE:
-                if not len(self._heads):
+            while data and self._state is IDLE:
+                if not self._heads.held:
                     # RFC 9112 section 2.2: one empty line before a request is let pass.
                     if data.startswith(b"\r\n"):
                         data = data[2:]
@@ -200,7 +208,7 @@ class CallerConnection(asyncio.Protocol):
                     return
                 begun = False
                 raw, rest = found
-                head = self._previous = parse_request_head(raw, self._previous)
+                head = parse_request_head(raw, self._previous)
                 self.ahead = b""
                 self._begin(head, rest)
                 data = self.ahead
@@ -210,11 +218,15 @@ class CallerConnection(asyncio.Protocol):
             self._processing = False
 
     def _begin(self, head: RequestHead, rest: bytes) -> None:
-        route = self.front.guards.classify(head.target)
-        if route is not Route.FORWARD or self.front.probes_only:
-            self._begin_own(head, rest, route)
-            return
-        self._state = State.FORWARDING
+        if head is not self._previous:
+            self._previous = head
+            self.admission = None
+        if self.admission is None:
+            route = self.front.guards.classify(head.target)
+            if route is not FORWARD or self.front.probes_only:
+                self._begin_own(head, rest, route)
+                return
+        self._state = FORWARDING
         request = self._request = InboundRequest(self, head)
         request.forward(head, rest)
 
@@ -224,11 +236,11 @@ class CallerConnection(asyncio.Protocol):
             self.front.check_route(route)
             self.front.guards.check(head, route, self.local_ip)
         except Problem as problem:
-            self._state = State.FORWARDING
+            self._state = FORWARDING
             request = self._request = InboundRequest(self, head)
             request.turn_away(head, problem)
             return
-        self._state = State.DELEGATED
+        self._state = DELEGATED
         self._holds_drain = not head.target.startswith(EVENT_STREAM)
         delegate = self._delegate = self.front.control_factory()
         delegate.connection_made(self._transport)
@@ -236,7 +248,7 @@ class CallerConnection(asyncio.Protocol):
 
     def _reject(self, problem: Problem) -> None:
         """Refuse what is no request at all."""
-        self._state = State.FORWARDING
+        self._state = FORWARDING
         request = self._request = InboundRequest(self, None)
         request.turn_away(None, problem)
 
@@ -268,7 +280,7 @@ class CallerConnection(asyncio.Protocol):
         if request.closes or request.is_unread or self._transport.is_closing():
             self._linger(may_come=request.is_unread or bool(self.ahead))
         else:
-            self._state = State.IDLE
+            self._state = IDLE
             self._deadline = request.ended_at + self.front.listen.idle_timeout
             if self._reading_paused:
                 self.resume_reading()
@@ -296,6 +308,6 @@ class CallerConnection(asyncio.Protocol):
 
     def _begin_lingering(self) -> None:
         now = self.front.clock.monotonic()
-        self._state = State.LINGERING
+        self._state = LINGERING
         self.ahead = b""
         self._deadline, self._linger_end = now + LINGER_TIMEOUT, now + LINGER_LIMIT

@@ -70,14 +70,10 @@ class Outgoing:
             self._parts.append(encode_last_chunk(trailers))
         self.flush()
 
-    def end_with(self, body: bytes) -> None:
-        """Write head and whole body of an answer framed by its length."""
-        parts = self._parts
-        parts.append(body)
+    def whole(self, answer: bytes) -> None:
+        """Write an answer that is here from its head to its end."""
         self.has_left = True
-        self._transport.write(b"".join(parts))
-        self._parts = []
-        self._size = 0
+        self._transport.write(answer)
 
     def drop(self) -> None:
         """Forget what was not written."""

@@ -20,12 +20,18 @@ if TYPE_CHECKING:
     from proxy.front.front import Front
 
 
+# Bound once: before Python 3.12 each look-up of an enum's member costs a function call.
+FORWARD = Route.FORWARD
+BY_CHUNKS, BY_CLOSE = Framing.CHUNKED, Framing.CLOSE
+
+
 class Host(Protocol):
     """The connection that a request came on."""
 
     front: "Front"
     out: Outgoing
     ahead: bytes
+    admission: Admission | None
     local_ip: str | None
     write_paused: bool
 
@@ -77,7 +83,11 @@ class InboundRequest:
     def is_unread(self) -> bool:
         """Tell whether something of the request may still come."""
         head = self.head
-        return head is None or self._decoder is not None or (head.has_body and not self._takes_body)
+        return (
+            self._decoder is not None
+            or head is None
+            or (not self._takes_body and (head.chunked or bool(head.content_length)))
+        )
 
     # ── what the connection tells ──
 
@@ -85,11 +95,13 @@ class InboundRequest:
         """Guard the request and send it on; `rest` is what came behind its head."""
         front = self._front
         record = self._begin_record(head)
+        admission = self._connection.admission
         try:
             front.check_open()
-            if b"via" in head.fields:
-                front.forwarder.check_loop(head)
-            admission = front.guards.check(head, Route.FORWARD, self._connection.local_ip)
+            if admission is None:
+                if b"via" in head.fields:
+                    front.forwarder.check_loop(head)
+                admission = front.guards.check(head, FORWARD, self._connection.local_ip)
         except Problem as problem:
             self.refuse_unread(problem)
             return
@@ -98,7 +110,8 @@ class InboundRequest:
         if head.method == b"OPTIONS" and (preflight := front.guards.preflight(head)) is not None:
             self._answer_preflight(head, preflight, rest)
             return
-        exchange = self._exchange = front.forwarder.begin(self, head, admission, record)
+        self._connection.admission = admission
+        exchange = self._exchange = Exchange(front.forwarder, self, head, admission, record)
         if head.chunked or head.content_length:
             self._decoder = (
                 ChunkedDecoder() if head.chunked else LengthDecoder(head.content_length or 0)
@@ -197,9 +210,9 @@ class InboundRequest:
         """Take the head of the answer."""
         # With a body still to come the connection is not to be kept: it may never come.
         self.closes = (
-            framing is Framing.CLOSE or self._decoder is not None or not self._may_be_kept()
+            framing is BY_CLOSE or self._decoder is not None or not self._may_be_kept()
         )
-        if framing is Framing.CHUNKED:
+        if framing is BY_CHUNKS:
             head += b"Transfer-Encoding: chunked\r\n"
         self._out.head(head + self._connection_line(), framing)
         if self._connection.write_paused and self._exchange is not None:
@@ -220,11 +233,12 @@ class InboundRequest:
         self._out.end(trailers)
         self._settle()
 
-    def end_with(self, body: bytes) -> None:
-        """Write the answer's whole body, and with it the end."""
+    def send_whole(self, head: bytes, body: bytes) -> None:
+        """Write a whole answer, framed by its length."""
+        self.closes = self._decoder is not None or not self._may_be_kept()
         if self._record is not None:
             self._record.bytes_out = len(body)
-        self._out.end_with(body)
+        self._out.whole(b"%b%b%b" % (head, self._connection_line(), body))
         self._settle()
 
     def refuse(self, problem: Problem) -> None:

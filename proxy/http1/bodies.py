@@ -13,6 +13,7 @@ from proxy.http1.fields import (
     parse_request_fields,
     parse_response_fields,
     protocol_error,
+    response_headers,
 )
 
 # A size of 15 digits stays below 2**63. Extensions must be RFC 9112's grammar, and are dropped.
@@ -163,8 +164,11 @@ class ChunkedDecoder:
                     raise self._malformed("a trailer's line ends in no CRLF.")
                 return at
             end += 2
-            parse = parse_response_fields if self._upstream else parse_request_fields
-            self.trailers = parse(data[at:end])[0]
+            block = data[at:end]
+            if self._upstream:
+                self.trailers = response_headers(parse_response_fields(block)[0])
+            else:
+                self.trailers = parse_request_fields(block)[0]
         self.finished = True
         self.excess = data[end + 2 :]
         return end + 2

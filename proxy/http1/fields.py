@@ -5,7 +5,7 @@ came (RFC 9110 section 5.5). A field block is a whole number of lines, each ende
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from proxy.errors import Problem
 
@@ -16,7 +16,6 @@ Malformed = Callable[[str], Problem]
 
 TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 LENGTH = re.compile(rb"0|[1-9][0-9]{0,17}")  # below 2**63, as every peer can hold it
-ANY_LENGTH = re.compile(rb"[0-9]{1,18}")
 FOLD = re.compile(rb"[ \t]*\r\n[ \t]+")
 # What may stand in a block beside its line ends: deleting it must leave nothing but those.
 PLAIN = bytes([0x09, *range(0x20, 0x7F), *range(0x80, 0x100)])
@@ -65,50 +64,62 @@ def parse_request_fields(block: bytes) -> tuple[Headers, dict[bytes, bytes]]:
     return headers, fields
 
 
-def parse_response_fields(block: bytes) -> tuple[Headers, dict[bytes, bytes]]:
-    """Parse an upstream's field block; folded lines are joined (RFC 9112 section 5.2)."""
-    if b"\r\n " in block or b"\r\n\t" in block:
-        if block.startswith((b" ", b"\t")):
-            raise protocol_error("its headers begin with white space.")
-        block = FOLD.sub(b" ", block)
+def parse_response_fields(block: bytes) -> tuple[list[bytes], dict[bytes, bytes]]:
+    """Parse an upstream's field block: its lines, folded ones joined, and the fields in them."""
     lines = block.split(b"\r\n")
-    if block.translate(None, LOOSE) != b"\r\n" * (len(lines) - 1):
-        raise protocol_error("a header holds CR, LF or NUL.")
     lines.pop()  # after the last CRLF
     if len(lines) > MAX_FIELDS:
         raise protocol_error(f"it has more than {MAX_FIELDS} headers.")
-    if not lines:
-        return [], {}
-    # All of it in C: an answer has a dozen lines.
-    headers, items = zip(*map(_response_line, lines), strict=True)
-    fields = dict(items)
-    if len(fields) != len(items):
+    try:
+        # All of it in C: an answer has a dozen lines.
+        fields = dict(map(_response_line, lines))
+    except _Folded:
+        # RFC 9112 section 5.2: each fold becomes a space.
+        if block.startswith((b" ", b"\t")):
+            raise protocol_error("its headers begin with white space.") from None
+        return parse_response_fields(FOLD.sub(b" ", block))
+    if len(fields) != len(lines):
         fields.clear()
-        for lower, value in items:
+        for lower, value in map(_response_line, lines):
             fields[lower] = fields[lower] + b", " + value if lower in fields else value
-    return list(headers), fields
+    return lines, fields
 
 
-Pair = tuple[bytes, bytes]
+def response_headers(lines: Iterable[bytes]) -> Headers:
+    """Return the headers of an answer's lines, their names as received."""
+    headers = []
+    for line in lines:
+        name, _, value = _parse_line(line, protocol_error)
+        headers.append((name, value))
+    return headers
 
 
-class _ResponseLines(dict[bytes, tuple[Pair, Pair]]):
-    """Header lines of answers: as received, and with the name in lower case.
+class _Folded(Exception):
+    """A line goes on from the one before."""
 
-    Most of an upstream's lines come with every answer.
-    """
 
-    def __missing__(self, line: bytes) -> tuple[Pair, Pair]:
-        name, lower, value = _parse_line(line, protocol_error)
-        parsed = ((name, value), (lower, value))
-        if len(line) <= LONGEST_REMEMBERED and lower not in NOT_REMEMBERED:
+class _ResponseLines(dict[bytes, tuple[bytes, bytes]]):
+    """Checked lines of answers, as name in lower case and value: most come with every answer."""
+
+    def __missing__(self, line: bytes) -> tuple[bytes, bytes]:
+        if line.translate(None, LOOSE):
+            raise protocol_error("a header holds CR, LF or NUL.")
+        if line.startswith((b" ", b"\t")):
+            raise _Folded
+        _, lower, value = _parse_line(line, protocol_error)
+        if is_remembered(line, lower):
             if len(self) >= REMEMBERED:
                 self.clear()
-            self[line] = parsed
-        return parsed
+            self[line] = (lower, value)
+        return lower, value
 
 
 _response_line = _ResponseLines().__getitem__
+
+
+def is_remembered(line: bytes, lower: bytes) -> bool:
+    """Tell whether an answer's line is worth keeping, and holds no secret."""
+    return len(line) <= LONGEST_REMEMBERED and lower not in NOT_REMEMBERED
 
 
 def _parse_line(line: bytes, malformed: Malformed) -> tuple[bytes, bytes, bytes]:
@@ -167,7 +178,7 @@ def response_framing(minor: int, fields: Mapping[bytes, bytes]) -> tuple[int | N
         return None, True
     if length is None:
         return None, False
-    if ANY_LENGTH.fullmatch(length) is None:
+    if not length.isdigit() or len(length) > 18:
         raise protocol_error("its Content-Length is repeated or not a number.")
     return int(length), False
 

@@ -15,6 +15,7 @@ from proxy.http1.fields import (
     protocol_error,
     request_framing,
     response_framing,
+    response_headers,
 )
 
 END = b"\r\n\r\n"
@@ -39,7 +40,8 @@ class RequestHead:
     content_length: int | None
     chunked: bool
     keep_alive: bool = True
-    block: bytes = b""  # the field lines as received
+    raw: bytes = b""  # the head as received
+    block: bytes = b""  # the field lines of it
     outbound: bytes | None = None  # what headers.py made of the block, kept with it
 
     @property
@@ -54,20 +56,27 @@ class ResponseHead:
     minor: int
     status: int
     reason: bytes
-    headers: Headers
+    lines: list[bytes]  # the field lines, without their ends; folded ones joined
     fields: dict[bytes, bytes]
     content_length: int | None
     chunked: bool
     keep_alive: bool = True
 
+    @property
+    def headers(self) -> Headers:
+        """Names and values as received; most answers are passed on by their lines alone."""
+        return response_headers(self.lines)
+
 
 def parse_request_head(head: bytes, previous: RequestHead | None = None) -> RequestHead:
     """Parse a request head: through the CRLF of its last header, without the blank line.
 
-    A program repeats its headers from call to call: a block equal to the previous request's on
-    its connection shares what was parsed then, framing included, as all of it follows from the
-    block and the version.
+    Programs repeat themselves: a head equal to the previous one on its connection is that one, the
+    very object; a block equal to the previous block shares what was parsed then, framing included,
+    as all of it follows from the block and the version.
     """
+    if previous is not None and previous.raw == head:
+        return previous
     line_end = head.find(b"\r\n")
     line = REQUEST_LINE.fullmatch(head, 0, line_end)
     if line is None:
@@ -85,23 +94,26 @@ def parse_request_head(head: bytes, previous: RequestHead | None = None) -> Requ
             previous.content_length,
             previous.chunked,
             previous.keep_alive,
+            head,
             previous.block,
             previous.outbound,
         )
     headers, fields = parse_request_fields(block)
     content_length, chunked = request_framing(minor, fields)
     kept = keeps_alive(minor, fields)
-    return RequestHead(method, target, minor, headers, fields, content_length, chunked, kept, block)
+    return RequestHead(
+        method, target, minor, headers, fields, content_length, chunked, kept, head, block
+    )
 
 
 def parse_response_head(head: bytes) -> ResponseHead:
     """Parse an answer's head: through the CRLF of its last header, without the blank line."""
     line_end = head.find(b"\r\n")
     minor, status, reason = _STATUS_LINES[head[:line_end]]
-    headers, fields = parse_response_fields(head[line_end + 2 :])
+    lines, fields = parse_response_fields(head[line_end + 2 :])
     content_length, chunked = response_framing(minor, fields)
     kept = keeps_alive(minor, fields)
-    return ResponseHead(minor, status, reason, headers, fields, content_length, chunked, kept)
+    return ResponseHead(minor, status, reason, lines, fields, content_length, chunked, kept)
 
 
 class _StatusLines(dict[bytes, tuple[int, int, bytes]]):
@@ -134,19 +146,16 @@ class HeadBuffer:
     Time is linear in what arrives, however small the pieces: only the new bytes are looked at.
     """
 
-    __slots__ = ("_bytes", "_limit", "_response")
+    __slots__ = ("_limit", "_response", "held")
 
     def __init__(self, limit: int, *, response: bool = False) -> None:
         self._limit = limit
         self._response = response
-        self._bytes = bytearray()
-
-    def __len__(self) -> int:
-        return len(self._bytes)
+        self.held = bytearray()  # of a head that is not finished
 
     def feed(self, data: bytes) -> tuple[bytes, bytes] | None:
         """Take bytes; return a finished head (without its blank line) and what follows it."""
-        held = self._bytes
+        held = self.held
         if not held:
             end = data.find(END)
             if 0 <= end <= self._limit:
@@ -164,7 +173,7 @@ class HeadBuffer:
         return head, rest
 
     def _refuse_early(self, looked: int, until: int) -> None:
-        held = self._bytes
+        held = self.held
         if self._response:
             if not (b"HTTP/1." if len(held) >= 7 else b"HTTP/1."[: len(held)]) == held[:7]:
                 raise protocol_error("it does not begin with HTTP/1.")
@@ -178,7 +187,7 @@ class HeadBuffer:
     def _too_large(self) -> Problem:
         if self._response:
             return protocol_error(f"its head is longer than {self._limit} bytes.")
-        first = self._bytes.find(b"\r\n", 0, self._limit)
+        first = self.held.find(b"\r\n", 0, self._limit)
         if first < 0:
             return Problem(
                 "head_too_large",
