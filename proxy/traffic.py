@@ -18,7 +18,7 @@ from proxy.logs import Output, redact, timestamp
 from proxy.metrics import Metrics
 
 HOLD = 0.1
-HELD = 512
+HELD = 128
 RECENT = 200
 LONGEST_PATH = 2048
 KEYS_SHOWN = 32
