@@ -29,6 +29,11 @@ class AccountStatus(Protocol):
         """Return whose grant it is, in words for people, as far as known."""
         ...
 
+    @property
+    def granted_at(self) -> float | None:
+        """Return when somebody logged in for it, as far as known."""
+        ...
+
     def as_json(self, now: float) -> dict[str, Any]:
         """Return the account's object of the contract's `GET /-/status`."""
         ...

@@ -53,7 +53,12 @@ def verdict(account: dict[str, Any], problem: Problem | None) -> Verdict:
 
 
 def overview(
-    account: dict[str, Any], owner: str | None, problem: Problem | None, now: float, margin: float
+    account: dict[str, Any],
+    owner: str | None,
+    problem: Problem | None,
+    now: float,
+    margin: float,
+    granted_at: float | None = None,
 ) -> Html:
     """Build the part of the page that changes with the grant."""
     said = verdict(account, problem)
@@ -85,7 +90,7 @@ $clock""",
         explanation=said.explanation,
         problem=_problem(problem, account),
         last=_last_refresh(account),
-        facts=when(has_grant, _facts(account, owner)),
+        facts=when(has_grant, _facts(account, owner, granted_at)),
         actions=join(actions),
         clock=when(has_grant, _clock(account, now, margin)),
     )
@@ -122,9 +127,11 @@ def _last_refresh(account: dict[str, Any]) -> Html:
     )
 
 
-def _facts(account: dict[str, Any], owner: str | None) -> Html:
+def _facts(account: dict[str, Any], owner: str | None, granted_at: float | None) -> Html:
     scopes = account["scopes"]
     rows: list[tuple[str, object]] = [("Acts for", owner or "not known")]
+    if granted_at is not None:
+        rows.append(("Since", moment(granted_at, "day")))
     if scopes:
         chips = join(html("<li><code>$scope</code></li>", scope=scope) for scope in scopes)
         rows.append(("Scopes", html('<ul class="chips">$chips</ul>', chips=chips)))

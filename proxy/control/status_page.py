@@ -35,10 +35,11 @@ class StatusPage:
         parts = []
         for name, manager in context.accounts.items():
             self._identities.ask_soon(name)
-            account = manager.status().as_json(now)
+            status = manager.status()
+            account = status.as_json(now)
             owner = self._identities.known(name)
             margin = context.config.tokens.refresh_margin
-            parts.append(overview(account, owner, problem, now, margin))
+            parts.append(overview(account, owner, problem, now, margin, status.granted_at))
         body = html(
             """<a class="skip" href="#traffic-heading">Skip to the requests</a>
 <header><p class="brand">smartrecruiters-proxy</p>

@@ -72,6 +72,8 @@ class Record:
     forced_at: float | None = None
     # Whose grant it is, where known, in words for people.
     subject: str | None = None
+    # When somebody logged in for it; None in a record that an earlier version began.
+    granted_at: float | None = None
 
 
 class Codec(Protocol):
@@ -179,6 +181,7 @@ def from_json(grant: dict[str, Any]) -> Record:
             ended=_ended(grant["ended"]),
             forced_at=_optional_number(grant["forced_at"]),
             subject=_optional_text(grant["subject"]),
+            granted_at=_optional_number(grant.get("granted_at")),
         )
     except (KeyError, TypeError, ValueError) as error:
         name = error.args[0] if isinstance(error, KeyError) else type(error).__name__

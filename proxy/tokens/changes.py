@@ -18,6 +18,7 @@ async def log_in(lease: Lease, account: str, fresh: TokenSet, known: int) -> Rec
         generation=max(before.generation if before else 0, known) + 1,
         tokens=fresh,
         previous=before.tokens if before else None,
+        granted_at=fresh.issued_at,
     )
     await lease.save(record)
     return record

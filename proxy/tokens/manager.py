@@ -140,6 +140,7 @@ class TokenManager:
                 *warnings(record, self._trouble.error, self._clock.now()),
             ),
             subject=record.subject if record else None,
+            granted_at=record.granted_at if record else None,
             store_error=self._trouble.error,
         )
 

@@ -81,6 +81,7 @@ class Refresh:
             last_refresh=LastRefresh(began_at, "ok"),
             forced_at=forced_at,
             subject=record.subject,
+            granted_at=record.granted_at,
         )
         new = await self._keep(lease, new)
         logger.info(

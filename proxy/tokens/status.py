@@ -23,6 +23,7 @@ class AccountStatus:
     detail: str | None = None
     warnings: tuple[str, ...] = ()
     subject: str | None = None
+    granted_at: float | None = None
     store_error: StoreError | None = None
 
     @property

@@ -42,6 +42,7 @@ class FakeStatus:
         self._account = account
         self.state: str = account.json.get("state", "login_required")
         self.subject = account.subject
+        self.granted_at = account.granted_at
 
     def as_json(self, now: float) -> dict[str, Any]:
         return dict(self._account.json)
@@ -54,6 +55,7 @@ class FakeAccount:
         self.exchanged: list[tuple[str, str | None]] = []
         self.failure: Exception | None = None
         self.subject: str | None = None
+        self.granted_at: float | None = None
         self.callbacks: list[Callable[[], None]] = []
         self.json: dict[str, Any] = {
             "name": "default",

@@ -42,6 +42,19 @@ async def test_with_a_grant_it_shows_the_clock(serve: Serve, world: World) -> No
     assert "candidates_read" in page
 
 
+async def test_it_says_since_when_there_is_a_grant_if_that_is_known(
+    serve: Serve, world: World
+) -> None:
+    world.account.authorize()
+    assert "<dt>Since</dt>" not in await page_of(serve)
+    world.account.granted_at = 1_789_000_000.0
+
+    page = await page_of(serve)
+
+    assert "<dt>Since</dt><dd>" in page
+    assert "10 September 2026" in page.partition("<dt>Since</dt>")[2][:120]
+
+
 async def test_degraded_says_what_failed(serve: Serve, world: World) -> None:
     world.account.authorize()
     world.account.json["state"] = "degraded"

@@ -51,6 +51,7 @@ def make_record(generation: int = 1, **changes: object) -> Record:
         "ended": Ended("grant_revoked", 1_790_000_200.5, "It ended."),
         "forced_at": 1_790_000_050.0,
         "subject": "Ana Özdemir",
+        "granted_at": 1_788_000_000.5,
     }
     return Record(**{**values, **changes})  # type: ignore[arg-type]
 

@@ -8,7 +8,7 @@ import pytest
 
 from proxy.errors import StoreError
 from proxy.stores.base import TokenStore
-from proxy.stores.record import PlainCodec, to_json
+from proxy.stores.record import PlainCodec, from_json, to_json
 from tests.stores.conftest import Place, cheap_codec, make_record
 
 Open = Callable[[], Awaitable[TokenStore]]
@@ -53,6 +53,14 @@ async def test_what_was_saved_is_read_back_by_another_process(open_store: Open) 
 
     assert found is not None
     assert to_json(found) == to_json(record)
+
+
+def test_a_record_from_before_the_login_was_dated_is_still_read() -> None:
+    record = make_record()
+    plain = to_json(record)
+    del plain["granted_at"]
+
+    assert to_json(from_json(plain)) == {**to_json(record), "granted_at": None}
 
 
 async def test_a_record_without_a_grant_keeps_its_reason(open_store: Open) -> None:

@@ -106,6 +106,23 @@ async def test_logout_sets_the_record_aside_and_remembers_why(grant: World) -> N
     assert manager.status().as_json(0)["access_token"] is None
 
 
+async def test_a_grant_knows_when_it_was_given_wherever_it_goes(grant: World) -> None:
+    manager = await grant.authorized()
+    given = manager.status().granted_at
+    await grant.clock.advance(60)
+    await manager.rejected(1)
+    bundles: list[bytes] = []
+    await manager.export(PASSPHRASE, bundles.append)
+    other = await grant.open(MemoryStore())
+    await other.import_bundle(bundles[0], PASSPHRASE)
+
+    assert given is not None
+    assert (other.status().granted_at, manager.status().granted_at) == (given, None)
+    await grant.clock.advance(60)
+    await other.exchange(Secret(grant.server.issue_code()))
+    assert other.status().granted_at == given + 120
+
+
 async def test_the_subject_stays_with_the_grant_until_another_login(grant: World) -> None:
     manager = await grant.authorized()
     await manager.set_subject("Ana Özdemir")
