@@ -17,6 +17,8 @@ M_ARENA_MAX = -8  # malloc.h
 # Bodies move in pieces of up to 256 KiB: with the stock thresholds glibc maps and unmaps memory
 # for each of them. Measured at 64 KiB answers: 22 to 58 % more requests a second.
 ALLOCATOR_THRESHOLD = 4 * 1024 * 1024
+# Listeners, log, store, resolver, connections turned away: what is open beside the connections.
+SPARE_DESCRIPTORS = 200
 
 
 def harden() -> None:
@@ -44,6 +46,33 @@ def tune() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
+
+
+def allow_descriptors(connections: int) -> str | None:
+    """Raise the soft limit on descriptors for so many connections; a warning where it stays below.
+
+    The usual soft limit, 1024, is meant for select(2), which nothing here uses.
+    """
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    wanted = connections + SPARE_DESCRIPTORS
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return None
+    possible = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (possible, hard))
+    except (OSError, ValueError):
+        possible = soft
+    if possible >= wanted:
+        return None
+    return (
+        f"may open {possible} descriptors, too few for listen.max_connections and "
+        f"upstream.max_connections ({wanted} with what else is open): lower them, or raise the "
+        "limit (ulimit -n, LimitNOFILE=)"
+    )
 
 
 @contextmanager

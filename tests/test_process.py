@@ -29,6 +29,25 @@ def test_a_hardened_process_leaves_no_core_dump() -> None:
     assert seen == "(0, 0) 0"
 
 
+DESCRIPTORS = (
+    "import resource\n"
+    "from proxy.process import allow_descriptors\n"
+    "resource.setrlimit(resource.RLIMIT_NOFILE, (100, {hard}))\n"
+    "print(allow_descriptors(300), resource.getrlimit(resource.RLIMIT_NOFILE)[0])"
+)
+
+
+def test_the_limit_on_descriptors_is_raised_for_the_connections() -> None:
+    assert run(DESCRIPTORS.format(hard=1000)) == "None 500"
+
+
+def test_a_limit_that_cannot_be_raised_far_enough_is_told() -> None:
+    seen = run(DESCRIPTORS.format(hard=400))
+
+    assert seen.startswith("may open 400 descriptors, too few for listen.max_connections")
+    assert seen.endswith(" 400")
+
+
 def test_files_of_a_hardened_process_are_private(tmp_path) -> None:  # type: ignore[no-untyped-def]
     seen = run(
         "import pathlib, sys\n"
