@@ -234,11 +234,11 @@ class InboundHeaders:
         `cors` are headers of ours, and stand in for the upstream's own such headers.
         """
         fields, status = head.fields, head.status
-        options = connection_options(fields)
+        options = connection_options(fields) if b"connection" in fields else None
         # RFC 9110 section 8.6: neither an interim answer nor a 204 has a length.
         lengthless = status == 204 or status < 200
         if options or cors or lengthless or not LOOKED_AT.isdisjoint(fields):
-            dropped = set(options) - PROTECTED | NOT_FOR_CALLER
+            dropped = set(options or ()) - PROTECTED | NOT_FOR_CALLER
             if lengthless:
                 dropped.add(b"content-length")
             if not keep_trailer:

@@ -196,11 +196,17 @@ class Exchange:
         forwarder = self._forwarder
         # Authorization comes last, after everything that was the caller's was looked at.
         head = self._head
-        request = b"%b %b HTTP/1.1\r\n%bAuthorization: %b\r\n\r\n" % (
-            head.method,
-            forwarder.target(head.target),
-            head.outbound or forwarder.outbound.build(head, self._admission.key_header),
-            credential.header,
+        request = b"".join(
+            (
+                head.method,
+                b" ",
+                forwarder.target(head.target),
+                b" HTTP/1.1\r\n",
+                head.outbound or forwarder.outbound.build(head, self._admission.key_header),
+                b"Authorization: ",
+                credential.header,
+                b"\r\n\r\n",
+            )
         )
         # Looked at last of all: what arrives before the request would be taken for its answer.
         if connection.reused and connection.has_input():

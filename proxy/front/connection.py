@@ -79,9 +79,7 @@ class CallerConnection(asyncio.Protocol):
     @property
     def holds_drain(self) -> bool:
         """Tell whether the drain waits for this connection: not for an endless event stream."""
-        return self._state is FORWARDING or (
-            self._state is DELEGATED and self._holds_drain
-        )
+        return self._state is FORWARDING or (self._state is DELEGATED and self._holds_drain)
 
     def close_if_idle(self) -> None:
         """Close a connection that nothing happens on."""

@@ -209,9 +209,7 @@ class InboundRequest:
     def send_head(self, head: bytes, framing: Framing) -> None:
         """Take the head of the answer."""
         # With a body still to come the connection is not to be kept: it may never come.
-        self.closes = (
-            framing is BY_CLOSE or self._decoder is not None or not self._may_be_kept()
-        )
+        self.closes = framing is BY_CLOSE or self._decoder is not None or not self._may_be_kept()
         if framing is BY_CHUNKS:
             head += b"Transfer-Encoding: chunked\r\n"
         self._out.head(head + self._connection_line(), framing)
@@ -238,7 +236,7 @@ class InboundRequest:
         self.closes = self._decoder is not None or not self._may_be_kept()
         if self._record is not None:
             self._record.bytes_out = len(body)
-        self._out.whole(b"%b%b%b" % (head, self._connection_line(), body))
+        self._out.whole(b"".join((head, self._connection_line(), body)))
         self._settle()
 
     def refuse(self, problem: Problem) -> None:
