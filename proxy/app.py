@@ -167,6 +167,7 @@ class App:
         self._undo.append(forwarder.close)
         self._undo.append(_later(traffic.flush))
 
+        identifier = Identifier(config.upstream.url, accounts, context, by_way_of)
         control = ControlContext(
             config=config,
             accounts=accounts,
@@ -176,7 +177,8 @@ class App:
             started_at=clock.now(),
             readiness=self.readiness,
             version=__version__,
-            identify=Identifier(config.upstream.url, accounts, context, by_way_of),
+            identify=identifier,
+            identify_token=identifier.of_token,
         )
         self._undo.append(self._control.aclose)
         late = LateControl(lambda: self._open_control(control))
@@ -246,6 +248,12 @@ class App:
         """Stop at once but for a refresh under way, which is finished and stored; idempotent."""
         self._is_stopping = True
         await self._unwind()
+
+    async def finish(self) -> None:
+        """Let what is in flight finish, then stop: for whoever served one login."""
+        self._is_stopping = True
+        await self._drain(asyncio.Event())
+        await self.stop()
 
     async def _drain(self, force: asyncio.Event) -> None:
         self._stop_accepting()

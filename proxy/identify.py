@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from proxy.control.identity import parse_owner
 from proxy.errors import ProxyError
+from proxy.secret import Secret
 from proxy.tokens import TokenManager
 
 logger = logging.getLogger(__name__)
@@ -34,10 +35,21 @@ class Identifier:
 
     async def __call__(self, account: str) -> str | None:
         """Return the owner's name for people, or None where the upstream does not tell."""
+        try:
+            credential = await self._accounts[account].credential()
+        except ProxyError as error:
+            logger.info("owner_unknown account=%s error=%s", account, type(error).__name__)
+            return None
+        return await self._ask(credential.header.decode("ascii"))
+
+    async def of_token(self, token: Secret) -> str | None:
+        """Return the name of the owner of a token that is not stored yet."""
+        return await self._ask(f"Bearer {token.reveal()}")
+
+    async def _ask(self, authorization: str) -> str | None:
         import aiohttp  # late: the start does not wait for it
 
         try:
-            credential = await self._accounts[account].credential()
             async with (
                 aiohttp.ClientSession(
                     timeout=aiohttp.ClientTimeout(total=TIMEOUT),
@@ -46,10 +58,7 @@ class Identifier:
                 ) as session,
                 session.get(
                     self._url,
-                    headers={
-                        "Authorization": credential.header.decode("ascii"),
-                        "Accept": "application/json",
-                    },
+                    headers={"Authorization": authorization, "Accept": "application/json"},
                     ssl=self._context,
                     proxy=self._proxy,
                     allow_redirects=False,
@@ -58,6 +67,6 @@ class Identifier:
                 if answer.status != 200:
                     return None
                 return parse_owner(await answer.content.read(LONGEST_ANSWER))
-        except (ProxyError, aiohttp.ClientError, TimeoutError, ValueError) as error:
-            logger.info("owner_unknown account=%s error=%s", account, type(error).__name__)
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            logger.info("owner_unknown error=%s", type(error).__name__)
             return None

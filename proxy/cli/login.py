@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 import click
 
@@ -36,6 +36,8 @@ from proxy.config import Config
 # As long as a `state` lives (contract: short-lived; ten minutes).
 WAIT = 600.0
 INTERVAL = 0.3
+# For the server to begin telling of failures; the login does not depend on it.
+LISTEN = 3.0
 LONGEST_LINE = 65536
 STDIN = 0
 
@@ -109,7 +111,8 @@ async def _some_server(session: Session) -> AsyncIterator[tuple[Server, str]]:
             await own.presence()
             yield own, login_page(config, app.base_url)
     finally:
-        await app.stop()
+        # The browser is still being told how it ended.
+        await app.finish()
 
 
 @dataclass
@@ -121,6 +124,25 @@ class _Login:
 
     async def run(self, *, browser: bool, paste: bool) -> Exit:
         before = _grant(await self.server.account(self.account))
+        listening = asyncio.Event()
+        ways: list[asyncio.Future[Exit]] = [asyncio.ensure_future(self._hear_of_failure(listening))]
+        try:
+            # Before there is anything to open: what fails at once is heard as well.
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(listening.wait(), LISTEN)
+            return await self._race(ways, before, browser=browser, paste=paste)
+        finally:
+            await _give_up(ways)
+            self.session.terminal.clear()
+
+    async def _race(
+        self,
+        ways: list[asyncio.Future[Exit]],
+        before: Mapping[str, Any],
+        *,
+        browser: bool,
+        paste: bool,
+    ) -> Exit:
         until = self.session.clock.monotonic() + WAIT
         terminal = self.session.terminal
         if paste:
@@ -132,13 +154,11 @@ class _Login:
             if browser:
                 _open_browser(self.page)
         # Where somebody types, a line that redraws itself would eat the typing.
-        ways = [asyncio.ensure_future(self._watch(before, until, show=not paste))]
+        ways.append(asyncio.ensure_future(self._watch(before, until, show=not paste)))
         if paste:
             ways.append(asyncio.ensure_future(self._take_pasted()))
-        try:
-            return await _first(ways)
-        finally:
-            terminal.clear()
+        done, _ = await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        return done.pop().result()
 
     async def _ask_for_paste(self, until: float) -> float:
         answer = await self.server.call("POST", "/-/login", {})
@@ -184,21 +204,41 @@ class _Login:
             await clock.sleep(INTERVAL)
         raise CommandError(f"nobody authorized within {WAIT / 60:.0f} minutes; run it again")
 
+    async def _hear_of_failure(self, listening: asyncio.Event) -> Exit:
+        """Wait until the server tells that a login here ended without a grant.
+
+        What belongs to no login of a browser's is not told: noise must not end the waiting.
+        """
+        while True:
+            with contextlib.suppress(*UNREACHABLE, ValueError):
+                async for event, told in self.server.events():
+                    listening.set()
+                    if event == "login" and told.get("account") == self.account:
+                        raise CommandError(f"the login did not succeed: {told.get('detail')}")
+            await self.session.clock.sleep(INTERVAL)
+
     async def _take_pasted(self) -> Exit:
         """Take addresses from stdin until one of them completes the login."""
         refused: str | None = None
+        question: str | None = None
         lines = _lines()
         while (line := await lines.get()) is not None:
             pasted = line.strip()
             if not pasted:
                 continue
-            answer = await self.server.call("POST", "/-/login/complete", {"url": pasted})
+            fields = {"url": pasted}
+            if question is not None:
+                fields = {"replace" if pasted.lower() in ("y", "yes") else "keep": question}
+            answer = await self.server.call("POST", "/-/login/complete", fields)
             if answer.status == 200:
                 return self._done(_grant(await self.server.account(self.account)))
-            refused = answer.detail
-            if "error" in parse_qs(urlsplit(pasted).query):
+            refused, question = answer.detail, answer.body.get("question")
+            if answer.body.get("login_ended"):
                 raise CommandError(refused)
-            self.session.terminal.say(f"That did not work: {refused}\nPaste another address:")
+            if question is not None:
+                self.session.terminal.say(f"{refused}\nType yes to replace it, or no to keep it:")
+            else:
+                self.session.terminal.say(f"That did not work: {refused}\nPaste another address:")
         if refused is not None:
             raise CommandError(refused)
         # Nothing was pasted and nothing will be (no terminal): the page may still do it.
@@ -234,14 +274,10 @@ def _is_login(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
     return not refreshed and bool(now["generation"] != before["generation"])
 
 
-async def _first(ways: Sequence[asyncio.Future[Exit]]) -> Exit:
-    try:
-        done, _ = await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-        return done.pop().result()
-    finally:
-        for way in ways:
-            way.cancel()
-        await asyncio.gather(*ways, return_exceptions=True)
+async def _give_up(ways: Sequence[asyncio.Future[Exit]]) -> None:
+    for way in ways:
+        way.cancel()
+    await asyncio.gather(*ways, return_exceptions=True)
 
 
 def _open_browser(url: str) -> None:

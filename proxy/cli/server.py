@@ -22,6 +22,8 @@ MARK = "smartrecruiters-proxy"
 # For finding out who is there: whoever takes a connection and says nothing is a stranger.
 PROBE_TIMEOUT = 5.0
 TIMEOUT = aiohttp.ClientTimeout(total=90, sock_connect=3)
+# The server's streams show every 15 s that they are alive.
+STREAM_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=3, sock_read=45)
 WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where a wildcard can be reached
 # The widest net of what can go wrong on the way to a server.
 UNREACHABLE = (aiohttp.ClientError, OSError, TimeoutError)
@@ -81,15 +83,8 @@ class Server:
 
     async def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Answer:
         """Call a control route; errors of the connection are the caller's to handle."""
-        headers = {"Accept": "application/json"}
-        if self._key and self._trusted:
-            headers["X-SRProxy-Key"] = self._key
-        if self._cookies:
-            headers["Cookie"] = "; ".join(
-                f"{name}={value}" for name, value in self._cookies.items()
-            )
         async with self._client.request(
-            method, self.base_url + path, json=body, headers=headers, allow_redirects=False
+            method, self.base_url + path, json=body, headers=self._headers(), allow_redirects=False
         ) as response:
             # By hand: a cookie that is marked Secure for a TLS front has to come back to us here.
             for name, morsel in response.cookies.items():
@@ -101,6 +96,33 @@ class Server:
         except ValueError:
             parsed = {}
         return Answer(response.status, parsed if isinstance(parsed, dict) else {}, ours)
+
+    def _headers(self) -> dict[str, str]:
+        headers = {"Accept": "application/json"}
+        if self._key and self._trusted:
+            headers["X-SRProxy-Key"] = self._key
+        if self._cookies:
+            headers["Cookie"] = "; ".join(
+                f"{name}={value}" for name, value in self._cookies.items()
+            )
+        return headers
+
+    async def events(self) -> AsyncIterator[tuple[str, Any]]:
+        """Give the events with their data, from a snapshot on until the stream breaks off."""
+        async with self._client.get(
+            self.base_url + "/-/events", headers=self._headers(), timeout=STREAM_TIMEOUT
+        ) as response:
+            event = ""
+            # By hand: a snapshot's line is longer than what the client's readline takes.
+            rest = b""
+            async for chunk in response.content.iter_any():
+                *lines, rest = (rest + chunk).split(b"\n")
+                for line in lines:
+                    field, _, text = line.decode(errors="replace").partition(": ")
+                    if field == "event":
+                        event = text
+                    elif field == "data":
+                        yield event, json.loads(text)
 
     async def status(self) -> Mapping[str, Any]:
         """Return `/-/status`."""

@@ -16,6 +16,7 @@ from proxy.control.context import ControlContext
 from proxy.control.events import Events
 from proxy.control.identity import Identities
 from proxy.control.login import Logins
+from proxy.control.login_pages import LoginNews
 from proxy.control.login_routes import LoginRoutes
 from proxy.control.pages import render_problem_page, security_headers
 from proxy.control.postman import build_environment
@@ -35,8 +36,9 @@ def build_application(context: ControlContext) -> web.Application:
     """Build the application. `shutdown()` of it ends the event streams, so call it first."""
     identities = Identities(context)
     logins = Logins(context.config.oauth, context.clock, lambda: secrets.token_urlsafe(32))
-    login = LoginRoutes(context, logins, identities)
-    events = Events(context, identities)
+    news = LoginNews()
+    login = LoginRoutes(context, logins, identities, news)
+    events = Events(context, identities, news)
     probes = Probes(context)
     page = StatusPage(context, identities)
 

@@ -10,10 +10,13 @@ from typing import Any, Protocol
 from proxy.clock import Clock
 from proxy.config import Config
 from proxy.errors import Problem
+from proxy.oauth import TokenSet
 from proxy.secret import Secret
 from proxy.traffic import Record
 
 Unsubscribe = Callable[[], None]
+# Is asked for whose tokens are before they replace a grant; raises if they may not.
+Admit = Callable[[TokenSet], Awaitable[str | None]]
 
 
 class AccountStatus(Protocol):
@@ -42,8 +45,14 @@ class AccountStatus(Protocol):
 class Account(Protocol):
     """The part of a TokenManager that the control routes use."""
 
-    async def exchange(self, code: Secret, code_verifier: Secret | None) -> None:
-        """Exchange an authorization code, once, and store what comes back."""
+    async def exchange(
+        self, code: Secret, code_verifier: Secret | None, admit: Admit | None = None
+    ) -> None:
+        """Exchange an authorization code, once, and store what comes back, if it is admitted."""
+        ...
+
+    async def take(self, fresh: TokenSet, subject: str | None) -> None:
+        """Store what was not admitted at first."""
         ...
 
     async def logout(self) -> None:
@@ -83,7 +92,7 @@ class MetricsView(Protocol):
         ...
 
 
-async def _nobody(account: str) -> str | None:  # noqa: ARG001
+async def _nobody(_: object) -> str | None:
     return None
 
 
@@ -93,7 +102,8 @@ class ControlContext:
 
     `readiness` answers for the whole program (stopping, store, grant) without calling anybody.
     `identify` asks the upstream, with an account's present token, whose grant it is (a name for
-    people, or None where that cannot be told); it bounds its own time and raises nothing.
+    people, or None where that cannot be told), `identify_token` with a token that is no account's
+    yet; both bound their own time and raise nothing.
     """
 
     config: Config
@@ -105,3 +115,4 @@ class ControlContext:
     readiness: Callable[[], Problem | None]
     version: str
     identify: Callable[[str], Awaitable[str | None]] = field(default=_nobody)
+    identify_token: Callable[[Secret], Awaitable[str | None]] = field(default=_nobody)

@@ -15,12 +15,14 @@ from aiohttp import web
 from proxy.control.context import ControlContext
 from proxy.control.identity import Identities
 from proxy.control.live_list import row
+from proxy.control.login_pages import LoginFailure, LoginNews
 from proxy.control.status import status_json
 from proxy.traffic import Record, describe
 
 HEARTBEAT = 15.0
 # What may wait for one reader, and for how long one write may rest.
 MOST_WAITING = 256
+MOST_FAILURES = 8
 WRITE_TIMEOUT = 20.0
 RETRY_MILLISECONDS = 2000
 
@@ -30,8 +32,9 @@ Event = tuple[str, Any]
 class Events:
     """All open event streams."""
 
-    def __init__(self, context: ControlContext, identities: Identities) -> None:
+    def __init__(self, context: ControlContext, identities: Identities, news: LoginNews) -> None:
         self._context = context
+        self._news = news
         self._identities = identities
         self._streams: set[_Stream] = set()
 
@@ -48,6 +51,7 @@ class Events:
             context.traffic.subscribe(stream.on_record),
             *(account.subscribe(stream.on_change) for account in context.accounts.values()),
             self._identities.subscribe(stream.on_change),
+            self._news.subscribe(stream.on_login_failure),
         ]
         self._streams.add(stream)
         try:
@@ -86,8 +90,9 @@ class Events:
             except TimeoutError:
                 await _write(answer, ": still here\n\n")
                 continue
-            records, changed = stream.take()
+            records, failures, changed = stream.take()
             text = "".join(_event("request", _request(record)) for record in records)
+            text += "".join(_event("login", _login(failure)) for failure in failures)
             if changed:
                 text += _event("state", self._state())
             if text:
@@ -106,6 +111,7 @@ class _Stream:
         self.ended = False
         self.overflowed = False
         self._records: list[Record] = []
+        self._failures: list[LoginFailure] = []
         self._changed = False
 
     def on_record(self, record: Record) -> None:
@@ -116,6 +122,10 @@ class _Stream:
         self._records.append(record)
         self.wake.set()
 
+    def on_login_failure(self, failure: LoginFailure) -> None:
+        self._failures = [*self._failures, failure][-MOST_FAILURES:]
+        self.wake.set()
+
     def on_change(self) -> None:
         self._changed = True
         self.wake.set()
@@ -124,11 +134,11 @@ class _Stream:
         self.ended = True
         self.wake.set()
 
-    def take(self) -> tuple[list[Record], bool]:
-        records, changed = self._records, self._changed
-        self._records, self._changed = [], False
+    def take(self) -> tuple[list[Record], list[LoginFailure], bool]:
+        taken = self._records, self._failures, self._changed
+        self._records, self._failures, self._changed = [], [], False
         self.wake.clear()
-        return records, changed
+        return taken
 
 
 async def _write(answer: web.StreamResponse, text: str) -> None:
@@ -139,6 +149,16 @@ async def _write(answer: web.StreamResponse, text: str) -> None:
 def _request(record: Record) -> dict[str, Any]:
     # The row goes along as the page itself renders it: one place says how a request looks.
     return {**describe(record), "row": row(record)}
+
+
+def _login(failure: LoginFailure) -> dict[str, Any]:
+    problem = failure.problem
+    return {
+        "account": failure.account,
+        "outcome": "failed",
+        "reason": problem.reason or problem.code,
+        "detail": problem.detail,
+    }
 
 
 def _event(name: str, data: object) -> str:

@@ -1,10 +1,12 @@
 """What a login came to, in words: each end of it as a Problem or a success, and as a page."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import quote
 
 from proxy.control.markup import Html, html, join, when
 from proxy.control.pages import button, facts, paragraph, step_page
+from proxy.control.replacing import Held
 from proxy.errors import (
     GrantEnded,
     Outcome,
@@ -36,6 +38,23 @@ class LoginFailure(ProxyError):
         self.account = "default"
         # The login has ended; otherwise nothing was consumed, and it may still succeed.
         self.finished = finished
+        # The provider said so itself, instead of sending a code.
+        self.reported = False
+
+
+class OtherUser(LoginFailure):
+    """A login by another user than the one whose grant is here; it waits for an answer."""
+
+    def __init__(self, held: Held, name: str) -> None:
+        detail = (
+            f"You logged in as {held.owner}, but the grant here is {held.previous}'s. Nothing was "
+            "changed yet: calls go on as before until you say which of them stays."
+        )
+        problem = Problem("bad_request", detail, status=409, reason="other_user")
+        super().__init__("Another user's grant is here", problem, finished=False)
+        self.held = held
+        self.name = name
+        self.account = held.account
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +63,8 @@ class Success:
 
     account: str
     owner: str | None
-    replaced: bool
-    previous_owner: str | None
+    replaced: bool = False
+    previous_owner: str | None = None
 
     @property
     def is_other_person(self) -> bool:
@@ -53,6 +72,23 @@ class Success:
         return self.replaced and None not in (self.owner, self.previous_owner) and (
             self.owner != self.previous_owner
         )  # fmt: skip
+
+
+class LoginNews:
+    """Tells whoever waits for a login that one ended without a grant."""
+
+    def __init__(self) -> None:
+        self._listeners: set[Callable[[LoginFailure], None]] = set()
+
+    def subscribe(self, callback: Callable[[LoginFailure], None]) -> Callable[[], None]:
+        """Call back until the returned function is called."""
+        self._listeners.add(callback)
+        return lambda: self._listeners.discard(callback)
+
+    def tell(self, failure: LoginFailure) -> None:
+        """Call everybody."""
+        for listener in list(self._listeners):
+            listener(failure)
 
 
 def refused(heading: str, detail: str, reason: str, *, finished: bool = False) -> LoginFailure:
@@ -67,7 +103,9 @@ def provider_error(error: str, description: str | None, *, finished: bool = Fals
     detail = PROVIDER_ERRORS.get(error, "SmartRecruiters reported an error instead of a code.")
     if description:
         detail += f" SmartRecruiters says: “{_short(description)}”."
-    return refused(heading, detail, _short(error, 80), finished=finished)
+    failure = refused(heading, detail, _short(error, 80), finished=finished)
+    failure.reported = True
+    return failure
 
 
 def exchange_failure(error: ProxyError) -> LoginFailure:
@@ -127,6 +165,34 @@ def failure_page(failure: LoginFailure) -> bytes:
         actions=join([button("Start again", again), button("Status page", "/-/", primary=False)]),
         script="step.js",
         finished=failure.finished,
+    )
+
+
+def replace_page(question: OtherUser) -> bytes:
+    """Build the page that asks whose grant stays."""
+    held = question.held
+    answer = html(
+        '<form method="post" action="/-/login/complete" class="actions">'
+        '<button class="button primary" name="keep" value="$name">Keep $previous</button>'
+        '<button class="button" name="replace" value="$name">Replace: act as $owner</button>'
+        "</form>",
+        name=question.name,
+        previous=held.previous,
+        owner=held.owner,
+    )
+    return step_page(
+        question.heading,
+        paragraph(question.problem.detail),
+        paragraph(
+            f"If you replace it, every program that calls through this proxy acts as {held.owner} "
+            f"from then on. To go back, {held.previous} has to log in again.",
+            "quiet",
+        ),
+        answer,
+        tone="warn",
+        script="step.js",
+        has_form=True,
+        finished=True,
     )
 
 

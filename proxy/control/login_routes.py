@@ -6,27 +6,33 @@ authorization endpoint and, once, to the redirect URI's own origin.
 """
 
 import asyncio
+import json
 import logging
+from collections.abc import Awaitable, Mapping
 from urllib.parse import quote, urlsplit
 
 from aiohttp import web
 
-from proxy.control.context import ControlContext
+from proxy.control.context import Admit, ControlContext
 from proxy.control.identity import Identities
 from proxy.control.login import HOST_PREFIX, LIFETIME, MOST_LOGINS, Login, Logins
 from proxy.control.login_pages import (
     LoginFailure,
+    LoginNews,
+    OtherUser,
     Success,
     begin_page,
     exchange_failure,
     failure_page,
     provider_error,
     refused,
+    replace_page,
     success_page,
 )
+from proxy.control.replacing import Held, Replacements
 from proxy.control.requests import account_name, is_navigation, read_body, read_fields
 from proxy.errors import Problem, ProxyError
-from proxy.oauth import Callback, build_authorization_url, parse_callback
+from proxy.oauth import Callback, TokenSet, build_authorization_url, parse_callback
 from proxy.problems import problem_body, problem_headers
 
 logger = logging.getLogger(__name__)
@@ -40,11 +46,15 @@ LOGIN_URL = "/-/login"
 class LoginRoutes:
     """The handlers of everything that begins, ends or forgets a grant."""
 
-    def __init__(self, context: ControlContext, logins: Logins, identities: Identities) -> None:
+    def __init__(
+        self, context: ControlContext, logins: Logins, identities: Identities, news: LoginNews
+    ) -> None:
         self._context = context
         self._oauth = context.config.oauth
         self._logins = logins
         self._identities = identities
+        self._news = news
+        self._replacements = Replacements(context.clock)
         self._own = urlsplit(self._oauth.redirect_uri)
 
     async def begin(self, request: web.Request) -> web.StreamResponse:
@@ -89,6 +99,7 @@ class LoginRoutes:
             login = self._login_of(request, callback)
             answer = _page(success_page(await self._finish(login, callback)))
         except LoginFailure as failure:
+            self._tell(request, failure)
             answer = _failure_page(failure)
         return self._without_cookie(request, login, answer)
 
@@ -98,10 +109,14 @@ class LoginRoutes:
         as_page = is_form or is_navigation(request.headers)
         login: Login | None = None
         try:
-            callback = self._parse(self._pasted_query(fields.get("url", "")))
-            login = self._login_of(request, callback)
-            success = await self._finish(login, callback)
+            if "replace" in fields or "keep" in fields:
+                success = await self._decide(fields)
+            else:
+                callback = self._parse(self._pasted_query(fields.get("url", "")))
+                login = self._login_of(request, callback)
+                success = await self._finish(login, callback)
         except LoginFailure as failure:
+            self._tell(request, failure)
             answer = _failure_page(failure) if as_page else self._failure_json(failure)
             return self._without_cookie(request, login, answer)
         if as_page:
@@ -206,35 +221,95 @@ class LoginRoutes:
         self._logins.consume(login)
         if callback.error is not None:
             raise provider_error(callback.error, callback.error_description, finished=True)
-        replaced = self._identities.has_grant(login.account)
+        account = login.account
+        if not self._identities.has_grant(account):
+            # Nothing is replaced, so it is stored before anything else.
+            failure = await self._exchange(login, callback)
+            if failure is not None:
+                raise failure
+            return Success(account, await self._identities.ask_and_keep(account))
         # The question about the present owner goes out first, with the token that is present, and
         # keeps the exchange from nothing: the code lives 30 seconds.
         async with asyncio.TaskGroup() as group:
-            asked = group.create_task(self._identities.ask(login.account))
-            exchange = group.create_task(self._exchange(login, callback))
+            asked = group.create_task(self._identities.ask(account))
+            exchange = group.create_task(
+                self._exchange(login, callback, lambda fresh: self._admit(account, fresh, asked))
+            )
         failure = exchange.result()
         if failure is not None:
             raise failure
-        owner = await self._identities.ask_and_keep(login.account)
-        return Success(login.account, owner, replaced, asked.result())
+        return Success(account, self._identities.known(account), True, asked.result())
 
-    async def _exchange(self, login: Login, callback: Callback) -> LoginFailure | None:
+    async def _admit(
+        self, account: str, fresh: TokenSet, asked: Awaitable[str | None]
+    ) -> str | None:
+        """Return whose new tokens are; raise where the grant that is here is another user's."""
+        owner = await self._context.identify_token(fresh.access_token)
+        previous = await asked
+        if owner is not None and previous is not None and owner != previous:
+            held = Held(account, fresh, owner, previous)
+            raise OtherUser(held, self._replacements.hold(held))
+        return owner
+
+    async def _decide(self, fields: Mapping[str, str]) -> Success:
+        """Take the answer to the question whose grant stays."""
+        held = self._replacements.take(fields.get("replace") or fields.get("keep") or "")
+        if held is None:
+            raise refused(
+                "Nothing waits for this answer",
+                "The question is older than ten minutes, was answered already, or was put by "
+                "another process. Nothing was changed; log in again.",
+                "unknown_question",
+            )
+        if "replace" not in fields:
+            raise refused(
+                "Nothing was changed",
+                f"The grant of {held.previous} stays; what {held.owner} granted is forgotten.",
+                "kept",
+                finished=True,
+            )
+        try:
+            await self._context.accounts[held.account].take(held.fresh, held.owner)
+        except ProxyError as error:
+            raise self._failed(held.account, error) from None
+        logger.warning("grant_replaced account=%s", held.account)
+        return Success(held.account, held.owner, True, held.previous)
+
+    async def _exchange(
+        self, login: Login, callback: Callback, admit: Admit | None = None
+    ) -> LoginFailure | None:
         assert callback.code is not None  # noqa: S101 - _login_of has seen to it
         verifier = self._logins.code_verifier(login)
         try:
-            await self._context.accounts[login.account].exchange(callback.code, verifier)
+            await self._context.accounts[login.account].exchange(callback.code, verifier, admit)
+        except OtherUser as question:
+            logger.warning("login_by_other_user account=%s", login.account)
+            return question
         except ProxyError as error:
-            failure = exchange_failure(error)
-            failure.account = login.account
-            logger.warning(
-                "login_failed account=%s code=%s reason=%s",
-                login.account,
-                failure.problem.code,
-                failure.problem.reason,
-            )
-            return failure
+            return self._failed(login.account, error)
         logger.info("login_succeeded account=%s", login.account)
         return None
+
+    def _failed(self, account: str, error: ProxyError) -> LoginFailure:
+        failure = exchange_failure(error)
+        failure.account = account
+        problem = failure.problem
+        logger.warning(
+            "login_failed account=%s code=%s reason=%s", account, problem.code, problem.reason
+        )
+        return failure
+
+    def _tell(self, request: web.Request, failure: LoginFailure) -> None:
+        """Tell whoever waits for a login that one came to its end without a grant.
+
+        A decline may come without a state; the login it belongs to is one of this browser's, if it
+        has one at all. What belongs to no login is noise, and ends nobody's waiting.
+        """
+        if isinstance(failure, OtherUser):
+            return
+        declined = failure.reported and bool(self._logins.open(request.cookies))
+        if failure.finished or declined:
+            self._news.tell(failure)
 
     def _is_our_issuer(self, issuer: str) -> bool:
         endpoints = self._oauth.authorization_endpoint, self._oauth.token_endpoint
@@ -277,9 +352,13 @@ class LoginRoutes:
 
     def _failure_json(self, failure: LoginFailure) -> web.Response:
         problem = failure.problem
+        body = json.loads(problem_body(problem))
+        body["login_ended"] = failure.finished or failure.reported
+        if isinstance(failure, OtherUser):
+            body["question"] = failure.name
         return web.Response(
             status=problem.status,
-            body=problem_body(problem),
+            body=json.dumps(body, ensure_ascii=False).encode(),
             content_type="application/problem+json",
             headers=problem_headers(problem),
         )
@@ -294,6 +373,7 @@ def _page(body: bytes, status: int = 200) -> web.Response:
 
 
 def _failure_page(failure: LoginFailure) -> web.Response:
-    answer = _page(failure_page(failure), failure.problem.status)
+    page = replace_page(failure) if isinstance(failure, OtherUser) else failure_page(failure)
+    answer = _page(page, failure.problem.status)
     answer.headers.extend(problem_headers(failure.problem))
     return answer

@@ -13,15 +13,15 @@ import math
 import secrets
 from collections.abc import Callable, Hashable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import replace
 
 from proxy.clock import Clock
 from proxy.config import Config
 from proxy.errors import GrantEnded, Problem, StoreError, TokenEndpointError
+from proxy.oauth import TokenSet
 from proxy.retry import backoff
 from proxy.secret import Secret
 from proxy.stores.base import Lease, TokenStore
-from proxy.stores.record import Ended, LastRefresh, Record
+from proxy.stores.record import Ended, Record
 from proxy.token_endpoint import TokenEndpoint
 from proxy.tokens import changes, lifecycle
 from proxy.tokens.lifecycle import Facts, Step, Why
@@ -64,9 +64,8 @@ class TokenManager:
         self._patience = config.oauth.timeout + LEASE_SPARE
         self._live = Live(clock, config.tokens.refresh_margin, config.tokens.idle_refresh)
         self._tasks = Tasks(clock)
-        self._refresh = Refresh(
-            endpoint, clock, jitter=jitter, stuck=self._stuck, pause=self._tasks.pause
-        )
+        pause = self._tasks.pause
+        self._refresh = Refresh(endpoint, clock, jitter=jitter, stuck=self._stuck, pause=pause)
         self._watchers = Watchers()
         self._store_warnings: tuple[str, ...] = ()
         self._trouble = Trouble(account, clock, jitter)
@@ -196,13 +195,19 @@ class TokenManager:
 
     # Acting
 
-    async def exchange(self, code: Secret, code_verifier: Secret | None = None) -> None:
+    async def exchange(
+        self, code: Secret, code_verifier: Secret | None = None, admit: changes.Admit | None = None
+    ) -> None:
         """Turn a code into the grant: at once, once; the earlier grant serves until it is stored.
 
-        TokenEndpointError: nothing changed. StoreError: the new grant could not be stored, or, if
-        the store could not even be read, nothing was sent.
+        TokenEndpointError, or what `admit` raises: nothing changed. StoreError: the new grant could
+        not be stored, or, if the store could not even be read, nothing was sent.
         """
-        await asyncio.shield(self._tasks.spawn(self._exchange(code, code_verifier)))
+        await asyncio.shield(self._tasks.spawn(self._exchange(code, code_verifier, admit)))
+
+    async def take(self, fresh: TokenSet, subject: str | None) -> None:
+        """Store tokens that `admit` had refused, and whose they are, as the grant."""
+        await asyncio.shield(self._tasks.spawn(self._take(fresh, subject)))
 
     async def logout(self) -> None:
         """Forget the grant; the record is set aside."""
@@ -248,11 +253,17 @@ class TokenManager:
         if failure is not None:
             raise failure
 
-    async def _exchange(self, code: Secret, code_verifier: Secret | None) -> None:
+    async def _exchange(
+        self, code: Secret, code_verifier: Secret | None, admit: changes.Admit | None
+    ) -> None:
         await self._store.load(self.account)
         fresh = await self._endpoint.exchange(code, code_verifier)
+        await self._take(fresh, await admit(fresh) if admit else None)
+
+    async def _take(self, fresh: TokenSet, subject: str | None) -> None:
         async with self._lease() as lease:
-            record = await changes.log_in(lease, self.account, fresh, self._live.generation)
+            generation = self._live.generation
+            record = await changes.log_in(lease, self.account, fresh, generation, subject)
         self._trouble.store_works()
         self._adopt(record)
         logger.info("authorized account=%s generation=%d", self.account, record.generation)
@@ -290,8 +301,7 @@ class TokenManager:
 
     async def _settle(self, why: Why) -> None:
         """Wait until a refresh, the one under way or a new one, has come to something."""
-        settled = self._begin(why)
-        await asyncio.shield(settled)
+        await asyncio.shield(self._begin(why))
 
     def _begin(self, why: Why) -> asyncio.Future[None]:
         if self._settled is not None and self._busy():
@@ -340,13 +350,7 @@ class TokenManager:
             self._trouble.store_works()
             self._adopt(record, failure)
         elif step is Step.WAIT and record.intent is not None and not lifecycle.has_failed(record):
-            # The holder of this intent is gone: tell it, and everybody who reads the record.
-            at = lifecycle.instant(record.intent.at)
-            detail = f"A refresh begun at {at} was cut off; the access token serves to its end."
-            last = LastRefresh(record.intent.at, "unknown", "interrupted", detail)
-            record = replace(record, last_refresh=last)
-            await lease.save(record)
-            self._adopt(record)
+            self._adopt(await changes.tell_interrupted(lease, record, record.intent))
         self._trouble.store_works()
 
     def _lease(self) -> AbstractAsyncContextManager[Lease]:
@@ -377,9 +381,8 @@ class TokenManager:
         last = record.last_refresh if record else None
         if last is not None and last.outcome != "ok" and last.attempts:
             if before is None or before.last_refresh != last:
-                wait = backoff(
-                    last.attempts, self._jitter(), failure.retry_after if failure else None
-                )
+                retry_after = failure.retry_after if failure else None
+                wait = backoff(last.attempts, self._jitter(), retry_after)
                 self._trouble.wait(wait - max(0.0, self._clock.now() - last.at))
         elif self._trouble.error is None and (last is None or last.outcome == "ok"):
             self._trouble.wait(0)
@@ -437,9 +440,8 @@ class TokenManager:
             record = await self._store.load(self.account)
             if self._busy():
                 return
-            if self._trouble.is_read_error and not (
-                record is None and self._live.record is not None
-            ):
+            gone = record is None and self._live.record is not None
+            if self._trouble.is_read_error and not gone:
                 self._trouble.store_works()
             self._adopt(record)
             self._stamp, self._polled = stamp, True

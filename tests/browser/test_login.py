@@ -1,9 +1,17 @@
 """The login as a person sees it, in a browser."""
 
 import re
+from pathlib import Path
 
+import pytest
+
+from proxy.sandbox import SandboxSettings
+from proxy.sandbox.data import ME
 from tests.browser.conftest import OpenPage, Product
 from tests.browser.steps import CAN_CALL, CANNOT_CALL, call, log_in
+from tests.cli.test_flow import Setup
+from tests.support.processes import free_port
+from tests.support.sandboxes import running_sandbox
 
 
 def test_a_login_by_clicking(product: Product, open_page: OpenPage) -> None:
@@ -43,6 +51,35 @@ def test_a_decline_is_explained_and_can_be_tried_again(
     page.get_by_role("button", name="Authorize").click()
 
     page.get_by_role("heading", name="You are logged in").wait_for()
+
+
+def test_a_login_by_another_user_asks_whose_grant_stays(
+    tmp_path: Path, open_page: OpenPage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = free_port()
+    settings = SandboxSettings(
+        redirect_uris=(f"http://localhost:{port}/-/callback",), auto_approve=True
+    )
+    page = open_page()
+    with running_sandbox(settings) as sandbox:
+        setup = Setup(tmp_path, sandbox, port)
+        with setup.serving() as server:
+            server.wait_for_output("listening")
+            page.goto(f"{setup.url}/-/login")
+            page.get_by_role("heading", name="You are logged in").wait_for()
+            monkeypatch.setitem(ME, "firstName", "Mallory")
+
+            page.goto(f"{setup.url}/-/login")
+            page.get_by_role("heading", name="Another user's grant is here").wait_for()
+            page.get_by_role("button", name="Keep").click()
+            page.get_by_role("heading", name="Nothing was changed").wait_for()
+            page.goto(f"{setup.url}/-/login")
+            page.get_by_role("button", name="Replace: act as Mallory").click()
+
+            page.get_by_role("heading", name="You are logged in").wait_for()
+            page.get_by_text("replaces the grant of").wait_for()
+            page.get_by_role("link", name="Status page").click()
+            page.get_by_text("Mallory").wait_for()
 
 
 def test_a_login_with_consent_in_another_browser(product: Product, open_page: OpenPage) -> None:

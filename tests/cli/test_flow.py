@@ -6,6 +6,7 @@ import signal
 import socket
 import stat
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import requests
 import yaml
 
 from proxy.sandbox import SandboxSettings
+from proxy.sandbox.data import ME
 from tests.support.processes import (
     Process,
     free_port,
@@ -76,6 +78,14 @@ def open_printed(process: Process) -> requests.Response:
     return answer
 
 
+def decline(process: Process) -> requests.Response:
+    """Decline at the printed address, as a person in a browser does."""
+    url = process.wait_for_output(r"(http://localhost:\d+/-/login)\s")[1]
+    browser = requests.Session()
+    consent = browser.get(url, allow_redirects=False, timeout=10).headers["Location"]
+    return browser.post(consent, data={"decision": "decline"}, timeout=10)
+
+
 def final_address(process: Process) -> str:
     """Authorize at the printed address, on "another machine": where does the browser end up?"""
     url = process.wait_for_output(r"(http://localhost:\d+/identity/\S+)\s")[1]
@@ -126,6 +136,45 @@ def test_from_nothing_to_a_token_without_a_server(setup):
     assert setup.run("logout").returncode == 0
     assert state(setup) == (3, "login_required")
     assert list(setup.record.parent.glob("default*")) != [setup.record], "nothing was set aside"
+
+
+@pytest.mark.parametrize("is_serving", [True, False])
+@pytest.mark.parametrize("with_state", [True, False])
+def test_a_decline_ends_the_login_at_once_and_the_browser_is_told(setup, is_serving, with_state):
+    object.__setattr__(setup.sandbox.settings, "decline_carries_state", with_state)
+    with setup.serving() if is_serving else nullcontext() as server:
+        if server is not None:
+            server.wait_for_output("listening")
+        with setup.running("login", "--no-browser") as login:
+            page = decline(login)
+
+            assert login.wait(timeout=5) == 1
+            assert "the login did not succeed: The request for access was declined" in login.stderr
+    assert page.status_code == 400
+    assert page.text.endswith("</html>\n")
+    assert state(setup) == (3, "login_required")
+
+
+@pytest.mark.parametrize(("answer", "code"), [("yes", 0), ("no", 1)])
+def test_another_users_login_replaces_nothing_before_it_is_confirmed(
+    setup, server, monkeypatch, answer, code
+):
+    def owner():
+        return json.loads(setup.record.read_text())["grant"]["subject"]
+
+    with setup.running("login", "--no-browser") as login:
+        open_printed(login)
+        assert login.wait() == 0, login.stderr
+    monkeypatch.setitem(ME, "firstName", "Mallory")
+    with setup.running("login", "--paste", stdin=True) as login:
+        login.write(final_address(login) + "\n")
+        login.wait_for_output("Type yes to replace it")
+        assert "Mallory" not in owner()
+        login.write(answer + "\n")
+
+        assert login.wait() == code, login.stderr
+    assert ("Mallory" in owner()) == (answer == "yes")
+    assert requests.get(f"{setup.url}/users/me", timeout=10).status_code == 200
 
 
 def test_through_the_running_server(setup, server):

@@ -28,6 +28,8 @@ class FakeServer:
         self.generation = 0
         self.begun = 0
         self.pasted: list[str] = []
+        self.listened = asyncio.Event()
+        self.events: asyncio.Queue[bytes] = asyncio.Queue()
 
     async def handle(self, request: web.Request) -> web.Response:
         match request.method, request.path:
@@ -46,8 +48,20 @@ class FakeServer:
                 if "code=good" in self.pasted[-1]:
                     self.generation += 1
                     return web.json_response(self.account())
+                if self.pasted[-1] == DECLINED:
+                    return web.json_response({"detail": "No.", "login_ended": True}, status=400)
                 return web.json_response({"detail": "No login is waiting for it."}, status=400)
+            case "GET", "/-/events":
+                return await self.stream(request)
         raise AssertionError(request.path)
+
+    async def stream(self, request: web.Request) -> web.StreamResponse:
+        answer = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await answer.prepare(request)
+        await answer.write(b"event: snapshot\ndata: {}\n\n")
+        self.listened.set()
+        while True:
+            await answer.write(await self.events.get())
 
     def account(self) -> dict[str, object]:
         return {
@@ -163,6 +177,20 @@ async def test_a_decline_with_raw_spaces_is_passed_on_as_it_is_and_ends_it(serve
         await login(session, paste=True)
 
     assert server.pasted == [DECLINED]
+
+
+@pytest.mark.parametrize("paste", [False, True])
+async def test_a_login_that_failed_on_the_page_ends_the_command(server, session, typed, paste):
+    running = asyncio.ensure_future(login(session, paste=paste))
+    await server.listened.wait()
+    server.events.put_nowait(b'event: login\ndata: {"account": "other", "detail": "No."}\n\n')
+    server.events.put_nowait(
+        b'event: login\ndata: {"account": "default", "detail": "It was declined."}\n\n'
+    )
+
+    with pytest.raises(CommandError, match="did not succeed: It was declined") as raised:
+        await running
+    assert raised.value.code is Exit.FAILED
 
 
 async def test_a_port_taken_by_another_program_is_said_before_any_address(free, session, capsys):

@@ -10,13 +10,16 @@ from aiohttp.test_utils import TestClient
 
 from proxy.config import Config
 from proxy.control.application import build_application
-from proxy.control.context import ControlContext
+from proxy.control.context import Admit, ControlContext
 from proxy.errors import Problem
+from proxy.oauth import TokenSet
 from proxy.secret import Secret
 from proxy.traffic import Record
 
 BROWSER = {"Accept": "text/html,*/*;q=0.8", "Sec-Fetch-Mode": "navigate"}
-SECRETS = ("client-secret-0123456789", "the-code", "api-key-0123456789abcdef")
+SECRETS = ("client-secret-0123456789", "the-code", "api-key-0123456789abcdef", "fresh-token")
+# What every code is exchanged for.
+FRESH = TokenSet(Secret("fresh-token"), Secret("fresh-token-2"), 0.0, 1799.0, 0.0, 2_419_200.0)
 
 Client = TestClient[web.Request, web.Application]
 
@@ -54,6 +57,7 @@ class FakeAccount:
     def __init__(self) -> None:
         self.exchanged: list[tuple[str, str | None]] = []
         self.failure: Exception | None = None
+        self.stored = 0
         self.subject: str | None = None
         self.granted_at: float | None = None
         self.callbacks: list[Callable[[], None]] = []
@@ -91,11 +95,20 @@ class FakeAccount:
         for callback in self.callbacks:
             callback()
 
-    async def exchange(self, code: Secret, code_verifier: Secret | None) -> None:
+    async def exchange(
+        self, code: Secret, code_verifier: Secret | None, admit: Admit | None = None
+    ) -> None:
         self.exchanged.append((code.reveal(), code_verifier and code_verifier.reveal()))
         if self.failure is not None:
             raise self.failure
-        self.subject = None
+        await self.take(FRESH, await admit(FRESH) if admit else None)
+
+    async def take(self, fresh: TokenSet, subject: str | None) -> None:
+        if self.failure is not None:
+            raise self.failure
+        assert fresh is FRESH
+        self.stored += 1
+        self.subject = subject
         self.authorize()
 
     async def set_subject(self, subject: str) -> None:
@@ -145,11 +158,16 @@ class World:
     traffic: FakeTraffic = field(default_factory=FakeTraffic)
     problem: Problem | None = None
     owner: str | None = None
+    new_owner: str | None = None
     asked: int = 0
 
     async def identify(self, account: str) -> str | None:
         self.asked += 1
         return self.owner
+
+    async def identify_token(self, token: Secret) -> str | None:
+        assert token is FRESH.access_token
+        return self.new_owner
 
     def context(self, config: Config) -> ControlContext:
         return ControlContext(
@@ -162,6 +180,7 @@ class World:
             readiness=lambda: self.problem,
             version="1.2.3",
             identify=self.identify,
+            identify_token=self.identify_token,
         )
 
 

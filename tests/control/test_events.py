@@ -11,6 +11,7 @@ from aiohttp import ClientError, ClientResponse, web
 from proxy.control.application import build_application
 from proxy.traffic import Record
 from tests.control.conftest import Client, Serve, World, make_config
+from tests.control.support import begin, come_back
 
 
 def make_record(number: int, **changes: Any) -> Record:
@@ -68,6 +69,37 @@ async def test_requests_and_changes_come_as_they_happen(serve: Serve, world: Wor
     assert change == "state"
     assert state["status"]["accounts"][0]["state"] == "authorized"
     answer.close()
+
+
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        ("error=access_denied&code=500&state={state}", "access_denied"),
+        ("error=access_denied&code=500", "access_denied"),
+        ("error=server_error&state={state}", "server_error"),
+        ("error=access_denied&state=another", None),
+        ("code=c&state=another", None),
+        ("code=c&code=d&state={state}", None),
+    ],
+)
+async def test_a_login_that_ended_without_a_grant_is_told_and_noise_is_not(
+    serve: Serve, query: str, told: str | None
+) -> None:
+    client = await serve()
+    answer = await client.get("/-/events")
+    await read_event(answer)
+    state, cookies = await begin(client)
+
+    await come_back(client, query.format(state=state), cookies)
+    # Whoever began nothing here ends nobody's waiting either.
+    await come_back(client, "error=access_denied&code=500", {})
+    await come_back(client, f"error=invalid_scope&state={state}", cookies)
+    name, data = await read_event(answer)
+    answer.close()
+
+    assert name == "login"
+    assert data["account"] == "default"
+    assert data["reason"] == (told or "invalid_scope")
 
 
 async def test_heartbeats_keep_the_stream_alive(

@@ -1,6 +1,7 @@
 """The login from its beginning to each of its ends (docs/security.md, the login)."""
 
 import json
+import re
 from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
@@ -367,23 +368,118 @@ async def test_an_unforeseen_failure_says_nothing_of_itself(
     assert "secret inside" not in await answer.text()
 
 
-async def test_a_login_by_somebody_else_says_whom_it_replaces(serve: Serve, world: World) -> None:
+async def log_in_as_mallory(client: Client, world: World) -> ClientResponse:
+    """Come back from the consent of Mallory's where Ada's grant is."""
+    world.account.authorize()
+    world.owner, world.new_owner = "Ada <A>", "Mallory"
+    state, cookies = await begin(client)
+    return await come_back(client, f"code=c&state={state}", cookies)
+
+
+def question_on(page: str) -> str:
+    (name,) = set(re.findall(r'name="(?:keep|replace)" value="([^"]+)"', page))
+    return name
+
+
+async def answer_with(client: Client, **fields: str) -> ClientResponse:
+    return await client.post("/-/login/complete", data=fields, headers=FORM)
+
+
+async def test_a_login_by_somebody_else_replaces_nothing_before_it_is_confirmed(
+    serve: Serve, world: World
+) -> None:
+    client = await serve()
+
+    asked = await log_in_as_mallory(client, world)
+    page = await asked.text()
+
+    assert asked.status == 409
+    assert "You logged in as Mallory, but the grant here is Ada &lt;A&gt;" in page
+    assert "fresh-token" not in page
+    assert len(world.account.exchanged) == 1
+    assert world.account.stored == 0
+
+    done = await answer_with(client, replace=question_on(page))
+    page = await done.text()
+
+    assert done.status == 200
+    assert "replaces the grant of Ada &lt;A&gt;" in page
+    assert "act as Mallory" in page
+    assert (world.account.stored, world.account.subject) == (1, "Mallory")
+
+
+async def test_the_grant_that_is_here_may_be_kept_and_the_question_is_put_once(
+    serve: Serve, world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = await serve()
+    question = question_on(await (await log_in_as_mallory(client, world)).text())
+
+    kept = await answer_with(client, keep=question)
+    late = await answer_with(client, replace=question)
+
+    assert (kept.status, late.status) == (400, 400)
+    assert "The grant of Ada &lt;A&gt; stays" in await kept.text()
+    assert "Nothing waits for this answer" in await late.text()
+    assert world.account.stored == 0
+    assert not [record for record in caplog.messages if "Mallory" in record or "Ada" in record]
+
+
+@pytest.mark.parametrize("name", ["", "x"])
+async def test_an_answer_to_no_question_changes_nothing(
+    serve: Serve, world: World, name: str
+) -> None:
+    client = await serve()
+    await log_in_as_mallory(client, world)
+
+    assert (await answer_with(client, replace=name)).status == 400
+    assert world.account.stored == 0
+
+
+async def test_a_question_is_forgotten_after_ten_minutes(serve: Serve, world: World) -> None:
+    client = await serve()
+    question = question_on(await (await log_in_as_mallory(client, world)).text())
+    world.clock.seconds += 601
+
+    assert (await answer_with(client, replace=question)).status == 400
+    assert world.account.stored == 0
+
+
+async def test_a_confirmed_grant_that_cannot_be_stored_is_a_failure(
+    serve: Serve, world: World
+) -> None:
+    client = await serve()
+    question = question_on(await (await log_in_as_mallory(client, world)).text())
+    world.account.failure = StoreError("/var/lib/x", "read-only file system", "make it writable")
+
+    assert (await answer_with(client, replace=question)).status == 503
+
+
+async def test_the_same_user_logs_in_again_without_a_question(serve: Serve, world: World) -> None:
     client = await serve()
     world.account.authorize()
-    world.owner = "Ada"
+    world.owner = world.new_owner = "Ada"
     state, cookies = await begin(client)
-    original = world.account.exchange
 
-    async def exchange(code: object, verifier: object) -> None:
-        await original(code, verifier)  # type: ignore[arg-type]
-        world.owner = "Mallory"
+    answer = await come_back(client, f"code=c&state={state}", cookies)
 
-    world.account.exchange = exchange  # type: ignore[method-assign, assignment]
+    assert answer.status == 200
+    assert "takes the place of your earlier grant" in await answer.text()
+    assert world.account.subject == "Ada"
 
-    page = await (await come_back(client, f"code=c&state={state}", cookies)).text()
 
-    assert "replaces the grant of Ada" in page
-    assert "act as Mallory" in page
+async def test_a_program_that_pastes_is_asked_too(serve: Serve, world: World) -> None:
+    client = await serve()
+    world.account.authorize()
+    world.owner, world.new_owner = "Ada", "Mallory"
+    state, cookies = await begin(client)
+
+    asked = await paste(client, f"http://localhost:8080/-/callback?code=c&state={state}", cookies)
+    body = json.loads(await asked.text())
+    done = await client.post("/-/login/complete", json={"replace": body["question"]})
+
+    assert (asked.status, body["reason"], body["login_ended"]) == (409, "other_user", False)
+    assert done.status == 200
+    assert (await done.json())["owner"] == "Mallory"
 
 
 async def test_a_login_whose_owner_cannot_be_told_still_says_that_it_replaces(

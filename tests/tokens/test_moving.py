@@ -2,9 +2,11 @@
 
 import pytest
 
-from proxy.errors import GrantEnded, StoreError
+from proxy.errors import GrantEnded, Problem, StoreError
+from proxy.oauth import TokenSet
 from proxy.secret import Secret
 from proxy.stores.memory import MemoryStore
+from proxy.stores.record import to_json
 from tests.support.granting import World
 
 PASSPHRASE = Secret("a passphrase for the journey")
@@ -121,6 +123,39 @@ async def test_a_grant_knows_when_it_was_given_wherever_it_goes(grant: World) ->
     await grant.clock.advance(60)
     await other.exchange(Secret(grant.server.issue_code()))
     assert other.status().granted_at == given + 120
+
+
+async def test_what_is_not_admitted_replaces_nothing_until_it_is_taken(grant: World) -> None:
+    manager = await grant.authorized()
+    before = await grant.record()
+    refused: list[TokenSet] = []
+
+    async def admit(fresh: TokenSet) -> str | None:
+        refused.append(fresh)
+        raise Problem("bad_request", "Another user's.")
+
+    with pytest.raises(Problem, match="Another"):
+        await manager.exchange(Secret(grant.server.issue_code()), None, admit)
+
+    assert to_json(await grant.record()) == to_json(before)
+    await manager.take(refused[0], "Mallory")
+    assert (manager.status().generation, manager.status().subject) == (2, "Mallory")
+    credential = manager.current()
+    assert credential is not None
+    assert credential.header.decode() == f"Bearer {refused[0].access_token.reveal()}"
+
+
+async def test_an_admitted_login_is_stored_with_whose_it_is(grant: World) -> None:
+    manager = await grant.authorized()
+
+    async def admit(fresh: TokenSet) -> str | None:
+        return "Ana Özdemir"
+
+    await manager.exchange(Secret(grant.server.issue_code()), None, admit)
+    # An answer about the earlier grant that comes late does not rename this one.
+    await manager.set_subject("Somebody Earlier")
+
+    assert (await grant.record()).subject == manager.status().subject == "Ana Özdemir"
 
 
 async def test_the_subject_stays_with_the_grant_until_another_login(grant: World) -> None:
