@@ -48,6 +48,10 @@ class TokenStore(Protocol):
         """Look the place over; return what a person should be warned of. May raise StoreError."""
         ...
 
+    async def warnings(self) -> Sequence[str]:
+        """Return what `start` warns of, for who only looks: nothing is made or mended."""
+        ...
+
     async def load(self, account: str) -> Record | None:
         """Read a record; None only where there surely is none."""
         ...

@@ -48,6 +48,10 @@ class FileStore:
         await self._run(self._look_over)
         return ()
 
+    async def warnings(self) -> Sequence[str]:
+        """Warn of nothing: what is wrong with a file is an error."""
+        return ()
+
     async def load(self, account: str) -> Record | None:
         """Read a record."""
         return await self._run(self._load, account)

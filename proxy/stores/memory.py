@@ -25,6 +25,10 @@ class MemoryStore:
         """Warn of nothing."""
         return ()
 
+    async def warnings(self) -> Sequence[str]:
+        """Warn of nothing."""
+        return ()
+
     async def load(self, account: str) -> Record | None:
         """Read a record."""
         data = self.data.get(account)

@@ -104,6 +104,10 @@ class RedisStore:
 
     async def start(self) -> Sequence[str]:
         """Ask whether the server keeps what it is given."""
+        return await self.warnings()
+
+    async def warnings(self) -> Sequence[str]:
+        """Ask whether the server keeps what it is given."""
         info = await self.call("persistence", self._client.info("persistence"))
         if not info.get("aof_enabled"):
             warning = (

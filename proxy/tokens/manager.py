@@ -185,6 +185,7 @@ class TokenManager:
     async def load(self) -> None:
         """Read the grant, for a command that only looks or acts once; raises StoreError."""
         self._stamp = await self._store.stamp(self.account)
+        self._store_warnings = tuple(await self._store.warnings())
         self._adopt(await self._store.load(self.account))
 
     async def close(self) -> None:
@@ -231,8 +232,7 @@ class TokenManager:
         GrantEnded: there is no grant to hand over.
         """
         detail = "The grant was exported to another machine."
-        deliver_record = bundler(passphrase, deliver)
-        await asyncio.shield(self._tasks.spawn(self._retire(detail, deliver_record)))
+        await asyncio.shield(self._tasks.spawn(self._retire(detail, bundler(passphrase, deliver))))
 
     async def import_bundle(self, data: bytes, passphrase: Secret) -> None:
         """Take a grant over from a bundle and refresh it at once.

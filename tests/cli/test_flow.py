@@ -16,12 +16,14 @@ import yaml
 from proxy.sandbox import SandboxSettings
 from proxy.sandbox.data import ME
 from tests.support.processes import (
+    ROOT,
     Process,
     free_port,
     running,
     srproxy,
     wait_until_answers,
 )
+from tests.support.redis_server import redis_server
 from tests.support.sandboxes import running_sandbox
 
 URL = re.compile(r"http://localhost:\d+/\S+")
@@ -175,6 +177,33 @@ def test_another_users_login_replaces_nothing_before_it_is_confirmed(
         assert login.wait() == code, login.stderr
     assert ("Mallory" in owner()) == (answer == "yes")
     assert requests.get(f"{setup.url}/users/me", timeout=10).status_code == 200
+
+
+def test_a_redis_without_append_only_file_is_warned_of_without_a_server(setup, tmp_path):
+    with redis_server(tmp_path, appendonly=False) as redis:
+        setup.config["tokens"] = {"store": "redis", "redis": {"url": redis.url}}
+        setup.save()
+        shown = setup.run("status")
+        told = json.loads(setup.run("status", "--json").stdout)["accounts"][0]
+
+    assert shown.returncode == 3
+    assert re.search(r"Warning +The Redis at \S+ has no append-only file", shown.stdout)
+    assert "append-only" in told["warning"]
+
+
+def test_a_redis_without_its_client_is_said_in_one_line(setup, tmp_path):
+    (tmp_path / "hidden").mkdir()
+    (tmp_path / "hidden/redis.py").write_text("raise ImportError('not installed')\n")
+    setup.config["tokens"] = {"store": "redis", "redis": {"url": "redis://localhost:1"}}
+    setup.save()
+
+    for command in ("serve", "status"):
+        done = setup.run(command, environ={"PYTHONPATH": f"{tmp_path / 'hidden'}:{ROOT}"})
+
+        assert done.returncode == 1
+        assert done.stdout == ""
+        (line,) = done.stderr.splitlines()
+        assert "pip install 'smartrecruiters-proxy[redis]'" in line
 
 
 def test_through_the_running_server(setup, server):

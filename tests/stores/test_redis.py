@@ -39,9 +39,11 @@ async def test_a_server_without_append_only_file_is_named(tmp_path: Path) -> Non
     with redis_server(tmp_path, appendonly=False) as server:
         store = RedisStore(Secret(server.url), "srproxy:", FakeClock())
         warnings = await store.start()
+        again = await store.warnings()
         await store.close()
 
     assert len(warnings) == 1
+    assert again == warnings
     assert "append-only" in warnings[0]
 
 
