@@ -96,6 +96,12 @@ def test_nobody_listening_is_unhealthy():
     assert run(environ).returncode == 1
 
 
+def test_a_place_that_only_the_config_file_names_is_hinted_at(tmp_path: Path):
+    assert "set SRPROXY_LISTEN__PORT" in run({"SRPROXY_LISTEN__HOST": "127.0.0.99"}).stderr
+    assert "config file" not in run({"SRPROXY_LISTEN__PORT": "1"}).stderr
+    assert "config file" not in run({"SRPROXY_LISTEN__UNIX_SOCKET": str(tmp_path / "s")}).stderr
+
+
 def test_a_port_that_is_no_number_is_unhealthy():
     assert run({"SRPROXY_LISTEN__PORT": "http"}).returncode == 1
 
