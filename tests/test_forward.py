@@ -69,6 +69,31 @@ async def test_a_caller_that_hangs_up_while_waiting_for_the_credential_is_forgot
     assert upstream.connections == []
 
 
+async def test_a_caller_that_is_not_read_from_and_hangs_up_is_noticed_all_the_same() -> None:
+    """More of a body than may wait for the credential: reading is paused, and the FIN unseen."""
+    credentials = FakeCredentials(None, wait=asyncio.Event())
+    body = b"x" * 200_000
+    async with (
+        Recorder() as upstream,
+        proxying(
+            upstream,
+            credentials=credentials,
+            upstream={"max_replay_body": 0},
+            listen={"stall_timeout": 30, "header_timeout": 1},
+        ) as proxy,
+        asyncio.timeout(10),
+    ):
+        async with proxy.caller() as caller:
+            await caller.send(b"POST /x HTTP/1.1\r\n" + HOST + b"Content-Length: 1000000\r\n\r\n" + body)
+            while not credentials.asked:
+                await asyncio.sleep(0)
+        while not proxy.records:
+            await asyncio.sleep(0.01)
+
+    assert proxy.records[0].aborted
+    assert upstream.connections == []
+
+
 # ── rule 6 ──
 
 

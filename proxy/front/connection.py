@@ -10,6 +10,7 @@ in nginx: programs that give up a call close its connection, and no other sign o
 """
 
 import asyncio
+import select
 from enum import Enum
 from typing import TYPE_CHECKING, cast
 
@@ -29,6 +30,7 @@ WRITE_HIGH_WATER = 262144
 LINGER_TIMEOUT = 5.0
 LINGER_LIMIT = 30.0
 EVENT_STREAM = b"/-/events"
+HANG_UP = getattr(select, "POLLRDHUP", 0)  # a FIN behind what is not read yet; Linux alone has it
 
 
 class State(Enum):
@@ -97,7 +99,9 @@ class CallerConnection(asyncio.Protocol):
         """Act on what is overdue."""
         if self._state is DELEGATED:
             return
-        if self.out.is_stuck(now, self.front.listen.stall_timeout):
+        if self.out.is_stuck(now, self.front.listen.stall_timeout) or (
+            self._reading_paused and self._has_hung_up()
+        ):
             self.break_off()
         elif self._request is not None:
             self._request.check_stall(now)
@@ -184,6 +188,15 @@ class CallerConnection(asyncio.Protocol):
             self._request.caller_ready()
 
     # ── requests in ──
+
+    def _has_hung_up(self) -> bool:
+        """Tell whether the caller has closed; for while nothing is read, which would show it."""
+        raw = self._transport.get_extra_info("socket")
+        if raw is None or raw.fileno() < 0:
+            return False
+        poll = select.poll()
+        poll.register(raw.fileno(), HANG_UP)  # a reset is told without being asked for
+        return bool(poll.poll(0))
 
     def _process(self, data: bytes) -> None:
         """Take requests from `data` until one has to be waited for."""
