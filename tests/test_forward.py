@@ -84,7 +84,9 @@ async def test_a_caller_that_is_not_read_from_and_hangs_up_is_noticed_all_the_sa
         asyncio.timeout(10),
     ):
         async with proxy.caller() as caller:
-            await caller.send(b"POST /x HTTP/1.1\r\n" + HOST + b"Content-Length: 1000000\r\n\r\n" + body)
+            await caller.send(
+                b"POST /x HTTP/1.1\r\n" + HOST + b"Content-Length: 1000000\r\n\r\n" + body
+            )
             while not credentials.asked:
                 await asyncio.sleep(0)
         while not proxy.records:
