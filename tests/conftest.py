@@ -34,7 +34,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--soak-rate",
         type=float,
-        default=1200.0,
+        default=2000.0,
         metavar="N",
         help="requests a second in the long soak",
     )

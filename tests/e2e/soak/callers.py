@@ -8,8 +8,10 @@ import asyncio
 import json
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass, field
+
+from tests.e2e.soak.wire import Answer, Cut, Wire
 
 # 1 % of the requests, in equal parts.
 FAULTS = ("cut", "cut_chunked", "garbage", "extra", "late", "idle_408", "slow")
@@ -67,6 +69,20 @@ class Ask:
                 lines.append(f"Content-Length: {len(body)}")
         return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
+    def expected(self) -> bytes:
+        """Build the body that must come back: the id all through, and how much was sent."""
+        line = self.id.encode() + b"\n"
+        sent = b"%d" % max(len(line), self.body) if self.method == "POST" else b""
+        return line * (self.size // len(line) + 1) + sent
+
+
+@dataclass(frozen=True, slots=True)
+class MixUp:
+    """A request, and whose answer it got."""
+
+    ask: Ask
+    got: str
+
 
 @dataclass(slots=True)
 class Tally:
@@ -75,18 +91,21 @@ class Tally:
     outcomes: Counter[str] = field(default_factory=Counter)
     excused: Counter[str] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
-    mixed_up: list[str] = field(default_factory=list)
+    mixed_up: list[MixUp] = field(default_factory=list)
     # Mixed up by a crossing on the wire, which HTTP/1.1 cannot tell from an answer.
-    crossed: list[str] = field(default_factory=list)
+    crossed: list[MixUp] = field(default_factory=list)
     hung_up: int = 0
 
     @property
     def requests(self) -> int:
         return sum(self.outcomes.values()) + self.hung_up
 
-
-class Cut(Exception):
-    """The connection ended before the answer did."""
+    def set_crossed_apart(self, crossed: Container[str]) -> None:
+        """Take out what came of a request that crossed with something unasked for."""
+        for mix_up in tuple(self.mixed_up):
+            if mix_up.ask.id in crossed or mix_up.got in crossed:
+                self.mixed_up.remove(mix_up)
+                self.crossed.append(mix_up)
 
 
 class Caller:
@@ -97,18 +116,15 @@ class Caller:
         port: int,
         tally: Tally,
         excuse: Callable[[Ask, str, float], str | None],
-        has_crossed: Callable[[str], bool],
         seed: int,
     ) -> None:
         self._port = port
         self._tally = tally
         self._excuse = excuse
-        self._has_crossed = has_crossed
         self._random = random.Random(seed)
         self._name = f"c{seed}"
         self._count = 0
-        self._reader: asyncio.StreamReader | None = None
-        self._writer: asyncio.StreamWriter | None = None
+        self._wire: Wire | None = None
 
     async def run(self, stop: asyncio.Event, interval: float) -> None:
         """Ask until told to stop, at most once an interval."""
@@ -142,15 +158,16 @@ class Caller:
         ask = self._next()
         begun_at = asyncio.get_running_loop().time()
         try:
-            if self._writer is None:
-                self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port)
+            if self._wire is None:
+                self._wire = await Wire.connect(self._port)
             if self._random.random() < HANGS_UP:
-                self._writer.write(ask.encode())
+                self._wire.send(ask.encode())
                 self._tally.hung_up += 1
                 self._close()
                 return
-            outcome = await asyncio.wait_for(self._converse(ask), 30)
-            if outcome in ("mixed up", "crossed"):
+            async with asyncio.timeout(30):
+                outcome = await self._converse(ask, self._wire)
+            if outcome == "mixed up":
                 self._close()
         except TimeoutError:
             outcome = "no answer in 30 s"
@@ -165,7 +182,7 @@ class Caller:
 
     def _judge(self, ask: Ask, outcome: str, begun_at: float) -> None:
         self._tally.outcomes[outcome] += 1
-        if outcome in ALLOWED[ask.fault]:
+        if outcome in ALLOWED[ask.fault] or outcome == "mixed up":  # judged at the end
             return
         excuse = self._excuse(ask, outcome, begun_at)
         if excuse is not None:
@@ -173,18 +190,9 @@ class Caller:
         else:
             self._tally.failures.append(f"{ask}: {outcome}")
 
-    async def _converse(self, ask: Ask) -> str:
-        assert self._reader is not None
-        assert self._writer is not None
-        self._writer.write(ask.encode())
-        await self._writer.drain()
-        head = await self._reader.readuntil(b"\r\n\r\n")
-        lines = head[:-4].split(b"\r\n")
-        status = int(lines[0].split(b" ")[1])
-        fields = {
-            name.lower(): value for name, _, value in (line.partition(b": ") for line in lines[1:])
-        }
-        body = b"" if ask.method == "HEAD" else await self._read_body(fields)
+    async def _converse(self, ask: Ask, wire: Wire) -> str:
+        answer = await wire.ask(ask.encode(), has_body=ask.method != "HEAD")
+        fields, body = answer.fields, answer.body
         if fields.get(b"connection", b"").lower() == b"close":
             self._close()
         if fields.get(b"content-type", b"").startswith(b"application/problem+json"):
@@ -192,47 +200,28 @@ class Caller:
             proxy_status = fields.get(b"proxy-status", b"").decode()
             return str(json.loads(body)["code"]) if body else proxy_status.split('"')[1]
         if fields.get(b"x-soak-id") == b"stray":
-            return self._mixed_up(ask, "stray")
-        if status != 200:
-            return f"status {status} {body[:60]!r}"
-        return self._check_id(ask, fields, body)
+            return self._mix_up(ask, "stray")
+        if answer.status != 200:
+            return f"status {answer.status} {body[:60]!r}"
+        return self._check_id(ask, answer)
 
-    async def _read_body(self, fields: dict[bytes, bytes]) -> bytes:
-        assert self._reader is not None
-        try:
-            if fields.get(b"transfer-encoding") == b"chunked":
-                body = bytearray()
-                while True:
-                    size = int(await self._reader.readuntil(b"\r\n"), 16)
-                    body += (await self._reader.readexactly(size + 2))[:-2]
-                    if size == 0:
-                        return bytes(body)
-            return await self._reader.readexactly(int(fields.get(b"content-length", b"0")))
-        except (asyncio.IncompleteReadError, ConnectionError) as error:
-            raise Cut from error
-
-    def _check_id(self, ask: Ask, fields: dict[bytes, bytes], body: bytes) -> str:
+    def _check_id(self, ask: Ask, answer: Answer) -> str:
         own = ask.id.encode()
-        if fields.get(b"x-soak-id") != own:
-            return self._mixed_up(ask, fields.get(b"x-soak-id", b"").decode())
-        if ask.method == "HEAD":
+        named = answer.fields.get(b"x-soak-id", b"")
+        if named != own:
+            return self._mix_up(ask, named.decode())
+        if ask.method == "HEAD" or answer.body == ask.expected():
             return "ok"
-        lines = body.split(b"\n")
-        if set(lines[:-1]) != {own}:
-            self._tally.mixed_up.append(f"{ask}: body {body[:60]!r}")
-            return "mixed up"
-        if ask.method == "POST" and int(lines[-1]) != max(len(own) + 1, ask.body):
-            return f"body of {lines[-1]!r} bytes arrived"
-        return "ok"
+        *lines, last = answer.body.split(b"\n")
+        if set(lines) != {own}:
+            return self._mix_up(ask, f"body {answer.body[:60]!r}")
+        return f"body of {len(answer.body)} bytes came back, which ends with {last!r}"
 
-    def _mixed_up(self, ask: Ask, other: str) -> str:
-        if self._has_crossed(ask.id) or self._has_crossed(other):
-            self._tally.crossed.append(f"{ask}: {other}")
-            return "crossed"
-        self._tally.mixed_up.append(f"{ask}: {other}")
+    def _mix_up(self, ask: Ask, got: str) -> str:
+        self._tally.mixed_up.append(MixUp(ask, got))
         return "mixed up"
 
     def _close(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
-        self._reader = self._writer = None
+        if self._wire is not None:
+            self._wire.close()
+        self._wire = None

@@ -18,6 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from proxy.sandbox import Sandbox, SandboxSettings
 from tests.e2e.soak.callers import Ask, Caller, Tally
+from tests.e2e.soak.looks import Looks
 from tests.e2e.soak.measures import RotatedLog, Sample, sample
 from tests.e2e.soak.upstream import MisbehavingUpstream
 from tests.support.processes import clean_environment, free_port
@@ -86,7 +87,7 @@ class World:
             )
         )
         await self.sandbox.start("localhost", 0)
-        self.upstream = MisbehavingUpstream(self.sandbox.authenticates)
+        self.upstream = MisbehavingUpstream(self.sandbox.authenticates, Looks(self.home / "looks"))
         await self.upstream.start()
         self._start_proxy()
         try:
@@ -96,6 +97,7 @@ class World:
             await self._load()
             await self._settle()
             self.after = sample(self.proxy.pid, time.monotonic())
+            self.tally.set_crossed_apart(self.upstream.seen.crossed)
             self.final_metrics = await self.metrics()
             self.final_status = json.loads(await self._get("/-/status"))
         finally:
@@ -133,7 +135,10 @@ class World:
         # Appending, as `2>>` does: a truncated file is then written from its start again.
         with self.log.path.open("ab") as stderr:
             self.proxy = subprocess.Popen(
-                [sys.executable, "-m", "proxy", "serve", "-c", str(file)],
+                [
+                    *(sys.executable, "-m", "tests.e2e.soak.looks", str(self.home / "looks")),
+                    *("serve", "-c", str(file)),
+                ],
                 cwd=self.home,
                 env=clean_environment(self.home),
                 stdin=subprocess.DEVNULL,
@@ -157,13 +162,7 @@ class World:
         interval = self.plan.callers / self.plan.rate
         async with asyncio.TaskGroup() as group:
             for number in range(self.plan.callers):
-                caller = Caller(
-                    self.port,
-                    self.tally,
-                    self._excuse,
-                    self.upstream.seen.crossed.__contains__,
-                    number,
-                )
+                caller = Caller(self.port, self.tally, self._excuse, number)
                 group.create_task(caller.run(stop, interval))
             aside = [
                 group.create_task(self._every(self.plan.sample_interval, self._sample)),
@@ -231,8 +230,6 @@ class World:
 
     def _excuse(self, ask: Ask, outcome: str, begun_at: float) -> str | None:
         """Say why the upstream would not have answered this either; None: it would have."""
-        if outcome == "crossed":
-            return "crossed on the wire"
         now = time.monotonic()
 
         def during(prefix: str, after: float) -> bool:

@@ -2,20 +2,22 @@
 
 Every request names its own id and the fault it wants (`/soak/ID?fault=…`), so that the caller knows
 what must come back. What it sends outside an answer (a second one, an idle 408) it sends only while
-no request is waiting on that connection: nobody could tell apart what crosses on the wire.
+no request is waiting on that connection: nobody could tell apart what crosses on the wire. What
+crosses all the same is told by the record of the proxy's looks: see looks.py.
 """
 
 import asyncio
 import socket
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import cast
+
+from tests.e2e.soak.looks import Looks
 
 # How long a connection rests before something unasked for is sent on it.
 REST = 0.003
-# A request that comes so soon after it may have been looked at before: on a machine under load the
-# proxy can lose the processor between its last look and its write.
-CROSSING = 0.010
 
 
 @dataclass(slots=True)
@@ -26,8 +28,12 @@ class Seen:
     connections: int = 0
     refused_tokens: int = 0
     faults: dict[str, int] = field(default_factory=dict)
-    # Ids of requests that crossed on the wire with something unasked for.
+    # Ids of requests on a connection where the proxy had looked, and then something unasked came.
     crossed: set[str] = field(default_factory=set)
+    # How much earlier it had looked, in microseconds.
+    windows: list[float] = field(default_factory=list)
+    # Ids of requests sent though it looked later than that, or never.
+    overlooked: list[str] = field(default_factory=list)
     # Ids lately answered, to tell a lost answer from a request that never came.
     answered: deque[str] = field(default_factory=lambda: deque(maxlen=50_000))
 
@@ -35,7 +41,8 @@ class Seen:
 class MisbehavingUpstream:
     """Listens, restarts, and keeps count."""
 
-    def __init__(self, authenticates: Callable[[str], bool]) -> None:
+    def __init__(self, authenticates: Callable[[str], bool], looks: Looks) -> None:
+        self.looks = looks
         self.authenticates = authenticates
         self.seen = Seen()
         self.port = 0
@@ -69,12 +76,14 @@ class _Connection(asyncio.Protocol):
         self._upstream = upstream
         self._buffer = bytearray()
         self._asked = 0
-        self._stray_at = float("-inf")
+        # On the clock of the looks, in ns: the last request, and something unasked for.
+        self._asked_at = 0
+        self._stray_at: int | None = None
+        self._crossed = False
         self._loop = asyncio.get_running_loop()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast("asyncio.Transport", transport)
         self._upstream.connections.add(self)
         self._upstream.seen.connections += 1
 
@@ -87,19 +96,31 @@ class _Connection(asyncio.Protocol):
             self._asked += 1
             self._answer(*request)
 
-    def _answer(self, head: list[bytes], body: bytes) -> None:
+    def _tell_crossing(self, name: str) -> None:
+        """Tell whether a request was sent although something unasked for was there to be seen."""
+        if self._stray_at is not None:
+            seen = self._upstream.seen
+            port = int(self.transport.get_extra_info("peername")[1])
+            look = self._upstream.looks.first_after(port, self._asked_at)
+            self._crossed = look is not None and look <= self._stray_at
+            if look is not None and self._crossed:
+                seen.windows.append((self._stray_at - look) / 1000)
+            else:
+                seen.overlooked.append(name)
+            self._stray_at = None
+        if self._crossed:
+            # From the first on, every answer on this connection is one late.
+            self._upstream.seen.crossed.add(name)
+        self._asked_at = time.monotonic_ns()
+
+    def _answer(self, line: bytes, fields: dict[bytes, bytes], body: bytes) -> None:
         upstream = self._upstream
         upstream.seen.requests += 1
-        stray = self._loop.time() - self._stray_at < CROSSING
-        method, target, _ = head[0].decode("latin-1").split(" ")
-        fields = dict(line.lower().split(b": ", 1) for line in head[1:])
-        # Tokens keep their case; only the names above were lowered for the look-up.
-        token = next(
-            (line[22:].decode() for line in head[1:] if line[:15].lower() == b"authorization: "),
-            "",
-        )
+        method, target, _ = line.decode("latin-1").split(" ")
+        token = fields.get(b"authorization", b"")[len("Bearer ") :].decode()
         path, _, query = target.partition("?")
         name = path.rpartition("/")[2]
+        self._tell_crossing(name)
         options = dict(part.split("=") for part in query.split("&") if part)
         if not upstream.authenticates(token):
             upstream.seen.refused_tokens += 1
@@ -116,8 +137,6 @@ class _Connection(asyncio.Protocol):
         if fault:
             upstream.count(fault)
         upstream.seen.answered.append(name)
-        if stray:
-            upstream.seen.crossed.add(name)
         return self._misbehave(fault, name, payload, head_only=method == "HEAD")
 
     def _misbehave(self, fault: str, name: str, payload: bytes, *, head_only: bool) -> None:
@@ -176,7 +195,7 @@ class _Connection(asyncio.Protocol):
                 return
             self._upstream.count("unasked_for_sent")
             self.transport.write(data)
-            self._stray_at = self._loop.time()
+            self._stray_at = time.monotonic_ns()
             if close:
                 self.transport.close()
 
@@ -203,12 +222,13 @@ def _answer(status: int, name: str, payload: bytes, *, head_only: bool = False) 
     return head if head_only else head + payload
 
 
-def _take_request(buffer: bytearray) -> tuple[list[bytes], bytes] | None:
+def _take_request(buffer: bytearray) -> tuple[bytes, dict[bytes, bytes], bytes] | None:
     end = buffer.find(b"\r\n\r\n")
     if end < 0:
         return None
-    head = bytes(buffer[:end]).split(b"\r\n")
-    fields = dict(line.lower().split(b": ", 1) for line in head[1:] if b": " in line)
+    first, *lines = bytes(buffer[:end]).split(b"\r\n")
+    pairs = (line.partition(b": ") for line in lines)
+    fields = {name.lower(): value for name, _, value in pairs}
     start = end + 4
     if b"transfer-encoding" in fields:
         body = bytearray()
@@ -225,10 +245,10 @@ def _take_request(buffer: bytearray) -> tuple[list[bytes], bytes] | None:
             if size == 0:
                 break
         del buffer[:start]
-        return head, bytes(body)
+        return first, fields, bytes(body)
     stop = start + int(fields.get(b"content-length", b"0"))
     if len(buffer) < stop:
         return None
     body = buffer[start:stop]
     del buffer[:stop]
-    return head, bytes(body)
+    return first, fields, bytes(body)
