@@ -1,9 +1,10 @@
-"""Callers that nobody here wrote: curl, requests, urllib, Node's fetch, as people use them."""
+"""Callers that nobody here wrote: curl, requests, urllib, Node's fetch, newman, Java: as used."""
 
 import hashlib
 import http.client
 import io
 import json
+import shutil
 import subprocess
 import urllib.request
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ import requests
 from tests.e2e.conftest import Person, Proxy
 from tests.support.programs import program
 
+NEWMAN = Path(__file__).parent / "newman"
 MEGABYTE = bytes(range(256)) * 4096
 
 
@@ -226,6 +228,47 @@ def test_node_fetches(proxy: Proxy) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
 
     assert json.loads(done.stdout) == ["Lindqvist", 201, 300000, True]
+
+
+# ── newman, which runs collections as Postman does ──
+
+
+@pytest.fixture(scope="module")
+def newman(pytestconfig: pytest.Config) -> Path:
+    """Install it once; its version is in its package.json."""
+    npm = program("npm")
+    cache = pytestconfig.cache
+    assert cache is not None
+    folder = cache.mkdir("newman")
+    shutil.copy(NEWMAN / "package.json", folder)
+    script = folder / "node_modules" / "newman" / "bin" / "newman.js"
+    if not script.is_file():
+        done = subprocess.run(
+            [npm, "install", "--no-audit", "--no-fund", "--silent"],
+            cwd=folder, capture_output=True, text=True, timeout=180, check=False,
+        )  # fmt: skip
+        if done.returncode:
+            pytest.skip(f"could not fetch newman: {done.stderr.strip()[:200]}")
+    return script
+
+
+def test_newman_runs_a_collection_with_our_environment(
+    proxy: Proxy, newman: Path, tmp_path: Path
+) -> None:
+    environment, report = tmp_path / "environment.json", tmp_path / "report.json"
+    environment.write_bytes(requests.get(f"{proxy.url}/-/postman.json", timeout=20).content)
+    (tmp_path / "cv.pdf").write_bytes(MEGABYTE[:300_000])
+    command = [
+        *(program("node"), str(newman), "run", str(NEWMAN / "collection.json")),
+        *("--environment", str(environment), "--working-dir", str(tmp_path)),
+        *("--reporters", "cli,json", "--reporter-json-export", str(report), "--bail"),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+    assert done.returncode == 0, done.stdout
+    run = json.loads(report.read_text())["run"]
+    assert run["failures"] == []
+    assert run["stats"]["assertions"]["total"] == 6
 
 
 # ── Java, whose client offers h2c with its first request ──
