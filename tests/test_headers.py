@@ -1,5 +1,7 @@
 """Which headers pass, and where links lead; the truth tables that need no socket."""
 
+from typing import Any
+
 import pytest
 
 from proxy.headers import InboundHeaders, Links, OutboundHeaders, passing_trailers
@@ -19,7 +21,7 @@ def outbound(*lines: bytes, key: bytes | None = None) -> list[bytes]:
     return rest
 
 
-def inbound(*lines: bytes, status: bytes = b"200 OK", **settings: bool) -> list[bytes]:
+def inbound(*lines: bytes, status: bytes = b"200 OK", **settings: Any) -> list[bytes]:
     headers = InboundHeaders(Links("https://api.example/v1"))
     head = parse_response_head(
         b"HTTP/1.1 " + status + b"\r\n" + b"".join(b"%b\r\n" % x for x in lines)

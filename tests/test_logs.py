@@ -13,8 +13,8 @@ from urllib.parse import quote
 import pytest
 from aiohttp.http_exceptions import BadHttpMessage
 
-from proxy.logs import MASK, Output, catch_uncaught, configure, escape, redact, timestamp
-from proxy.secret import Secret
+from proxy.logs import Output, catch_uncaught, configure, escape, redact, timestamp
+from proxy.secret import MASK, Secret
 
 TOKEN = "tok/canary+4711=abcdefghijklmnop"
 

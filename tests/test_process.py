@@ -48,7 +48,7 @@ def test_a_limit_that_cannot_be_raised_far_enough_is_told() -> None:
     assert seen.endswith(" 400")
 
 
-def test_files_of_a_hardened_process_are_private(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_files_of_a_hardened_process_are_private(tmp_path) -> None:
     seen = run(
         "import pathlib, sys\n"
         "from proxy.process import harden\n"

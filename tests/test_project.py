@@ -39,7 +39,7 @@ def config_keys(model: type[BaseModel] = Config, path: str = "") -> Iterator[tup
 
 def locked(name: str) -> dict[str, str]:
     """The versions that a lock file pins, by canonical name."""
-    pins = {}
+    pins: dict[str, str] = {}
     for line in (ROOT / name).read_text().splitlines():
         if line and not line.startswith("#"):
             requirement = Requirement(line)

@@ -5,6 +5,7 @@ import gzip
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
@@ -90,7 +91,7 @@ async def test_every_form_and_authentication_works(
     server: AuthorizationServer, form: str, how: str
 ) -> None:
     server.authentication = how.rpartition("_")[2]
-    settings = {"token_request_format": form, "client_authentication": how}
+    settings: dict[str, Any] = {"token_request_format": form, "client_authentication": how}
     async with endpoint_at(server.url, **settings) as endpoint:
         tokens = await endpoint.exchange(Secret(server.issue_code()))
         again = await endpoint.refresh(tokens)

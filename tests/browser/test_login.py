@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -149,7 +150,11 @@ def test_logging_out_asks_first(product: Product, open_page: OpenPage) -> None:
     page.goto(f"{product.url}/-/")
     asked = []
 
-    page.once("dialog", lambda dialog: (asked.append(dialog.message), dialog.dismiss()))
+    def refuse(dialog: Any) -> None:
+        asked.append(dialog.message)
+        dialog.dismiss()
+
+    page.once("dialog", refuse)
     page.get_by_role("button", name="Log out").click()
     assert call(product, "/users/me") == 200
     page.once("dialog", lambda dialog: dialog.accept())

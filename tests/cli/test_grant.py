@@ -4,6 +4,7 @@ import io
 
 import pytest
 
+from proxy.cli.clock import SystemClock
 from proxy.cli.grant import _account_rows, _show_table
 from proxy.cli.session import Session
 from proxy.cli.terminal import Terminal
@@ -16,7 +17,7 @@ SPAN = {
 }
 
 
-class Clock:
+class Clock(SystemClock):
     def now(self):
         return NOW
 

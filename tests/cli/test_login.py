@@ -31,7 +31,7 @@ class FakeServer:
         self.listened = asyncio.Event()
         self.events: asyncio.Queue[bytes] = asyncio.Queue()
 
-    async def handle(self, request: web.Request) -> web.Response:
+    async def handle(self, request: web.Request) -> web.StreamResponse:
         match request.method, request.path:
             case "GET", "/-/status":
                 return web.json_response({"version": "0", "accounts": [self.account()]})

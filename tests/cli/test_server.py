@@ -65,6 +65,7 @@ async def test_the_server_is_found_on_either_loopback_family(host):
         open_server(config(port=port)) as (who, server),
     ):
         assert who is Presence.OURS
+        assert server is not None
         assert (await server.account("default"))["state"] == "authorized"
         with pytest.raises(CommandError):
             await server.account("other")
@@ -88,13 +89,14 @@ async def test_nobody_is_there(tmp_path):
 
 
 async def test_a_key_is_shown_only_to_a_server_that_is_ours():
-    seen = []
+    seen: list[str | None] = []
     port = free_port()
     async with (
         listening(ours_with_key("k1", seen), port=port),
         open_server(config(["k1"], port=port)) as (who, server),
     ):
         assert who is Presence.OURS
+        assert server is not None
         assert await server.status() == STATUS
 
     assert seen == [None, "k1"]

@@ -98,7 +98,8 @@ class FakeAccount:
     async def exchange(
         self, code: Secret, code_verifier: Secret | None, admit: Admit | None = None
     ) -> None:
-        self.exchanged.append((code.reveal(), code_verifier and code_verifier.reveal()))
+        verifier = code_verifier.reveal() if code_verifier else None
+        self.exchanged.append((code.reveal(), verifier))
         if self.failure is not None:
             raise self.failure
         await self.take(FRESH, await admit(FRESH) if admit else None)

@@ -377,7 +377,8 @@ async def log_in_as_mallory(client: Client, world: World) -> ClientResponse:
 
 
 def question_on(page: str) -> str:
-    (name,) = set(re.findall(r'name="(?:keep|replace)" value="([^"]+)"', page))
+    names: set[str] = set(re.findall(r'name="(?:keep|replace)" value="([^"]+)"', page))
+    (name,) = names
     return name
 
 

@@ -31,6 +31,7 @@ def resources(path: Path) -> list[dict[str, Any]]:
 
 
 def pod_spec(path: Path) -> dict[str, Any]:
+    spec: dict[str, Any]
     (spec,) = (
         r["spec"]["template"]["spec"] for r in resources(path) if "template" in r.get("spec", {})
     )
@@ -40,6 +41,7 @@ def pod_spec(path: Path) -> dict[str, Any]:
 def proxy_container(path: Path) -> dict[str, Any]:
     spec = pod_spec(path)
     everything = spec.get("initContainers", []) + spec["containers"]
+    container: dict[str, Any]
     (container,) = (c for c in everything if c["name"] == "smartrecruiters-proxy")
     return container
 

@@ -29,7 +29,7 @@ SHORT = Plan(
 try:
     from uvloop import new_event_loop as loop_factory
 except ImportError:
-    from asyncio import new_event_loop as loop_factory
+    from asyncio import new_event_loop as loop_factory  # type: ignore[assignment]
 
 
 def long(minutes: float, rate: float) -> Plan:

@@ -68,7 +68,7 @@ async def talk(port: int, *payloads: bytes) -> bytes:
 
 
 async def attack(
-    *payloads: bytes, canary: bool = True, answers: Sequence[bytes] = (), **sections: dict[str, Any]
+    *payloads: bytes, canary: bool = True, answers: Sequence[bytes] = (), **sections: Any
 ) -> Result:
     """Send to a proxy of its own; then, on the same connection, a request that should be last."""
     sections["listen"] = TIMES | sections.get("listen", {})

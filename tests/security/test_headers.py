@@ -1,5 +1,7 @@
 """Table D of the attacks: headers and credentials, over real sockets."""
 
+from typing import Any
+
 import pytest
 
 from tests.security.attacks import TOKEN, attack, refused
@@ -7,7 +9,7 @@ from tests.security.attacks import TOKEN, attack, refused
 HEAD = b"GET /x HTTP/1.1\r\nHost: localhost\r\n"
 
 
-async def forwarded(*lines: bytes, **keywords: object):
+async def forwarded(*lines: bytes, **keywords: Any):
     """Send a request with these lines; return it as the upstream saw it."""
     result = await attack(HEAD + b"\r\n".join([*lines, b"", b""]), **keywords)
     assert result.statuses == [200, 200], result.answer

@@ -219,7 +219,7 @@ class Served:
 
     def answers(self) -> bool:
         with urllib.request.urlopen(f"{self.url}/users/me", timeout=20) as answer:
-            return answer.status == 200
+            return bool(answer.status == 200)
 
 
 @pytest.fixture

@@ -105,7 +105,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     server: RedisServer = request.getfixturevalue("redis_for_all")
     prefix = f"test{next(_prefixes)}:"
 
-    def client():  # type: ignore[no-untyped-def]
+    def client():
         import redis
 
         return redis.Redis.from_url(server.url)

@@ -64,7 +64,7 @@ class World:
         self.opened.clear()
 
     async def record(self) -> Record:
-        record = await self.store.load("default")
+        record: Record | None = await self.store.load("default")
         assert record is not None
         return record
 

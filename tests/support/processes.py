@@ -28,7 +28,7 @@ def free_port() -> int:
     for _ in range(50):
         with socket.socket(socket.AF_INET) as first:
             first.bind(("127.0.0.1", 0))
-            port = first.getsockname()[1]
+            port: int = first.getsockname()[1]
             try:
                 with socket.socket(socket.AF_INET6) as second:
                     second.bind(("::1", port))
@@ -113,7 +113,7 @@ class Process:
                 )
                 if left <= 0 or ended:
                     raise AssertionError(
-                        f"no {pattern!r} in what {self._popen.args} said (exit "
+                        f"no {pattern!r} in what {self._popen.args!r} said (exit "
                         f"{self._popen.poll()}):\n{self.stdout}\n{self.stderr}"
                     )
                 self._changed.wait(min(left, 0.2))

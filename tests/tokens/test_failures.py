@@ -216,7 +216,7 @@ async def test_an_intent_left_by_a_kill_waits_for_the_access_tokens_end(grant: W
     assert again.status().generation == 2
 
 
-def replace_intent(record, at):  # type: ignore[no-untyped-def]
+def replace_intent(record, at):
     from dataclasses import replace
 
     return replace(record, intent=Intent(record.generation, at))

@@ -162,12 +162,12 @@ async def test_stopping_does_not_wait_for_its_turn_at_the_lease(grant: World) ->
 class Overrun(MemoryStore):
     """A lease that runs out between the intent and the token."""
 
-    def lease(self, account, patience):  # type: ignore[no-untyped-def]
+    def lease(self, account, patience):
         return overrun(super().lease(account, patience))
 
 
 @asynccontextmanager
-async def overrun(leased):  # type: ignore[no-untyped-def]
+async def overrun(leased):
     async with leased as lease:
         lease.ensure_held = refuse
         yield lease
@@ -302,7 +302,7 @@ class FullAfterSpending(MemoryStore):
 
     full = False
 
-    def write(self, account, record):  # type: ignore[no-untyped-def]
+    def write(self, account, record):
         if self.full and record.intent is None:
             raise StoreError("/state", "cannot be written", "check the disk")
         super().write(account, record)
