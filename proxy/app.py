@@ -252,8 +252,10 @@ class App:
     async def finish(self) -> None:
         """Let what is in flight finish, then stop: for whoever served one login."""
         self._is_stopping = True
-        await self._drain(asyncio.Event())
-        await self.stop()
+        try:
+            await self._drain(asyncio.Event())
+        finally:
+            await self.stop()
 
     async def _drain(self, force: asyncio.Event) -> None:
         self._stop_accepting()

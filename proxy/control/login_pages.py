@@ -47,8 +47,8 @@ class OtherUser(LoginFailure):
 
     def __init__(self, held: Held, name: str) -> None:
         detail = (
-            f"You logged in as {held.owner}, but the grant here is {held.previous}'s. Nothing was "
-            "changed yet: calls go on as before until you say which of them stays."
+            f"You logged in as {held.owner}, but the grant here is that of {held.previous}. "
+            "Nothing was changed yet: calls go on as before until you say which of them stays."
         )
         problem = Problem("bad_request", detail, status=409, reason="other_user")
         super().__init__("Another user's grant is here", problem, finished=False)

@@ -395,7 +395,7 @@ async def test_a_login_by_somebody_else_replaces_nothing_before_it_is_confirmed(
     page = await asked.text()
 
     assert asked.status == 409
-    assert "You logged in as Mallory, but the grant here is Ada &lt;A&gt;" in page
+    assert "You logged in as Mallory, but the grant here is that of Ada &lt;A&gt;" in page
     assert "fresh-token" not in page
     assert len(world.account.exchanged) == 1
     assert world.account.stored == 0
