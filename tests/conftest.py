@@ -10,6 +10,11 @@ import pytest
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("smartrecruiters-proxy")
     group.addoption(
+        "--bulk",
+        action="store_true",
+        help="move 2 GB each way in tests/e2e/test_bulk.py, in place of 64 MB",
+    )
+    group.addoption(
         "--container",
         action="store_true",
         help="build and try the image (root, mmdebstrap, buildah, podman, runc; a minute or two)",
