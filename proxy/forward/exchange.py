@@ -226,7 +226,7 @@ class Exchange:
             connection.go_on()
             return
         self._connection = None
-        connection.give_back()
+        connection.discard()
         self._record.replays += 1
         connection = await self._forwarder.upstream.acquire(repeatable=self._is_repeatable())
         self._send(connection, self._source.current() or credential)

@@ -89,7 +89,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._reading_paused = False
         self.answered = False  # a byte of the answer has arrived
         self.request_done = False
-        self.reused = False
+        self.reused = False  # it has rested in the pool
         self.waits_for_caller = False  # the next byte is the caller's to send
         self.write_paused = False
         self.deadline = 0.0
@@ -131,7 +131,12 @@ class UpstreamConnection(asyncio.Protocol):
             self.transport.resume_reading()
 
     def hold(self) -> None:
-        """Keep back everything after the head just told, until `go_on` or `discard`."""
+        """Keep back everything after the head just told, until `go_on` or `discard`.
+
+        The connection is not used again: what comes meanwhile may lie within TLS, where no look
+        finds it, and would be taken for the next request's answer.
+        """
+        self._persistent = False
         self._held = []
         self.pause_reading()
 
@@ -146,23 +151,6 @@ class UpstreamConnection(asyncio.Protocol):
             self._fail(problem)
         if self._lost is not None:
             self._end_of_stream(self._lost[0])
-
-    def give_back(self) -> None:
-        """End an exchange whose answer is not wanted: keep the connection if all of it is here."""
-        held, self._held = self._held or [], None
-        decoder = self._decoder
-        self._sink = None
-        if decoder is not None and self._lost is None:
-            try:
-                decoder.feed(b"".join(held))
-            except Problem:
-                self.discard()
-                return
-            if decoder.finished:
-                self.resume_reading()
-                self._settle(decoder.excess)
-                return
-        self.discard()
 
     def discard(self) -> None:
         """Break the connection off; nothing more is told to anyone."""
@@ -335,15 +323,16 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _settle(self, excess: bytes) -> None:
         transport = self.transport
+        # As for one that is held: a paused transport may have taken what no look finds.
         if (
             self._persistent
             and self.request_done
             and not excess
+            and not self._reading_paused
             and transport is not None
             and not transport.is_closing()
             and not transport.get_write_buffer_size()
         ):
-            self.reused = True
             self._home.released(self)
         else:
             self.discard()

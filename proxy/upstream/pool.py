@@ -136,6 +136,7 @@ class Upstream:
         if self._closed:
             connection.discard()
             return
+        connection.reused = True
         connection.idle_since = self._clock.now()
         self._idle.append(connection)
         if self._waiters:
