@@ -87,6 +87,7 @@ class RedisStore:
                 "redis needs its client",
                 "pip install 'smartrecruiters-proxy[redis]'",
             ) from None
+        self._forbidden = redis.exceptions.NoPermissionError
         self._errors = (redis.exceptions.RedisError, OSError, TimeoutError)
         self._client = redis.asyncio.Redis.from_url(
             url.reveal(),
@@ -108,7 +109,16 @@ class RedisStore:
 
     async def warnings(self) -> Sequence[str]:
         """Ask whether the server keeps what it is given."""
-        info = await self.call("persistence", self._client.info("persistence"))
+        try:
+            info = await self._client.info("persistence")
+        except self._forbidden:
+            warning = (
+                f"The Redis at {self._place} does not let its INFO be read: whether it has an "
+                "append-only file, without which the grant is lost when it stops, is not known."
+            )
+            return (warning,)
+        except self._errors as error:
+            raise self._failed("persistence", error) from None
         if not info.get("aof_enabled"):
             warning = (
                 f"The Redis at {self._place} has no append-only file: when it stops, the grant is "

@@ -47,6 +47,23 @@ async def test_a_server_without_append_only_file_is_named(tmp_path: Path) -> Non
     assert "append-only" in warnings[0]
 
 
+async def test_a_server_that_does_not_say_is_used_all_the_same(server: RedisServer) -> None:
+    admin = RedisStore(Secret(server.url), "srproxy:", FakeClock())
+    await admin._client.acl_setuser(
+        "narrow", enabled=True, passwords=["+narrow"], keys=["*"], categories=["+@all"],
+        commands=["-info"],
+    )  # fmt: skip
+    url = f"redis://narrow:narrow@127.0.0.1:{server.port}/0"
+    store = RedisStore(Secret(url), "srproxy:", FakeClock())
+    (warning,) = await store.start()
+    async with store.lease("default", 5) as lease:
+        await lease.save(make_record(1))
+    await store.close()
+    await admin.close()
+
+    assert "INFO" in warning
+
+
 async def test_a_server_with_one_is_not(pair: tuple[RedisStore, RedisStore]) -> None:
     assert await pair[0].start() == ()
 
