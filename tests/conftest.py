@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Generator
+from pathlib import Path
 
 import pytest
 
@@ -43,6 +44,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="N",
         help="requests a second in the long soak",
     )
+
+
+# Where processes, browsers and images are: first, or the last of them keeps one worker busy alone.
+LONG = ("deploy", "e2e", "browser", "cli", "security")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest."""
+    tests = Path(__file__).parent
+    order = {name: number for number, name in enumerate(LONG)}
+    items.sort(key=lambda item: order.get(item.path.relative_to(tests).parts[0], len(LONG)))
 
 
 @pytest.hookimpl(wrapper=True)
