@@ -31,6 +31,8 @@ ALLOWED: dict[str, set[str]] = {
     "": {"ok"},
 }
 
+STRAY = "stray"  # the id of an answer that is nobody's
+
 
 @dataclass(frozen=True, slots=True)
 class Ask:
@@ -100,12 +102,20 @@ class Tally:
     def requests(self) -> int:
         return sum(self.outcomes.values()) + self.hung_up
 
-    def set_crossed_apart(self, crossed: Container[str]) -> None:
-        """Take out what came of a request that crossed with something unasked for."""
+    def set_crossed_apart(self, crossed: Container[str], nameless: int) -> None:
+        """Take out what came of a request that crossed with something unasked for.
+
+        Of so many such the upstream does not know the name: each can have got that, and no more.
+        """
         for mix_up in tuple(self.mixed_up):
             if mix_up.ask.id in crossed or mix_up.got in crossed:
-                self.mixed_up.remove(mix_up)
-                self.crossed.append(mix_up)
+                pass
+            elif nameless and mix_up.got == STRAY:
+                nameless -= 1
+            else:
+                continue
+            self.mixed_up.remove(mix_up)
+            self.crossed.append(mix_up)
 
 
 class Caller:
@@ -199,8 +209,8 @@ class Caller:
             # A HEAD has no body to say it: RFC 9209's header does.
             proxy_status = fields.get(b"proxy-status", b"").decode()
             return str(json.loads(body)["code"]) if body else proxy_status.split('"')[1]
-        if fields.get(b"x-soak-id") == b"stray":
-            return self._mix_up(ask, "stray")
+        if fields.get(b"x-soak-id") == STRAY.encode():
+            return self._mix_up(ask, STRAY)
         if answer.status != 200:
             return f"status {answer.status} {body[:60]!r}"
         return self._check_id(ask, answer)

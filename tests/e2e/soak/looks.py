@@ -30,11 +30,11 @@ class Looks:
         with path.open("r+b") as file:
             self._map = mmap.mmap(file.fileno(), SIZE)
 
-    def add(self, port: int) -> None:
-        """Note that a look begins."""
+    def add(self, port: int, moment: int) -> None:
+        """Note when a look began that found nothing."""
         start = port * SLOT.size
         (count,) = TIME.unpack_from(self._map, start)
-        TIME.pack_into(self._map, start + (1 + count % KEPT) * TIME.size, time.monotonic_ns())
+        TIME.pack_into(self._map, start + (1 + count % KEPT) * TIME.size, moment)
         TIME.pack_into(self._map, start, count + 1)
 
     def first_after(self, port: int, moment: int) -> int | None:
@@ -53,8 +53,11 @@ def main() -> int:
 
     def recorded_look(connection: UpstreamConnection) -> bool:
         assert connection.transport is not None
-        looks.add(connection.transport.get_extra_info("sockname")[1])
-        return look(connection)
+        begun = time.monotonic_ns()
+        found = look(connection)
+        if not found:  # then the request is sent
+            looks.add(connection.transport.get_extra_info("sockname")[1], begun)
+        return found
 
     UpstreamConnection.has_input = recorded_look  # type: ignore[method-assign, assignment]
     return run()

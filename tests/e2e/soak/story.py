@@ -97,7 +97,7 @@ class World:
             await self._load()
             await self._settle()
             self.after = sample(self.proxy.pid, time.monotonic())
-            self.tally.set_crossed_apart(self.upstream.seen.crossed)
+            self.tally.set_crossed_apart(self.upstream.seen.crossed, self.upstream.seen.nameless)
             self.final_metrics = await self.metrics()
             self.final_status = json.loads(await self._get("/-/status"))
         finally:

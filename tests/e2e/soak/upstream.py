@@ -32,6 +32,8 @@ class Seen:
     crossed: set[str] = field(default_factory=set)
     # How much earlier it had looked, in microseconds.
     windows: list[float] = field(default_factory=list)
+    # How many of these were broken off before the upstream had read who asked.
+    nameless: int = 0
     # Ids of requests sent though it looked later than that, or never.
     overlooked: list[str] = field(default_factory=list)
     # Ids lately answered, to tell a lost answer from a request that never came.
@@ -84,11 +86,21 @@ class _Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
+        self._port = int(transport.get_extra_info("peername")[1])
         self._upstream.connections.add(self)
         self._upstream.seen.connections += 1
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._upstream.connections.discard(self)
+        if self._stray_at is None:
+            return
+        # A request whose body was not all here, or that was purged by the proxy's reset.
+        look = self._upstream.looks.first_after(self._port, self._asked_at)
+        if look is not None and look <= self._stray_at:
+            self._upstream.seen.windows.append((self._stray_at - look) / 1000)
+            self._upstream.seen.nameless += 1
+        elif look is not None:
+            self._upstream.seen.overlooked.append("a request on a connection that broke off")
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
@@ -100,8 +112,7 @@ class _Connection(asyncio.Protocol):
         """Tell whether a request was sent although something unasked for was there to be seen."""
         if self._stray_at is not None:
             seen = self._upstream.seen
-            port = int(self.transport.get_extra_info("peername")[1])
-            look = self._upstream.looks.first_after(port, self._asked_at)
+            look = self._upstream.looks.first_after(self._port, self._asked_at)
             self._crossed = look is not None and look <= self._stray_at
             if look is not None and self._crossed:
                 seen.windows.append((self._stray_at - look) / 1000)
