@@ -42,9 +42,9 @@ def tune() -> None:
             mallopt(M_TRIM_THRESHOLD, ALLOCATOR_THRESHOLD)
             # Our few threads wait more than they allocate: an arena for each is memory lost.
             mallopt(M_ARENA_MAX, 1)
-    # What is built at start lives as long as the process: the collector need not walk it again. What
-    # is left is little, so that all of it can be looked at often enough: a connection that has ended
-    # is a cycle, and holds its buffers until then.
+    # What is built at start lives as long as the process: the collector need not walk it again.
+    # What is left is little, so all of it can be looked at often: a connection that has ended is a
+    # cycle, and holds its buffers until then.
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 10, 10)
