@@ -45,7 +45,9 @@ class Loads:
         try:
             started = first_answer(process, port, "/1k")
 
-            def rate(path: str, connections: int, post: int = 0) -> load.Rate:
+            def rate(
+                path: str, connections: int, post: int = 0, *, unlike: bool = False
+            ) -> load.Rate:
                 return load.rate(
                     process,
                     port,
@@ -54,6 +56,7 @@ class Loads:
                     seconds=self.seconds,
                     core=core,
                     post=post,
+                    unlike=unlike,
                 )
 
             # Two seconds: just-in-time compilers and what a proxy puts off to after its start.
@@ -62,6 +65,7 @@ class Loads:
                 first_answer=started,
                 rates={
                     "1k": rate("/1k", 64),
+                    "unlike": rate("/unlike", 64, unlike=True),
                     "64k": rate("/64k", 64),
                     "post": rate("/1k", 64, post=1024),
                     "one": rate("/1k", 1),

@@ -1,10 +1,18 @@
--- Arguments: method, body size. Prints one line of JSON that load.py reads.
+-- Arguments: method, body size, and "unlike" for a query that no other request has.
+-- Prints one line of JSON that load.py reads.
 function init(args)
     wrk.method = args[1] or "GET"
     local size = tonumber(args[2] or "0")
     if size > 0 then
         wrk.body = string.rep("x", size)
         wrk.headers["Content-Type"] = "application/json"
+    end
+    if args[3] == "unlike" then
+        local number = 0
+        request = function()
+            number = number + 1
+            return wrk.format(nil, wrk.path .. "?number=" .. number)
+        end
     end
 end
 

@@ -37,14 +37,19 @@ def rate(
     seconds: float,
     core: int,
     post: int = 0,
+    unlike: bool = False,
 ) -> Rate:
-    """Requests as fast as `connections` callers get their answers, for some seconds."""
+    """Requests as fast as `connections` callers get their answers, for some seconds.
+
+    With `unlike` no two of them have the same target.
+    """
     before = process.cpu_seconds()
     done = subprocess.run(
         [
             *("taskset", "-c", str(core), "wrk", "-t1", f"-c{connections}"),
             *(f"-d{max(1, round(seconds))}s", "--timeout", "10s", "-s", str(SCRIPT)),
             *(f"http://127.0.0.1:{port}{path}", "--", "POST" if post else "GET", str(post)),
+            *(("unlike",) if unlike else ()),
         ],
         capture_output=True,
         text=True,

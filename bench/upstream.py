@@ -52,6 +52,11 @@ http {{
             if ($http_authorization != "{bearer}") {{ return 401; }}
             return 200 "{small}";
         }}
+        location = /unlike {{
+            if ($http_authorization != "{bearer}") {{ return 401; }}
+            add_header X-Request-Id $request_id;
+            return 200 "{small}";
+        }}
         location = /64k {{ if ($http_authorization != "{bearer}") {{ return 401; }} }}
         location = /large {{ if ($http_authorization != "{bearer}") {{ return 401; }} }}
         location /sink/ {{

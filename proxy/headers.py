@@ -233,11 +233,16 @@ class InboundHeaders:
 
         `cors` are headers of ours, and stand in for the upstream's own such headers.
         """
+        if head.inbound is not None and not cors:
+            return head.inbound
         fields, status = head.fields, head.status
         options = connection_options(fields) if b"connection" in fields else None
         # RFC 9110 section 8.6: neither an interim answer nor a 204 has a length.
         lengthless = status == 204 or status < 200
-        if options or cors or lengthless or not LOOKED_AT.isdisjoint(fields):
+        plain = not (options or cors or lengthless) and LOOKED_AT.isdisjoint(fields)
+        if plain:
+            block = b"".join(map(self._lines.__getitem__, head.lines))
+        else:
             dropped = set(options or ()) - PROTECTED | NOT_FOR_CALLER
             if lengthless:
                 dropped.add(b"content-length")
@@ -246,9 +251,10 @@ class InboundHeaders:
             lines = self._look_at(head, dropped, origin, replaces_cors=bool(cors))
             lines += [b"%b: %b\r\n" % header for header in cors]
             block = b"".join(lines)
-        else:
-            block = b"".join(map(self._lines.__getitem__, head.lines))
-        return b"HTTP/1.1 %d %b\r\n%b" % (status, head.reason, block)
+        built = b"HTTP/1.1 %d %b\r\n%b" % (status, head.reason, block)
+        if plain:
+            head.inbound = built  # nothing but the head went into it: it holds for the same again
+        return built
 
     def _look_at(
         self,

@@ -67,10 +67,6 @@ class Histogram:
     counts: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS) + 1))
     total: float = 0.0
 
-    def observe(self, value: float) -> None:
-        self.counts[bisect_left(BOUNDS, value)] += 1
-        self.total += value
-
     def buckets(self) -> list[tuple[str, float]]:
         """Return the cumulated buckets as Prometheus wants them."""
         rows: list[tuple[str, float]] = []
@@ -94,6 +90,7 @@ class Metrics(Collector):
 
     def __init__(self, version: str) -> None:
         self.in_flight = 0
+        self.before: Callable[[], None] | None = None  # hands over what is not counted yet
         self.pool: Callable[[], tuple[int, int]] | None = None  # connections open, and idle
         self.accounts: Callable[[], Iterable[AccountSample]] | None = None
         self._version = version
@@ -112,24 +109,30 @@ class Metrics(Collector):
         self._registry.register(self)
         ProcessCollector(registry=self._registry)
 
-    def observe(self, record: Observed) -> None:
-        """Count a finished request."""
-        key = (record.method, record.status, record.whose, record.code, record.caller)
-        series = self._series.get(key)
-        if series is None:
-            series = self._new_series(record, key)
-        series.count += 1
-        self._bytes_in += record.bytes_in
-        self._bytes_out += record.bytes_out
-        self._duration.observe(record.duration)
-        if record.whose == "upstream":
-            self._upstream_duration.observe(record.upstream_duration)
-        elif record.code in GUARD_CODES:
-            self._refusals[record.code] += 1
-        if record.replays:
-            self._replays += record.replays
-        if record.aborted:
-            self._aborted += 1
+    def observe(self, records: Iterable[Observed]) -> None:
+        """Count finished requests."""
+        durations, upstream_durations = self._duration, self._upstream_duration
+        for record in records:
+            key = (record.method, record.status, record.whose, record.code, record.caller)
+            series = self._series.get(key)
+            if series is None:
+                series = self._new_series(record, key)
+            series.count += 1
+            self._bytes_in += record.bytes_in
+            self._bytes_out += record.bytes_out
+            duration = record.duration
+            durations.counts[bisect_left(BOUNDS, duration)] += 1
+            durations.total += duration
+            if record.whose == "upstream":
+                duration = record.upstream_duration
+                upstream_durations.counts[bisect_left(BOUNDS, duration)] += 1
+                upstream_durations.total += duration
+            elif record.code in GUARD_CODES:
+                self._refusals[record.code] += 1
+            if record.replays:
+                self._replays += record.replays
+            if record.aborted:
+                self._aborted += 1
 
     def refreshed(self, account: str, outcome: str) -> None:
         """Count a refresh: `ok`, or a value of errors.Outcome."""
@@ -146,6 +149,8 @@ class Metrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Build the families; prometheus-client calls this at a scrape."""
+        if self.before is not None:
+            self.before()
         requests = CounterMetricFamily(
             "srproxy_requests",
             "Requests answered, by whose answer it was; code is set on the proxy's own.",

@@ -1,15 +1,16 @@
 """Traffic: one record a request, for the access log, the live list and the metrics.
 
-A record holds no header, no body and no value of a query. Its line is written later, together with
-others: formatting and writing at once would cost each request a system call. Lines are held back
-for at most HOLD seconds or HELD lines, and never past a line of another logger.
+A record holds no header, no body and no value of a query. It is counted, and its line written,
+together with others and later: at once, each request would cost a system call more, and its caller
+the wait for it. Records are held back for at most HOLD seconds or until there are HELD of them, and
+never past a line of another logger, or a look at what they are for.
 """
 
 import asyncio
 import re
 import secrets
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from json.encoder import encode_basestring_ascii as quoted  # the C one where it exists
 from typing import Any
@@ -112,19 +113,44 @@ def describe(record: Record) -> dict[str, Any]:
     }
 
 
-def json_line(record: Record, at: str) -> str:
+def access_lines(records: Iterable[Record], *, as_json: bool) -> list[str]:
+    """Write records as lines of the access log."""
+    write, write_request = (_json_line, _json_request) if as_json else (_text_line, _text_request)
+    second, stamp = -1, ""
+    asked: tuple[str, bytes] | None = None
+    request = ""
+    lines: list[str] = []
+    for record in records:
+        whole = int(record.at)
+        if whole != second:
+            second, stamp = whole, timestamp(whole)[:-4]
+        # Programs repeat themselves.
+        if asked != (record.method, record.target):
+            asked = record.method, record.target
+            request = write_request(*asked)
+        at = f"{stamp}{int((record.at - whole) * 1000):03d}Z"
+        lines.append(write(record, at, request))
+    return lines
+
+
+def _json_request(method: str, target: bytes) -> str:
+    """Write what was asked for as members of a JSON line."""
+    path, keys = path_and_keys(target)
+    # A shown key is a plain name, "?" or "…": nothing in it to escape.
+    query = '"' + '", "'.join(keys) + '"' if keys else ""
+    return f'"method": {quoted(method)}, "path": {quoted(path)}, "query": [{query}]'
+
+
+def _json_line(record: Record, at: str, request: str) -> str:
     """Write a record as a JSON line; by hand, since json.dumps takes thrice as long.
 
     Members that say nothing (no caller's name, no code, no replay) are left out.
     """
-    path, keys = path_and_keys(record.target)
-    # A shown key is a plain name, "?" or "…": nothing in it to escape.
-    query = '"' + '", "'.join(keys) + '"' if keys else ""
     line = (
         f'{{"at": "{at}", "level": "info", "logger": "proxy.traffic", "message": "request", '
-        f'"id": "{record.request_id}", "method": {quoted(record.method)}, "path": {quoted(path)}, '
-        f'"query": [{query}], "status": {record.status}, "whose": "{record.whose}", '
-        f'"duration": {record.duration:.6f}, "upstream_duration": {record.upstream_duration:.6f}, '
+        f'"id": "{record.request_id}", {request}, "status": {record.status}, '
+        f'"whose": "{record.whose}", "duration": {record.duration:.6f}, '
+        f'"upstream_duration": {record.upstream_duration:.6f}, '
         f'"bytes_in": {record.bytes_in}, "bytes_out": {record.bytes_out}'
     )
     if record.caller is not None:
@@ -140,14 +166,17 @@ def json_line(record: Record, at: str) -> str:
     return line + "}\n"
 
 
-def text_line(record: Record, at: str) -> str:
-    """Write a record as a line for people."""
-    path, keys = path_and_keys(record.target)
+def _text_request(method: str, target: bytes) -> str:
+    """Write what was asked for as words of a line."""
+    path, keys = path_and_keys(target)
     # The quotes' content only: escapes every control character, and what is not ASCII.
-    line = (
-        f"{at} INFO    proxy.traffic {quoted(record.method)[1:-1]} {quoted(path)[1:-1]}"
-        f"{'?' + '&'.join(keys) if keys else ''} {record.status or '-'} {record.whose}"
-    )
+    query = "?" + "&".join(keys) if keys else ""
+    return f"{quoted(method)[1:-1]} {quoted(path)[1:-1]}{query}"
+
+
+def _text_line(record: Record, at: str, request: str) -> str:
+    """Write a record as a line for people."""
+    line = f"{at} INFO    proxy.traffic {request} {record.status or '-'} {record.whose}"
     if record.code is not None:
         line += f" code={record.code}"
     line += f" {record.duration * 1000:.1f}ms"
@@ -181,6 +210,7 @@ class Traffic:
         self._subscribers: tuple[Callable[[Record], None], ...] = ()
         self._prefix = secrets.token_hex(4) + "-"
         self._number = 0
+        metrics.before = self.flush
         if output is not None:
             output.before = self.flush
 
@@ -213,22 +243,19 @@ class Traffic:
 
     def finished(self, record: Record) -> None:
         """Take the record of a request that has ended in whatever way."""
-        metrics = self._metrics
-        metrics.in_flight -= 1
-        metrics.observe(record)
-        self._recent.append(record)
-        if self._output is not None:
-            held = self._held
-            held.append(record)
-            if len(held) >= HELD:
-                self.flush()
-            elif self._timer is None:
-                self._arm()
+        self._metrics.in_flight -= 1
+        held = self._held
+        held.append(record)
+        if len(held) >= HELD:
+            self.flush()
+        elif self._timer is None:
+            self._arm()
         for subscriber in self._subscribers:
             subscriber(record)
 
     def recent(self) -> list[Record]:
         """Return the last records, oldest first."""
+        self.flush()
         return list(self._recent)
 
     def subscribe(self, subscriber: Callable[[Record], None]) -> Callable[[], None]:
@@ -241,26 +268,25 @@ class Traffic:
         return unsubscribe
 
     def flush(self) -> None:
-        """Write the lines held back; also to be called at the end."""
+        """Count, list and log the records held back; also to be called at the end."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if not self._held or self._output is None:
+        if not self._held:
             return
         held, self._held = self._held, []
-        line = json_line if self._output.as_json else text_line
-        second, stamp = -1, ""
-        lines: list[str] = []
-        for record in held:
-            whole = int(record.at)
-            if whole != second:
-                second, stamp = whole, timestamp(whole)[:-4]
-            lines.append(line(record, f"{stamp}{int((record.at - whole) * 1000):03d}Z"))
+        self._metrics.observe(held)
+        self._recent.extend(held)
+        if self._output is not None:
+            self._log(held, self._output)
+
+    def _log(self, records: list[Record], output: Output) -> None:
+        lines = access_lines(records, as_json=output.as_json)
         # What a caller chose of those lines, without the rest: a tenth of the text to search.
-        chosen = b"\n".join([record.target for record in held]).decode("latin-1")
-        chosen += "\n".join([record.request_id for record in held])
-        chosen += "\n".join([record.method for record in held if len(record.method) > 7])
-        self._output.write_lines(lines, chosen)
+        chosen = b"\n".join([record.target for record in records]).decode("latin-1")
+        chosen += "\n".join([record.request_id for record in records])
+        chosen += "\n".join([record.method for record in records if len(record.method) > 7])
+        output.write_lines(lines, chosen)
 
     def _arm(self) -> None:
         try:

@@ -55,6 +55,19 @@ def test_secrets_of_an_answer_are_not_remembered() -> None:
     assert list(headers._lines) == [b"Server: x"]
 
 
+def test_what_depends_on_the_caller_is_made_anew_for_the_same_head():
+    headers = InboundHeaders(Links("https://api.example"))
+    moved = parse_response_head(b"HTTP/1.1 302 Found\r\nLocation: https://api.example/x\r\n")
+    plain = parse_response_head(b"HTTP/1.1 200 OK\r\nServer: x\r\n")
+    for origin in (b"http://localhost:1", b"http://127.0.0.1:1"):
+        assert b"\r\nLocation: %b/x\r\n" % origin in headers.build(moved, origin.strip)
+    without = headers.build(plain, lambda: ORIGIN)
+    with_cors = headers.build(plain, lambda: ORIGIN, cors=[(b"Access-Control-A", b"b")])
+
+    assert with_cors == without + b"Access-Control-A: b\r\n"
+    assert headers.build(plain, lambda: ORIGIN) == without
+
+
 def test_headers_named_by_connection_are_dropped_from_answers() -> None:
     assert inbound(b"Connection: X-Hop, Content-Length", b"X-Hop: 1", b"Content-Length: 0") == [
         b"Content-Length: 0"

@@ -61,6 +61,15 @@ def test_a_repeated_block_shares_what_was_parsed() -> None:
     assert other.headers is not first.headers
 
 
+def test_an_answers_head_that_comes_again_is_not_parsed_again() -> None:
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nX-Id: 1\r\n"
+    first = parse_response_head(answer)
+    other = parse_response_head(answer.replace(b"X-Id: 1", b"X-Id: 2"), first)
+
+    assert parse_response_head(bytes(bytearray(answer)), first) is first
+    assert other.fields[b"x-id"] == b"2"
+
+
 @pytest.mark.parametrize(
     ("line", "length", "chunked"),
     [

@@ -48,7 +48,7 @@ def test_requests_are_counted_by_method_class_side_code_and_caller():
         replace(RECORD, status=403, whose="proxy", code="not_allowed", caller="reader"),
         replace(RECORD, status=0, aborted=True),
     ):
-        metrics.observe(record)
+        metrics.observe([record])
 
     def requests(**labels: str) -> float:
         return value(metrics, "srproxy_requests_total", method="GET", **labels)
@@ -63,8 +63,8 @@ def test_requests_are_counted_by_method_class_side_code_and_caller():
 
 def test_durations_and_bytes_are_added_up():
     metrics = Metrics("1.0")
-    metrics.observe(RECORD)
-    metrics.observe(replace(RECORD, whose="proxy", code="bad_host", duration=500.0))
+    metrics.observe([RECORD])
+    metrics.observe([replace(RECORD, whose="proxy", code="bad_host", duration=500.0)])
 
     assert value(metrics, "srproxy_request_duration_seconds_count") == 2
     assert value(metrics, "srproxy_request_duration_seconds_sum") == pytest.approx(500.03)
@@ -80,7 +80,7 @@ def test_durations_and_bytes_are_added_up():
 def test_a_caller_cannot_make_series():
     metrics = Metrics("1.0")
     for number in range(1000):
-        metrics.observe(replace(RECORD, method=f"M{number}", target=b"/%d" % number))
+        metrics.observe([replace(RECORD, method=f"M{number}", target=b"/%d" % number)])
 
     assert len(metrics._series) == 0
     assert (
@@ -99,7 +99,7 @@ def test_a_caller_cannot_make_series():
 
 def test_nothing_of_a_request_is_in_the_text():
     metrics = Metrics("1.0")
-    metrics.observe(RECORD)
+    metrics.observe([RECORD])
 
     assert b"secret" not in metrics.render()
 
@@ -154,7 +154,7 @@ def families() -> set[str]:
     metrics = Metrics("1.0")
     metrics.pool = lambda: (0, 0)
     metrics.accounts = lambda: [AccountSample("default", True, 1.0, 1.0)]
-    metrics.observe(RECORD)
+    metrics.observe([RECORD])
     return {
         re.sub(r"_(bucket|count|sum)$", "", name)
         for name, _ in samples(metrics)
@@ -195,7 +195,7 @@ def test_promtool_accepts_the_alert_rules_and_the_metrics(tmp_path):
 
     metrics = Metrics("1.0")
     metrics.accounts = lambda: [AccountSample("default", True, 1.0, 1.0)]
-    metrics.observe(RECORD)
+    metrics.observe([RECORD])
     checked = subprocess.run(
         ["promtool", "check", "metrics"],
         input=metrics.render(),

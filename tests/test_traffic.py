@@ -17,10 +17,9 @@ from proxy.traffic import (
     RECENT,
     Record,
     Traffic,
+    access_lines,
     describe,
-    json_line,
     path_and_keys,
-    text_line,
 )
 
 
@@ -30,6 +29,11 @@ def record(target: bytes = b"/candidates?limit=10", **members: object) -> Record
     for name, value in members.items():
         setattr(made, name, value)
     return made
+
+
+def line_of(made: Record, *, as_json: bool) -> str:
+    (line,) = access_lines([made], as_json=as_json)
+    return line
 
 
 class Log:
@@ -75,7 +79,7 @@ def test_a_json_line_tells_what_the_event_stream_tells():
     made = record(
         caller="reader", code="x", replays=1, aborted=True, traceparent="00-ab-cd-01", duration=0.5
     )
-    line = json.loads(json_line(made, "2025-11-25T08:06:40.123Z"))
+    line = json.loads(line_of(made, as_json=True))
     told = describe(made)
     assert told.pop("rate_limit") is None
 
@@ -89,11 +93,22 @@ def test_a_json_line_tells_what_the_event_stream_tells():
 def test_a_line_is_one_line_and_valid_whatever_the_target(target, method):
     made = record(target, method=method)
 
-    assert json.loads(json_line(made, "x"))["method"] == method
-    for line in (json_line(made, "x"), text_line(made, "x")):
+    assert json.loads(line_of(made, as_json=True))["method"] == method
+    for line in (line_of(made, as_json=True), line_of(made, as_json=False)):
         assert line.isascii()
         assert line.endswith("\n")
         assert line[:-1].isprintable()
+
+
+def test_each_line_of_a_batch_tells_its_own_request():
+    batch = [
+        record(b"/a?x=1"), record(b"/a?x=1"), record(b"/a?x=1", method="POST"), record(b"/b"),
+        record(b"/a?x=1", at=1764058001.5),
+    ]  # fmt: skip
+    for as_json in (True, False):
+        assert access_lines(batch, as_json=as_json) == [
+            line_of(made, as_json=as_json) for made in batch
+        ]
 
 
 def test_a_text_line_is_for_people():
@@ -101,10 +116,23 @@ def test_a_text_line_is_for_people():
         duration=0.0123, upstream_duration=0.0111, bytes_out=1024, caller="reader", replays=1
     )
 
-    assert text_line(made, "2025-11-25T08:06:40.123Z") == (
+    assert line_of(made, as_json=False) == (
         "2025-11-25T08:06:40.123Z INFO    proxy.traffic GET /candidates?limit 200 upstream "
         "12.3ms upstream=11.1ms in=0 out=1024 caller=reader replays=1 id=id-1\n"
     )
+
+
+async def test_a_look_finds_what_is_still_held_back():
+    metrics = Metrics("1.0")
+    traffic = Traffic(metrics)
+    for number in range(2):
+        traffic.started()
+        traffic.finished(record(b"/%d" % number))
+
+    assert b'code="",method="GET",status_class="2xx",whose="upstream"} 2.0' in metrics.render()
+    traffic.started()
+    traffic.finished(record(b"/2"))
+    assert [made.target for made in traffic.recent()] == [b"/0", b"/1", b"/2"]
 
 
 async def test_lines_are_held_back_for_a_moment_only():

@@ -61,6 +61,8 @@ class ResponseHead:
     content_length: int | None
     chunked: bool
     keep_alive: bool = True
+    raw: bytes = b""  # the head as received
+    inbound: bytes | None = None  # what headers.py made of it, kept with it
 
     @property
     def headers(self) -> Headers:
@@ -106,14 +108,19 @@ def parse_request_head(head: bytes, previous: RequestHead | None = None) -> Requ
     )
 
 
-def parse_response_head(head: bytes) -> ResponseHead:
-    """Parse an answer's head: through the CRLF of its last header, without the blank line."""
+def parse_response_head(head: bytes, previous: ResponseHead | None = None) -> ResponseHead:
+    """Parse an answer's head: through the CRLF of its last header, without the blank line.
+
+    As with requests, a head equal to the previous one on its connection is that one.
+    """
+    if previous is not None and previous.raw == head:
+        return previous
     line_end = head.find(b"\r\n")
     minor, status, reason = _STATUS_LINES[head[:line_end]]
     lines, fields = parse_response_fields(head[line_end + 2 :])
     content_length, chunked = response_framing(minor, fields)
     kept = keeps_alive(minor, fields)
-    return ResponseHead(minor, status, reason, lines, fields, content_length, chunked, kept)
+    return ResponseHead(minor, status, reason, lines, fields, content_length, chunked, kept, head)
 
 
 class _StatusLines(dict[bytes, tuple[int, int, bytes]]):

@@ -67,8 +67,8 @@ class UpstreamConnection(asyncio.Protocol):
 
     __slots__ = (
         "_clock", "_decoder", "_ended_well", "_head", "_held", "_home", "_lost", "_method",
-        "_persistent", "_poll", "_reading_paused", "_response_timeout", "_sink", "answered",
-        "deadline", "idle_since", "kept_for", "request_done", "reused", "transport",
+        "_persistent", "_poll", "_previous", "_reading_paused", "_response_timeout", "_sink",
+        "answered", "deadline", "idle_since", "kept_for", "request_done", "reused", "transport",
         "waits_for_caller", "write_paused",
     )  # fmt: skip
 
@@ -83,6 +83,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._held: list[bytes] | None = None
         self._lost: tuple[Exception | None] | None = None
         self._method = b""
+        self._previous: ResponseHead | None = None
         self._persistent = False
         self._ended_well = False
         self._poll = select.poll()
@@ -260,7 +261,7 @@ class UpstreamConnection(asyncio.Protocol):
             if found is None:
                 return
             raw, data = found
-            head = parse_response_head(raw)
+            head = self._previous = parse_response_head(raw, self._previous)
             if head.status >= 200:
                 if b"keep-alive" in head.fields:
                     announced = IDLE_TIMEOUT.search(head.fields[b"keep-alive"])

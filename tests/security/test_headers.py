@@ -159,9 +159,9 @@ async def test_nothing_of_a_refused_request_is_repeated(payload, caplog):
 
 async def test_one_request_is_one_line_of_the_log():
     """D19."""
-    from proxy.traffic import Record, json_line, text_line
+    from proxy.traffic import Record, access_lines
 
     record = Record("id", 0.0, "GET", b"/%0a2026 fake\x1b[31m\n?a\nb=c")
-    for line in (json_line(record, "t"), text_line(record, "t")):
+    for line in access_lines([record], as_json=True) + access_lines([record], as_json=False):
         assert line.count("\n") == 1
         assert "\x1b" not in line
