@@ -12,15 +12,8 @@ from hypothesis import strategies as st
 from proxy.logs import Output
 from proxy.metrics import Metrics
 from proxy.secret import MASK, Secret
-from proxy.traffic import (
-    HELD,
-    RECENT,
-    Record,
-    Traffic,
-    access_lines,
-    describe,
-    path_and_keys,
-)
+from proxy.traffic import AccessLog, Record, Traffic, describe, path_and_keys
+from proxy.traffic.traffic import MOST_HELD, RECENT
 
 
 def record(target: bytes = b"/candidates?limit=10", **members: object) -> Record:
@@ -29,6 +22,16 @@ def record(target: bytes = b"/candidates?limit=10", **members: object) -> Record
     for name, value in members.items():
         setattr(made, name, value)
     return made
+
+
+def access_lines(records: list[Record], *, as_json: bool) -> list[str]:
+    stream = io.StringIO()
+    log = AccessLog(Output(stream, as_json=as_json))
+    log.add(records)
+    assert len(log) == len(records)
+    log.write()
+    assert len(log) == 0
+    return stream.getvalue().splitlines(keepends=True)
 
 
 def line_of(made: Record, *, as_json: bool) -> str:
@@ -148,10 +151,20 @@ async def test_lines_are_held_back_for_a_moment_only():
 
 async def test_many_lines_are_written_at_once():
     log = Log()
-    for _ in range(HELD):
+    for _ in range(MOST_HELD):
+        assert log.lines == []
+        log.finish(record())
+        log.traffic.catch_up()
+
+    assert len(log.lines) == MOST_HELD
+
+
+async def test_where_nothing_is_ever_sent_no_more_than_so_many_are_held_back():
+    log = Log()
+    for _ in range(MOST_HELD + 1):
         log.finish(record())
 
-    assert len(log.lines) == HELD
+    assert len(log.lines) == MOST_HELD
 
 
 async def test_a_line_of_another_logger_does_not_overtake():
@@ -177,6 +190,8 @@ def test_a_secret_in_a_path_is_masked():
     log.finish(record(b"/x/canary-4711-abcdef/y?limit=1"))
     log.finish(record(b"/x?k=canary-4711-abcdef"))
     log.finish(record(b"/x/Bearer%20eyJhbGciOiJIUzI1NiJ9"))
+    log.finish(record(request_id="canary-4711-abcdef", named=True))
+    log.finish(record(method="canary-4711-abcdef"))
 
     assert secret.reveal() not in log.stream.getvalue()
     assert "eyJ" not in log.stream.getvalue()

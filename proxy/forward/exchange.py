@@ -194,20 +194,9 @@ class Exchange:
 
     def _send(self, connection: UpstreamConnection, credential: Credential) -> None:
         forwarder = self._forwarder
-        # Authorization comes last, after everything that was the caller's was looked at.
         head = self._head
-        request = b"".join(
-            (
-                head.method,
-                b" ",
-                forwarder.target(head.target),
-                b" HTTP/1.1\r\n",
-                head.outbound or forwarder.outbound.build(head, self._admission.key_header),
-                b"Authorization: ",
-                credential.header,
-                b"\r\n\r\n",
-            )
-        )
+        prepared = head.prepared or forwarder.prepare(head, self._admission.key_header)
+        request = b"%b%b\r\n\r\n" % (prepared, credential.header)
         # Looked at last of all: what arrives before the request would be taken for its answer.
         if connection.reused and connection.has_input():
             connection.discard()

@@ -53,11 +53,21 @@ class Forwarder:
                 "The request has already passed through this proxy: upstream.url leads back here.",
             )
 
-    def target(self, target: bytes) -> bytes:
-        """Return the target for the upstream: as it came, below the path prefix."""
+    def prepare(self, head: RequestHead, key_header: bytes | None) -> bytes:
+        """Build the head for the upstream up to the credential, which is set last of all.
+
+        The target goes as it came, below the upstream's path prefix.
+        """
+        target = head.target
         if not target.startswith(b"/"):
             target = origin_form(target)
-        return self._prefix + target if self._prefix else target
+        prepared = head.prepared = b"%b %b%b HTTP/1.1\r\n%bAuthorization: " % (
+            head.method,
+            self._prefix,
+            target,
+            self.outbound.build(head, key_header),
+        )
+        return prepared
 
     def spawn(
         self, work: Coroutine[Any, Any, None], failed: Callable[[Problem], None]

@@ -124,6 +124,7 @@ class InboundRequest:
         else:
             self._connection.ahead = rest
         exchange.start()
+        front.traffic.catch_up()
 
     def turn_away(self, head: RequestHead | None, problem: Problem) -> None:
         """Refuse a request that was not for the upstream, or what is no request at all."""
@@ -299,12 +300,14 @@ class InboundRequest:
         traffic = self._front.traffic
         fields = head.fields
         traffic.started()
+        given = fields.get(b"x-request-id")
         record = self._record = Record(
-            traffic.request_id(fields.get(b"x-request-id")),
+            traffic.request_id(given),
             self._front.clock.now(),
             head.method.decode("ascii"),
             head.target,
         )
+        record.named = given is not None
         traceparent = fields.get(b"traceparent")
         if traceparent is not None:
             record.traceparent = traffic.traceparent(traceparent)

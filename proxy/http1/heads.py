@@ -43,6 +43,7 @@ class RequestHead:
     raw: bytes = b""  # the head as received
     block: bytes = b""  # the field lines of it
     outbound: bytes | None = None  # what headers.py made of the block, kept with it
+    prepared: bytes | None = None  # what forward/ made of the whole head, kept with it
 
     @property
     def has_body(self) -> bool:

@@ -1,9 +1,12 @@
 """Table D of the attacks: headers and credentials, over real sockets."""
 
+import io
 from typing import Any
 
 import pytest
 
+from proxy.logs import Output
+from proxy.traffic import AccessLog, Record
 from tests.security.attacks import TOKEN, attack, refused
 
 HEAD = b"GET /x HTTP/1.1\r\nHost: localhost\r\n"
@@ -159,9 +162,12 @@ async def test_nothing_of_a_refused_request_is_repeated(payload, caplog):
 
 async def test_one_request_is_one_line_of_the_log():
     """D19."""
-    from proxy.traffic import Record, access_lines
-
     record = Record("id", 0.0, "GET", b"/%0a2026 fake\x1b[31m\n?a\nb=c")
-    for line in access_lines([record], as_json=True) + access_lines([record], as_json=False):
+    for as_json in (True, False):
+        stream = io.StringIO()
+        log = AccessLog(Output(stream, as_json=as_json))
+        log.add([record])
+        log.write()
+        line = stream.getvalue()
         assert line.count("\n") == 1
         assert "\x1b" not in line
