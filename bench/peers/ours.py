@@ -58,6 +58,9 @@ class Ours:
                 except subprocess.CalledProcessError as error:
                     shutil.rmtree(folder, ignore_errors=True)
                     raise Unavailable(f"pip install failed: {error.stderr[-300:]}") from error
+        # As pip leaves it: compiled, whether or not this environment lets Python write bytecode.
+        compiled = [self._python, "-m", "compileall", "-q", ROOT / "proxy"]
+        subprocess.run(compiled, timeout=120, check=True)
         version = subprocess.run(
             [self._python, "-c", "import proxy; print(proxy.__version__)"],
             cwd=ROOT,
