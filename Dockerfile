@@ -16,7 +16,7 @@ RUN python -m pip --python /opt/srproxy/bin/python install --no-cache-dir --no-d
     && install -d -m 0700 -o 65532 -g 65532 /state
 
 FROM python:3.13-slim
-ARG VERSION=0.1.0
+ARG VERSION=0.2.0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="smartrecruiters-proxy" \
       org.opencontainers.image.description="A local authenticating reverse proxy for the SmartRecruiters API" \

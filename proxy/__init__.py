@@ -4,4 +4,4 @@ One person consents once in a browser; from then on any program that can change 
 the API through this proxy, which adds a bearer token and keeps the grant behind it alive.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

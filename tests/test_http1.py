@@ -215,6 +215,19 @@ def test_a_padded_chunk_size_is_taken_from_an_upstream_alone(upstream: bool) -> 
     assert raised.value.code == "bad_request"
 
 
+@pytest.mark.parametrize("line", [b"5;", b"5 ;", b"5;;a", b"5;a=", b"5; ", b"5;a;", b'5;a="x'])
+def test_a_chunk_extension_that_is_none_is_refused(line: bytes) -> None:
+    with pytest.raises(Problem) as raised:
+        ChunkedDecoder().feed(line + b"\r\nhello\r\n0\r\n\r\n")
+
+    assert raised.value.code == "bad_request"
+
+
+@pytest.mark.parametrize("line", [b"5;a", b"5;a=b", b'5;a="x\\"y"', b"5 ; a = b ;\tc"])
+def test_a_chunk_extension_is_dropped(line: bytes) -> None:
+    assert ChunkedDecoder().feed(line + b"\r\nhello\r\n0\r\n\r\n") == b"hello"
+
+
 def test_many_small_chunks_become_one_piece() -> None:
     assert ChunkedDecoder().feed(b"1\r\nx\r\n" * 1000) == b"x" * 1000
 

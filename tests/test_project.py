@@ -1,5 +1,6 @@
 """What the project's own files promise about each other."""
 
+import ast
 import re
 import tomllib
 from collections.abc import Iterator
@@ -136,6 +137,34 @@ def test_both_locks_pin_the_same_versions():
 @pytest.mark.parametrize("path", sorted(ROOT.glob("proxy/**/*.py")), ids=lambda p: p.name)
 def test_no_module_is_too_long(path):
     assert len(path.read_text().splitlines()) <= LONGEST_MODULE, "split it by noun"
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("proxy/**/*.py")), ids=lambda p: p.name)
+def test_no_pattern_depends_on_the_interpreter_s_patch_level(path):
+    """CPython before 3.11.5 matches possessive repeats of groups wrongly (its issue 106052)."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("re."):
+            for text in (n.value for n in ast.walk(node) if isinstance(n, ast.Constant)):
+                if isinstance(text, bytes):
+                    text = text.decode("latin-1")
+                if isinstance(text, str):
+                    assert not has_possessive_repeat(text), text
+
+
+def has_possessive_repeat(pattern: str) -> bool:
+    """Look for `*+`, `++`, `?+` and `}+` outside of character classes, and for atomic groups."""
+    outside = re.sub(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]", "x", pattern, flags=re.DOTALL)
+    return bool(re.search(r"[*+?}]\+|\(\?>", outside))
+
+
+@pytest.mark.parametrize("pattern", ["(?:a)*+", "[*+]++", "a{2}+", "a?+", "(?>a)"])
+def test_a_possessive_repeat_is_found(pattern):
+    assert has_possessive_repeat(pattern)
+
+
+@pytest.mark.parametrize("pattern", ["[*+]+", r"a\*+", r"[]*+]", "(?:a)*b+", "a{2}"])
+def test_what_only_looks_like_a_possessive_repeat_is_not(pattern):
+    assert not has_possessive_repeat(pattern)
 
 
 def test_each_of_the_two_commands_is_one_line_with_an_environment_of_its_own():

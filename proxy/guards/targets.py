@@ -16,9 +16,9 @@ REFUSED_METHODS = frozenset({b"TRACE", b"TRACK", b"CONNECT"})
 
 # The great majority: segments that no one can read in two ways, and a query of visible ASCII.
 PLAIN = re.compile(
-    rb"/(?:[A-Za-z0-9_~!$&'()*+,=:@-][A-Za-z0-9._~!$&'()*+,=:@-]*+"
-    rb"(?:/[A-Za-z0-9_~!$&'()*+,=:@-][A-Za-z0-9._~!$&'()*+,=:@-]*+)*+/?)?"
-    rb"(?:\?[!-\"$-\[\]-~]*+)?"
+    rb"/(?:[A-Za-z0-9_~!$&'()*+,=:@-][A-Za-z0-9._~!$&'()*+,=:@-]*"
+    rb"(?:/[A-Za-z0-9_~!$&'()*+,=:@-][A-Za-z0-9._~!$&'()*+,=:@-]*)*/?)?"
+    rb"(?:\?[!-\"$-\[\]-~]*)?"
 )
 RAW = re.compile(rb"[^!-~]|[\\#]")
 ABSOLUTE = re.compile(rb"https?://([^/?]*)(.*)", re.IGNORECASE | re.DOTALL)
