@@ -12,7 +12,7 @@ COPY proxy proxy
 # What only a compiler or a type checker reads stays behind; bytecode stays, since nothing can be written at run time.
 RUN python -m pip --python /opt/srproxy/bin/python install --no-cache-dir --no-deps . \
     && find /opt/srproxy \( -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi' -o -name '*.pyi' -o -name '*.c' -o -name '*.h' \) -delete \
-    && install -D -m 0644 proxy/healthcheck.py /opt/srproxy/healthcheck.py \
+    && install -D -m 0644 proxy/system/healthcheck.py /opt/srproxy/healthcheck.py \
     && install -d -m 0700 -o 65532 -g 65532 /state
 
 FROM python:3.13-slim
@@ -35,6 +35,6 @@ EXPOSE 8080
 USER 65532:65532
 # Isolated and without site-packages: 22 ms a check. Live, not ready: a missing login is no reason to restart the container.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=10s --retries=3 \
-    CMD ["python", "-I", "-S", "/opt/srproxy/healthcheck.py"]
+    CMD ["python", "-I", "-S", "/opt/srproxy/system/healthcheck.py"]
 ENTRYPOINT ["srproxy"]
 CMD ["serve"]

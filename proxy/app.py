@@ -16,25 +16,25 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from proxy import __version__
-from proxy.accounts import Accounts
-from proxy.clock import Clock
 from proxy.config import Config
 from proxy.control.context import ControlContext
 from proxy.control.late import LateControl
 from proxy.control.pages import render_problem_page, security_headers
 from proxy.errors import Problem
-from proxy.forward import Forwarder
-from proxy.front import Front
-from proxy.guards import Guards
-from proxy.identify import Identifier
-from proxy.listeners import Listeners, open_listeners
-from proxy.logs import Output
-from proxy.metrics import AccountSample, Metrics
-from proxy.network import build_ssl_context, outbound_proxy
-from proxy.stores.base import TokenStore
-from proxy.tokens import TokenManager
-from proxy.traffic import Traffic
-from proxy.upstream import Dialer, Route, Upstream
+from proxy.gateway.forward import Forwarder
+from proxy.gateway.front import Front
+from proxy.gateway.guards import Guards
+from proxy.gateway.upstream import Dialer, Route, Upstream
+from proxy.grant import TokenManager
+from proxy.grant.accounts import Accounts
+from proxy.grant.identify import Identifier
+from proxy.grant.stores.base import TokenStore
+from proxy.system.clock import Clock
+from proxy.system.listeners import Listeners, open_listeners
+from proxy.system.network import build_ssl_context, outbound_proxy
+from proxy.telemetry.logs import Output
+from proxy.telemetry.metrics import AccountSample, Metrics
+from proxy.telemetry.traffic import Traffic
 
 logger = logging.getLogger(__name__)
 

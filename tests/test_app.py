@@ -11,7 +11,7 @@ import pytest
 from proxy.app import App
 from proxy.config import Config
 from proxy.errors import StartError
-from proxy.stores.memory import MemoryStore
+from proxy.grant.stores.memory import MemoryStore
 from tests.security.product import product
 from tests.support.processes import free_port
 from tests.support.proxying import LoopClock

@@ -8,7 +8,7 @@ import click
 
 from proxy import __version__
 from proxy.cli.exits import run_command
-from proxy.process import collector_paused
+from proxy.system.process import collector_paused
 
 PROGRAM = "srproxy"
 # In working order: as a person meets them. Each lives in the module named beside it.

@@ -16,10 +16,10 @@ import aiohttp
 
 from proxy.cli.server import Presence, addresses, open_server
 from proxy.cli.session import Session
-from proxy.config import is_loopback
 from proxy.errors import ConfigurationError, StartError
-from proxy.listeners import open_listeners
-from proxy.network import build_ssl_context, outbound_proxy
+from proxy.system.listeners import open_listeners
+from proxy.system.loopback import is_loopback
+from proxy.system.network import build_ssl_context, outbound_proxy
 
 TIMEOUT = 15.0
 # Tokens live 30 minutes: a minute is noticed by nobody, five shorten every token's life.

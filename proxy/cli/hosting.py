@@ -14,16 +14,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from proxy import __version__, logs, process, systemd
+from proxy import __version__
 from proxy.cli.exits import Exit
 from proxy.cli.local import store_name
 from proxy.cli.session import Session
 from proxy.config import Config
-from proxy.notify import Health, Notifier
+from proxy.system import process, systemd
+from proxy.telemetry import logs
+from proxy.telemetry.notify import Health, Notifier
 
 if TYPE_CHECKING:
     from proxy.app import App
-    from proxy.tokens import TokenManager
+    from proxy.grant import TokenManager
 
 logger = logging.getLogger(__name__)
 

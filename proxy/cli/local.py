@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from proxy.cli.session import Session
 
 if TYPE_CHECKING:
-    from proxy.tokens import TokenManager
+    from proxy.grant import TokenManager
 
 
 @asynccontextmanager
@@ -16,7 +16,9 @@ async def open_account(session: Session, name: str) -> AsyncIterator["TokenManag
 
     StoreError where the record cannot be read.
     """
-    from proxy.accounts import open_accounts  # only for those who need it: most of the program
+    from proxy.grant.accounts import (
+        open_accounts,  # only for those who need it: most of the program
+    )
 
     async with open_accounts(
         session.config,

@@ -16,7 +16,8 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from proxy.cli.exits import CommandError
-from proxy.config import Config, is_loopback
+from proxy.config import Config
+from proxy.system.loopback import is_loopback
 
 MARK = "smartrecruiters-proxy"
 # For finding out who is there: whoever takes a connection and says nothing is a stranger.

@@ -21,7 +21,7 @@ from proxy.cli.clock import SystemClock
 from proxy.cli.exits import InterruptedCommandError
 from proxy.cli.terminal import Terminal
 from proxy.config import Config
-from proxy.config_file import Loaded, load
+from proxy.config.loading import Loaded, load
 
 NAME = "smartrecruiters-proxy"
 ACCOUNT = "default"

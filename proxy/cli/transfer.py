@@ -10,7 +10,7 @@ from proxy.cli.exits import CommandError, Exit
 from proxy.cli.help import examples
 from proxy.cli.local import open_account
 from proxy.cli.session import Session, account_option, run_async, with_session
-from proxy.secret import Secret
+from proxy.system.secret import Secret
 
 SHORTEST_PASSPHRASE = 12
 LARGEST_BUNDLE = 1024 * 1024

@@ -1,9 +1,8 @@
 """The configuration as frozen values, checked: `Config`, its sections, and `Config.build`.
 
-Reading files and the environment is proxy.config_file's part; nothing here does any I/O.
+Reading files and the environment is proxy.config's part; nothing here does any I/O.
 """
 
-from proxy.config.addresses import is_loopback
 from proxy.config.model import (
     AccessConfig,
     ApiKeyConfig,
@@ -32,5 +31,4 @@ __all__ = [
     "ShutdownConfig",
     "TokensConfig",
     "UpstreamConfig",
-    "is_loopback",
 ]

@@ -10,7 +10,8 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic_core import PydanticCustomError
 
 from proxy.config.faults import found, wrong
-from proxy.secret import Secret
+from proxy.system.loopback import is_loopback
+from proxy.system.secret import Secret
 
 LABELS = re.compile(r"(?!-)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?")
 SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
@@ -22,17 +23,6 @@ OWN_ROUTES = {
     "/-/", "/-/status", "/-/login", "/-/login/complete", "/-/logout", "/-/live", "/-/ready",
     "/-/metrics", "/-/events", "/-/postman.json",
 }  # fmt: skip
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether a host is this machine by its very name: no resolver is asked."""
-    host = host.lower().strip("[]").removesuffix(".")
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def parse_host(value: object) -> str | None:

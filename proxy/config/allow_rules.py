@@ -1,4 +1,4 @@
-"""The grammar of allow rules (contract, "Allow rules"); what a rule matches is proxy.guards' part.
+"""The grammar of allow rules; proxy.gateway.guards decides what a rule matches.
 
 A rule that could never match (an empty segment, an encoded slash, a dot segment, `;`, a query) is
 an error rather than a rule that silently admits nothing.

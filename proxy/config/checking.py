@@ -14,11 +14,11 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from proxy.config.addresses import is_loopback
 from proxy.config.faults import CUSTOM, Fault, Path, dotted
 from proxy.config.model import ApiKeyConfig, Config
 from proxy.errors import ConfigurationError
-from proxy.secret import Secret
+from proxy.system.loopback import is_loopback
+from proxy.system.secret import Secret
 
 C = TypeVar("C", bound=Config)
 

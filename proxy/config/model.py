@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainValidator
 
 from proxy.config import addresses, values
 from proxy.config.allow_rules import allow_rule
-from proxy.secret import Secret
+from proxy.system.secret import Secret
 
 DAY = 86400
 MEBIBYTE = 1024 * 1024

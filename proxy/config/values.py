@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from proxy.config.faults import found, wrong
-from proxy.secret import Secret
+from proxy.system.secret import Secret
 
 T = TypeVar("T")
 NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
@@ -23,7 +23,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
 VISIBLE = re.compile(r"[\x21-\x7e]+")
 MODE = re.compile(r"0?[67][0-7]{2}")
-# What proxy.oauth sets itself: an extra parameter of that name would be a second one.
+# What proxy.grant.oauth sets itself: an extra parameter of that name would be a second one.
 OWN_PARAMETERS = {
     "client_id", "redirect_uri", "scope", "state", "code_challenge", "code_challenge_method",
 }  # fmt: skip

@@ -24,7 +24,7 @@ from proxy.control.probes import Probes
 from proxy.control.requests import MOST_BODY, base_url, is_navigation
 from proxy.control.status_page import StatusPage
 from proxy.errors import Problem
-from proxy.guards.origins import Origins
+from proxy.gateway.guards.origins import Origins
 from proxy.problems import problem_body, problem_headers
 
 logger = logging.getLogger(__name__)

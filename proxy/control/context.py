@@ -7,12 +7,12 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from proxy.clock import Clock
 from proxy.config import Config
 from proxy.errors import Problem
-from proxy.oauth import TokenSet
-from proxy.secret import Secret
-from proxy.traffic import Record
+from proxy.grant.oauth import TokenSet
+from proxy.system.clock import Clock
+from proxy.system.secret import Secret
+from proxy.telemetry.traffic import Record
 
 Unsubscribe = Callable[[], None]
 # Is asked for whose tokens are before they replace a grant; raises if they may not.

@@ -17,7 +17,7 @@ from proxy.control.identity import Identities
 from proxy.control.live_list import row
 from proxy.control.login_pages import LoginFailure, LoginNews
 from proxy.control.status import status_json
-from proxy.traffic import Record, describe
+from proxy.telemetry.traffic import Record, describe
 
 HEARTBEAT = 15.0
 # What may wait for one reader, and for how long one write may rest.

@@ -4,7 +4,6 @@ Two owners are told apart by these names alone; where none is told, that is said
 """
 
 import asyncio
-import json
 import logging
 import math
 from collections.abc import Callable
@@ -16,23 +15,6 @@ logger = logging.getLogger(__name__)
 
 # An upstream that does not tell (no scope, no network) is not asked at every look at the page.
 ASK_AGAIN = 60
-LONGEST_NAME = 200
-
-
-def parse_owner(body: bytes) -> str | None:
-    """Read a user of the API (`GET /users/me`) as a name for people, or None if it is none."""
-    try:
-        user = json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(user, dict):
-        return None
-    texts = {key: value.strip() for key, value in user.items() if isinstance(value, str)}
-    name = " ".join(filter(None, (texts.get("firstName"), texts.get("lastName"))))
-    email = texts.get("email") or texts.get("id")
-    if name and email:
-        return f"{name} ({email})"[:LONGEST_NAME]
-    return (name or email or "")[:LONGEST_NAME] or None
 
 
 class Identities:

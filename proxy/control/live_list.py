@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from proxy.control.markup import Html, html, join, when
 from proxy.control.words import milliseconds, moment, size
 from proxy.errors import KINDS
-from proxy.traffic import Record, shown_path_and_keys
+from proxy.telemetry.traffic import Record, shown_path_and_keys
 
 COLUMNS = (
     ("Time", ""),

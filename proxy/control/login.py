@@ -24,9 +24,9 @@ from dataclasses import dataclass
 
 from cachetools import TTLCache
 
-from proxy.clock import Clock
 from proxy.config import OAuthConfig
-from proxy.secret import Secret
+from proxy.system.clock import Clock
+from proxy.system.secret import Secret
 
 # RFC 6749 section 4.1.2 recommends ten minutes at most for the code; a person needs no longer.
 LIFETIME = 600

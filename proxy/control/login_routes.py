@@ -32,7 +32,7 @@ from proxy.control.login_pages import (
 from proxy.control.replacing import Held, Replacements
 from proxy.control.requests import account_name, is_navigation, read_body, read_fields
 from proxy.errors import Problem, ProxyError
-from proxy.oauth import Callback, TokenSet, build_authorization_url, parse_callback
+from proxy.grant.oauth import Callback, TokenSet, build_authorization_url, parse_callback
 from proxy.problems import problem_body, problem_headers
 
 logger = logging.getLogger(__name__)

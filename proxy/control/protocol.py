@@ -20,7 +20,7 @@ from aiohttp.web_protocol import RequestHandler
 
 from proxy.control.pages import security_headers
 from proxy.errors import Problem
-from proxy.http1 import LAST_CHUNK, BodyDecoder, ChunkedDecoder, LengthDecoder, encode_chunk
+from proxy.gateway.http1 import LAST_CHUNK, BodyDecoder, ChunkedDecoder, LengthDecoder, encode_chunk
 from proxy.problems import problem_body, problem_headers
 
 CONTENT_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]+)[ \t]*\r\n", re.IGNORECASE)

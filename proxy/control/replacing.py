@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from cachetools import TTLCache
 
-from proxy.clock import Clock
 from proxy.control.login import LIFETIME
-from proxy.oauth import TokenSet
+from proxy.grant.oauth import TokenSet
+from proxy.system.clock import Clock
 
 # Nobody has more of these questions open; the oldest give way.
 MOST_HELD = 16

@@ -24,7 +24,7 @@ def srproxy(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     # It sets the whole process, which the other tests share.
-    monkeypatch.setattr("proxy.process.harden", lambda: None)
+    monkeypatch.setattr("proxy.system.process.harden", lambda: None)
 
     def run(*arguments, **environ):
         for name, value in environ.items():

@@ -12,9 +12,9 @@ from proxy.config import Config
 from proxy.control.application import build_application
 from proxy.control.context import Admit, ControlContext
 from proxy.errors import Problem
-from proxy.oauth import TokenSet
-from proxy.secret import Secret
-from proxy.traffic import Record
+from proxy.grant.oauth import TokenSet
+from proxy.system.secret import Secret
+from proxy.telemetry.traffic import Record
 
 BROWSER = {"Accept": "text/html,*/*;q=0.8", "Sec-Fetch-Mode": "navigate"}
 SECRETS = ("client-secret-0123456789", "the-code", "api-key-0123456789abcdef", "fresh-token")

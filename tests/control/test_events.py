@@ -9,7 +9,7 @@ import pytest
 from aiohttp import ClientError, ClientResponse, web
 
 from proxy.control.application import build_application
-from proxy.traffic import Record
+from proxy.telemetry.traffic import Record
 from tests.control.conftest import Client, Serve, World, make_config
 from tests.control.support import begin, come_back
 

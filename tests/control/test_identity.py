@@ -2,7 +2,7 @@
 
 import pytest
 
-from proxy.control.identity import parse_owner
+from proxy.grant.identify import parse_owner
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from proxy.errors import Problem
-from proxy.secret import Secret
-from proxy.stores.file import FileStore
-from proxy.tokens import TokenManager
+from proxy.grant import TokenManager
+from proxy.grant.stores.file import FileStore
+from proxy.system.secret import Secret
 from tests.support.authorization_server import AuthorizationServer
 from tests.support.granting import World, finish, world
 

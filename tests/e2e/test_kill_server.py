@@ -15,11 +15,11 @@ import yaml
 from aiohttp import web
 
 from proxy.cli.clock import SystemClock
-from proxy.secret import Secret
-from proxy.stores.file import FileStore
-from proxy.stores.record import Record
-from proxy.token_endpoint import TokenEndpoint
-from proxy.tokens import TokenManager
+from proxy.grant import TokenManager
+from proxy.grant.stores.file import FileStore
+from proxy.grant.stores.record import Record
+from proxy.grant.token_endpoint import TokenEndpoint
+from proxy.system.secret import Secret
 from tests.support.authorization_server import CLIENT_ID, CLIENT_SECRET, AuthorizationServer
 from tests.support.granting import make_config
 from tests.support.history import Kill, faults, losses

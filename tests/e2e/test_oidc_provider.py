@@ -22,11 +22,11 @@ import requests
 from proxy.cli.clock import SystemClock
 from proxy.config import Config
 from proxy.errors import Problem
-from proxy.oauth import build_authorization_url, parse_callback
-from proxy.secret import Secret
-from proxy.stores.file import FileStore
-from proxy.token_endpoint import TokenEndpoint
-from proxy.tokens import TokenManager
+from proxy.grant import TokenManager
+from proxy.grant.oauth import build_authorization_url, parse_callback
+from proxy.grant.stores.file import FileStore
+from proxy.grant.token_endpoint import TokenEndpoint
+from proxy.system.secret import Secret
 
 HERE = Path(__file__).parent / "oidc"
 REDIRECT_URI = "http://localhost:8080/-/callback"

@@ -16,10 +16,10 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from proxy import logs
 from proxy.app import App
 from proxy.config import Config
 from proxy.sandbox import Sandbox, SandboxSettings
+from proxy.telemetry import logs
 from tests.support.processes import free_port
 from tests.support.proxying import LoopClock
 

@@ -210,7 +210,7 @@ async def test_no_secret_is_in_any_output(tmp_path, encrypted, capfd):
         outputs["objects of ours"] = "\n".join(
             repr(item)
             for item in gc.get_objects()
-            if str(type(item).__module__).startswith(("proxy.tok", "proxy.oauth", "proxy.config"))
+            if str(type(item).__module__).startswith(("proxy.grant", "proxy.config"))
         )
     outputs["log"] = made.log.getvalue()
     if encrypted:

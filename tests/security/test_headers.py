@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from proxy.logs import Output
-from proxy.traffic import AccessLog, Record
+from proxy.telemetry.logs import Output
+from proxy.telemetry.traffic import AccessLog, Record
 from tests.security.attacks import TOKEN, attack, refused
 
 HEAD = b"GET /x HTTP/1.1\r\nHost: localhost\r\n"

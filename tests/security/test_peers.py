@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.guards import origin_form
+from proxy.gateway.guards import origin_form
 from tests.security.attacks import CANARY, canary_credentials
 from tests.security.test_http11probe import TESTS, payload, reference
 from tests.security.test_smuggling import BODIES, CHUNKED, CODINGS, LENGTHS, POST, REFUSED

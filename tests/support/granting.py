@@ -8,12 +8,12 @@ from typing import Any
 
 from proxy.config import Config
 from proxy.errors import Problem
-from proxy.secret import Secret
-from proxy.stores.base import TokenStore
-from proxy.stores.memory import MemoryStore
-from proxy.stores.record import Record
-from proxy.token_endpoint import TokenEndpoint
-from proxy.tokens import TokenManager
+from proxy.grant import TokenManager
+from proxy.grant.stores.base import TokenStore
+from proxy.grant.stores.memory import MemoryStore
+from proxy.grant.stores.record import Record
+from proxy.grant.token_endpoint import TokenEndpoint
+from proxy.system.secret import Secret
 from tests.support.authorization_server import CLIENT_ID, CLIENT_SECRET, AuthorizationServer
 from tests.support.clock import FakeClock
 

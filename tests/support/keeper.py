@@ -14,14 +14,14 @@ from typing import Any
 from proxy.cli.clock import SystemClock
 from proxy.config import Config
 from proxy.errors import Problem
-from proxy.secret import Secret
-from proxy.stores import folder as files
-from proxy.stores.base import TokenStore
-from proxy.stores.encryption import EncryptingCodec
-from proxy.stores.file import FileStore
-from proxy.stores.record import PlainCodec
-from proxy.token_endpoint import TokenEndpoint
-from proxy.tokens import TokenManager
+from proxy.grant import TokenManager
+from proxy.grant.stores import folder as files
+from proxy.grant.stores.base import TokenStore
+from proxy.grant.stores.encryption import EncryptingCodec
+from proxy.grant.stores.file import FileStore
+from proxy.grant.stores.record import PlainCodec
+from proxy.grant.token_endpoint import TokenEndpoint
+from proxy.system.secret import Secret
 
 CALLERS = 10
 
@@ -30,7 +30,7 @@ def open_store(settings: dict[str, Any]) -> TokenStore:
     key = settings.get("encryption_key")
     codec = EncryptingCodec(Secret(key), cost=16) if key else PlainCodec()
     if settings.get("redis"):
-        from proxy.stores.redis import RedisStore
+        from proxy.grant.stores.redis import RedisStore
 
         return RedisStore(Secret(settings["redis"]), "srproxy:", SystemClock(), codec)
     return FileStore(Path(settings["path"]), SystemClock(), codec)
@@ -78,7 +78,7 @@ async def _call(manager: TokenManager) -> None:
 
 def _shorten_claims() -> None:
     """Give claims a fifth of their times, in this process alone, for tests that let one run out."""
-    from proxy.stores import redis
+    from proxy.grant.stores import redis
 
     redis.CLAIM, redis.RENEWAL, redis.SPARE = 3.0, 0.8, 1.0
 

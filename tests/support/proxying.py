@@ -10,13 +10,13 @@ from typing import Any, cast
 
 from proxy.config import Config
 from proxy.errors import Problem
-from proxy.forward import Forwarder
-from proxy.front import Front
-from proxy.guards import Guards
-from proxy.metrics import Metrics
-from proxy.network import build_ssl_context
-from proxy.traffic import Record, Traffic
-from proxy.upstream import Dialer, Route, Upstream
+from proxy.gateway.forward import Forwarder
+from proxy.gateway.front import Front
+from proxy.gateway.guards import Guards
+from proxy.gateway.upstream import Dialer, Route, Upstream
+from proxy.system.network import build_ssl_context
+from proxy.telemetry.metrics import Metrics
+from proxy.telemetry.traffic import Record, Traffic
 from tests.support.recorder import Recorder
 
 HOST = b"Host: localhost\r\n"

@@ -46,7 +46,7 @@ class Looks:
 def main() -> int:
     """Run the program with its looks recorded."""
     from proxy.cli import main as run
-    from proxy.upstream import UpstreamConnection
+    from proxy.gateway.upstream import UpstreamConnection
 
     looks = Looks(Path(sys.argv.pop(1)))
     look = UpstreamConnection.has_input

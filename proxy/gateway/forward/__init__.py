@@ -1,0 +1,16 @@
+"""One request through: up with our credential, back to the caller, repeated only where safe.
+
+    Forwarder   what all requests share
+    Exchange    one request under way, an event-driven state machine: no task and no wake-up where
+                nothing has to be waited for, which is the usual case
+    Upload      its body on the way up, kept for a repeat as long as it fits
+
+Never forwards without a valid token, never lets a broken-off body look complete, never repeats a
+request whose fate is unknown.
+"""
+
+from proxy.gateway.forward.exchange import Exchange
+from proxy.gateway.forward.forwarder import Forwarder
+from proxy.gateway.forward.seams import Credential, CredentialSource, Framing, Inbound
+
+__all__ = ["Credential", "CredentialSource", "Exchange", "Forwarder", "Framing", "Inbound"]

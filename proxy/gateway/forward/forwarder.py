@@ -1,0 +1,96 @@
+"""What all requests share: upstream, credentials, header rules, and the slow path's tasks."""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from proxy.config import UpstreamConfig
+from proxy.errors import Problem
+from proxy.gateway.forward.seams import CredentialSource
+from proxy.gateway.guards import origin_form
+from proxy.gateway.headers import InboundHeaders, Links, OutboundHeaders
+from proxy.gateway.http1 import RequestHead
+from proxy.gateway.upstream import Upstream
+from proxy.system.clock import Clock
+
+logger = logging.getLogger(__name__)
+
+
+class Forwarder:
+    """Knows the upstream's address and how headers are to be changed."""
+
+    def __init__(
+        self,
+        config: UpstreamConfig,
+        upstream: Upstream,
+        credentials: Mapping[str, CredentialSource],
+        clock: Clock,
+        *,
+        instance: str | None = None,
+    ) -> None:
+        parts = urlsplit(config.url)
+        self.upstream = upstream
+        self.credentials = credentials
+        self.clock = clock
+        self.max_replay_body = config.max_replay_body
+        # The comment is this instance's own, so that only a real loop is taken for one.
+        instance = instance or secrets.token_hex(8)
+        self.outbound = OutboundHeaders(
+            parts.netloc.encode("ascii"), b"1.1 srproxy (%b)" % instance.encode()
+        )
+        self.inbound = InboundHeaders(Links(config.url))
+        self._prefix = parts.path.rstrip("/").encode()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def check_loop(self, head: RequestHead) -> None:
+        """Refuse a request that this very instance has sent."""
+        if self.outbound.has_passed(head):
+            raise Problem(
+                "loop_detected",
+                "The request has already passed through this proxy: upstream.url leads back here.",
+            )
+
+    def prepare(self, head: RequestHead, key_header: bytes | None) -> bytes:
+        """Build the head for the upstream up to the credential, which is set last of all.
+
+        The target goes as it came, below the upstream's path prefix.
+        """
+        target = head.target
+        if not target.startswith(b"/"):
+            target = origin_form(target)
+        prepared = head.prepared = b"%b %b%b HTTP/1.1\r\n%bAuthorization: " % (
+            head.method,
+            self._prefix,
+            target,
+            self.outbound.build(head, key_header),
+        )
+        return prepared
+
+    def spawn(
+        self, work: Coroutine[Any, Any, None], failed: Callable[[Problem], None]
+    ) -> asyncio.Task[None]:
+        """Run the part of a request that has to wait; a Problem, or a fault of ours, is told."""
+        task = asyncio.get_running_loop().create_task(_told(work, failed))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def close(self) -> None:
+        """End what is still waiting."""
+        tasks = tuple(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _told(work: Coroutine[Any, Any, None], failed: Callable[[Problem], None]) -> None:
+    try:
+        await work
+    except Problem as problem:
+        failed(problem)
+    except Exception:
+        logger.exception("forwarding failed in a way that was not foreseen")
+        failed(Problem("internal_error", "The proxy failed in a way that it did not foresee."))

@@ -1,0 +1,88 @@
+"""What the front says itself, as bytes: problems as JSON or as a page, preflights, and onwards."""
+
+from collections.abc import Callable, Sequence
+from http import HTTPStatus
+
+from proxy.errors import Problem
+from proxy.gateway.guards import origin_form
+from proxy.gateway.http1 import RequestHead
+from proxy.problems import problem_body, problem_headers
+
+REASONS = {status.value: status.phrase for status in HTTPStatus} | {
+    431: "Request Header Fields Too Large"
+}
+
+
+def is_navigation(head: RequestHead) -> bool:
+    """Tell whether a person in a browser is looking at this answer (Fetch Metadata)."""
+    fields = head.fields
+    return (
+        head.method == b"GET"
+        and fields.get(b"sec-fetch-mode") == b"navigate"
+        and fields.get(b"sec-fetch-dest") == b"document"
+        and b"text/html" in fields.get(b"accept", b"")
+    )
+
+
+def build_problem_answer(
+    problem: Problem,
+    head: RequestHead | None,
+    *,
+    date: bytes,
+    cors: Sequence[tuple[bytes, bytes]],
+    problem_page: Callable[[Problem], bytes] | None,
+    page_headers: Sequence[tuple[str, str]],
+) -> tuple[bytes, bytes]:
+    """Build the head of a problem's answer, all but Connection and the blank line, and its body."""
+    headers = problem_headers(problem)
+    if problem_page is not None and head is not None and is_navigation(head):
+        body = problem_page(problem)
+        content_type = "text/html; charset=utf-8"
+        present = {name.lower() for name, _ in headers}
+        headers += [header for header in page_headers if header[0].lower() not in present]
+    else:
+        body = problem_body(problem)
+        content_type = "application/problem+json"
+    lines = [
+        f"HTTP/1.1 {problem.status} {REASONS.get(problem.status, '')}\r\n",
+        f"Content-Type: {content_type}\r\n",
+        f"Content-Length: {len(body)}\r\n",
+    ]
+    lines += [f"{name}: {value}\r\n" for name, value in headers]
+    block = "".join(lines).encode("latin-1") + date
+    block += b"".join([b"%b: %b\r\n" % header for header in cors])
+    if head is not None and head.method == b"HEAD":
+        body = b""
+    return block, body
+
+
+def build_preflight_answer(headers: Sequence[tuple[bytes, bytes]], date: bytes) -> bytes:
+    """Build the head of the answer to an admitted CORS preflight."""
+    lines = [b"%b: %b\r\n" % header for header in headers]
+    return b"HTTP/1.1 204 No Content\r\n%b%b" % (b"".join(lines), date)
+
+
+def build_control_request(head: RequestHead) -> bytes:
+    """Build a request's head anew for the control routes.
+
+    The answer to it closes the connection: what might be smuggled behind it is never parsed.
+    """
+    target = head.target if head.target.startswith(b"/") else origin_form(head.target)
+    lines = [b"%b %b HTTP/1.%d\r\n" % (head.method, target, head.minor)]
+    lines += [
+        b"%b: %b\r\n" % header
+        for header in head.headers
+        if header[0].lower() not in (b"connection", b"upgrade")
+    ]
+    return b"".join(lines) + b"Connection: close\r\n\r\n"
+
+
+def origin_of(head: RequestHead | None, address: object) -> bytes:
+    """Name the origin that a caller used: http and its Host, else the address it connected to."""
+    host = head.fields.get(b"host") if head is not None else None
+    if host:
+        return b"http://" + host
+    if not isinstance(address, tuple):
+        return b"http://localhost"  # a Unix socket has no name
+    name, port = address[:2]
+    return f"http://[{name}]:{port}".encode() if ":" in name else f"http://{name}:{port}".encode()

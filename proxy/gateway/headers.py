@@ -1,0 +1,277 @@
+"""Which headers pass, which are ours, and where links lead: requests up, answers down.
+
+The order is the safety of it: hop-by-hop headers, those that `Connection` names included, go
+**first**; then the credential is set, **last**. The other way round, `Connection: authorization`
+takes the credential off again (golang/go #50580, CVE-2022-31813). A header that frames, routes or
+authorizes cannot be named away. Everything that is not named below passes as it came, in order,
+repeats and Latin-1 bytes included, and nothing is invented.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from urllib.parse import urlsplit
+
+from proxy.gateway.http1 import Headers, RequestHead, ResponseHead, connection_options
+from proxy.gateway.http1.fields import REMEMBERED, is_remembered, response_headers
+
+# RFC 9110 section 7.6.1, with the reason where it is not in that list.
+HOP_BY_HOP = {
+    b"connection",
+    b"keep-alive",
+    b"proxy-connection",  # what old callers send to a proxy instead of Connection
+    b"proxy-authenticate",
+    b"te",
+    b"transfer-encoding",  # framing is ours
+    b"upgrade",
+    b"http2-settings",  # goes with an offer of h2c (RFC 7540 section 3.2.1)
+}
+NOT_FOR_UPSTREAM = HOP_BY_HOP | {
+    b"host",  # becomes the upstream's
+    b"authorization",  # becomes ours
+    b"proxy-authorization",
+    b"x-smarttoken",  # SmartRecruiters would take it as a credential
+    b"forwarded",  # the inside of a caller's network is no concern of the upstream's
+    b"x-real-ip",
+}
+PREFIXES_NOT_FOR_UPSTREAM = (b"x-srproxy-", b"x-forwarded-")
+NOT_FOR_CALLER = HOP_BY_HOP | {
+    b"alt-svc",  # would lead the caller past us (golang/go #30359)
+    b"strict-transport-security",  # would bind to localhost, every port of it
+}
+# What `Connection` may not name away: it frames or routes the message, or is set by us.
+PROTECTED = {
+    b"host", b"content-length", b"transfer-encoding", b"authorization", b"via", b"date",
+    b"trailer", b"expect",
+}  # fmt: skip
+# A trailer may not frame, route or authorize (RFC 9110 section 6.5.1), nor be what we drop.
+NOT_IN_TRAILERS = {
+    b"content-length", b"content-encoding", b"content-type", b"content-range", b"trailer",
+    b"via", b"cookie", b"set-cookie", b"www-authenticate", b"cache-control", b"expect", b"range",
+    b"max-forwards", b"age", b"date", b"expires", b"location", b"retry-after", b"vary",
+    b"x-api-key",
+}  # fmt: skip
+LINKS = {b"location", b"content-location"}
+# An answer with one of these is looked at header by header.
+LOOKED_AT = frozenset(LINKS | {b"link", b"trailer"})
+OUR_COOKIES = b"srproxy_"
+COOKIE_PREFIXES = (b"__Host-", b"__Secure-")
+
+LINK_TARGET = re.compile(rb"<([^<>]*)>")
+ABSOLUTE = re.compile(rb"(?:(https?):)?//([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
+DEFAULT_PORTS = {b"http": b"80", b"https": b"443"}
+
+
+def _is_ours(lower: bytes) -> bool:
+    return lower in NOT_FOR_UPSTREAM or lower.startswith(PREFIXES_NOT_FOR_UPSTREAM)
+
+
+def _passes_up(lower: bytes) -> bool:
+    """Tell whether a request header passes, by its name alone."""
+    if b"_" not in lower:
+        return not _is_ours(lower)
+    # Some servers read `_` as `-` (CGI): such a name must not carry past us what `-` would not.
+    plain = lower.replace(b"_", b"-")
+    return not (_is_ours(plain) or plain in PROTECTED)
+
+
+class OutboundHeaders:
+    """Builds request headers for one upstream, with the decision for each name remembered."""
+
+    def __init__(self, authority: bytes, via: bytes) -> None:
+        self._first = b"Host: %b\r\n" % authority
+        self._via = b"Via: %b\r\n" % via
+        self._instance = via
+        # name as received → (passes, name in lower case); bounded as names come from strangers
+        self._names: dict[bytes, tuple[bool, bytes]] = {}
+
+    def has_passed(self, head: RequestHead) -> bool:
+        """Tell whether a request came through this very instance already."""
+        via = head.fields.get(b"via")
+        return via is not None and self._instance in via
+
+    def build(self, head: RequestHead, key_header: bytes | None) -> bytes:
+        """Build the field lines of a request, all but the credential, each ended by CRLF."""
+        if head.outbound is not None:
+            return head.outbound
+        named = _named_away(head.fields)
+        lines = [self._first]
+        chunked = head.chunked
+        for name, value in head.headers:
+            known = self._names.get(name)
+            if known is None:
+                known = self._decide(name)
+            passes, lower = known
+            if not passes or lower == key_header or (named and lower in named):
+                continue
+            if lower == b"cookie" and OUR_COOKIES in value:
+                value = _without_our_cookies(value)
+                if not value:
+                    continue
+            elif lower == b"trailer" and not chunked:
+                continue  # trailers need chunks
+            elif lower == b"expect" and head.minor == 0:
+                continue  # RFC 9110 section 10.1.1: from HTTP/1.0 it is to be ignored
+            lines.append(b"%b: %b\r\n" % (name, value))
+        lines.append(self._via)
+        if chunked:
+            lines.append(b"Transfer-Encoding: chunked\r\n")
+        # The same block will bring the same key in the same header, and lead to the same lines.
+        outbound = head.outbound = b"".join(lines)
+        return outbound
+
+    def _decide(self, name: bytes) -> tuple[bool, bytes]:
+        if len(self._names) >= REMEMBERED:
+            self._names.clear()
+        lower = name.lower()
+        known = self._names[name] = (_passes_up(lower), lower)
+        return known
+
+
+def _named_away(fields: dict[bytes, bytes]) -> set[bytes]:
+    return {option for option in connection_options(fields) if option not in PROTECTED}
+
+
+def _without_our_cookies(value: bytes) -> bytes:
+    kept = [pair for pair in value.split(b";") if not _cookie_name(pair).startswith(OUR_COOKIES)]
+    return b";".join(kept).strip(b" \t")
+
+
+def _cookie_name(pair: bytes) -> bytes:
+    name = pair.strip(b" \t")
+    for prefix in COOKIE_PREFIXES:
+        name = name.removeprefix(prefix)
+    return name
+
+
+def passing_trailers(trailers: Headers) -> Headers:
+    """Choose the trailers that may be passed on, either way."""
+    return [
+        (name, value)
+        for name, value in trailers
+        if (lower := name.lower().replace(b"_", b"-")) not in NOT_IN_TRAILERS
+        and not _is_ours(lower)
+        and lower not in NOT_FOR_CALLER
+    ]
+
+
+class Links:
+    """Leads links that point at the upstream to the origin that the caller used instead."""
+
+    def __init__(self, upstream_url: str) -> None:
+        parts = urlsplit(upstream_url)
+        self._scheme = parts.scheme.lower().encode()
+        self._authority = self._canonical(self._scheme, parts.netloc.encode("ascii"))
+        self._prefix = parts.path.rstrip("/").encode()
+
+    def rewrite(self, url: bytes, origin: bytes) -> bytes:
+        """Rewrite one URL reference; what points elsewhere is returned as it is."""
+        absolute = ABSOLUTE.fullmatch(url)
+        if absolute is None:
+            if self._prefix and url.startswith(b"/"):
+                below = self._below_prefix(url)
+                return url if below is None else below
+            return url
+        scheme, authority, rest = absolute.groups()
+        scheme = scheme.lower() if scheme is not None else self._scheme
+        if scheme != self._scheme or self._canonical(scheme, authority) != self._authority:
+            return url
+        below = self._below_prefix(rest)
+        return url if below is None else origin + below
+
+    def rewrite_link(self, value: bytes, origin: bytes) -> bytes:
+        """Rewrite each target of a Link header (RFC 8288), its parameters untouched."""
+        return LINK_TARGET.sub(lambda m: b"<%b>" % self.rewrite(m[1], origin), value)
+
+    def _below_prefix(self, path: bytes) -> bytes | None:
+        if not self._prefix:
+            return path
+        if not path.startswith(self._prefix):
+            return None
+        rest = path[len(self._prefix) :]
+        if rest and rest[:1] not in (b"/", b"?", b"#"):
+            return None
+        return rest if rest.startswith(b"/") else b"/" + rest
+
+    @staticmethod
+    def _canonical(scheme: bytes, authority: bytes) -> bytes:
+        host, colon, port = authority.lower().rpartition(b":")
+        if not colon or b"]" in port:
+            host, port = authority.lower(), b""
+        return host + b":" + (port or DEFAULT_PORTS.get(scheme, b""))
+
+
+class _PassingLines(dict[bytes, bytes]):
+    """Answers' lines as they are for the caller, or nothing: most come with every answer."""
+
+    def __missing__(self, line: bytes) -> bytes:
+        ((name, value),) = response_headers((line,))
+        lower = name.lower()
+        passing = b"" if lower in NOT_FOR_CALLER else b"%b: %b\r\n" % (name, value)
+        if is_remembered(line, lower):
+            if len(self) >= REMEMBERED:
+                self.clear()
+            self[line] = passing
+        return passing
+
+
+class InboundHeaders:
+    """Builds the headers of an answer, with the line for each usual one remembered."""
+
+    def __init__(self, links: Links) -> None:
+        self._links = links
+        self._lines = _PassingLines()
+
+    def build(
+        self,
+        head: ResponseHead,
+        origin: Callable[[], bytes],
+        *,
+        keep_trailer: bool = False,
+        cors: Sequence[tuple[bytes, bytes]] = (),
+    ) -> bytes:
+        """Build the status line and field lines of an answer, all but framing and Connection.
+
+        `cors` are headers of ours, and stand in for the upstream's own such headers.
+        """
+        if head.inbound is not None and not cors:
+            return head.inbound
+        fields, status = head.fields, head.status
+        options = connection_options(fields) if b"connection" in fields else None
+        # RFC 9110 section 8.6: neither an interim answer nor a 204 has a length.
+        lengthless = status == 204 or status < 200
+        plain = not (options or cors or lengthless) and LOOKED_AT.isdisjoint(fields)
+        if plain:
+            block = b"".join(map(self._lines.__getitem__, head.lines))
+        else:
+            dropped = set(options or ()) - PROTECTED | NOT_FOR_CALLER
+            if lengthless:
+                dropped.add(b"content-length")
+            if not keep_trailer:
+                dropped.add(b"trailer")
+            lines = self._look_at(head, dropped, origin, replaces_cors=bool(cors))
+            lines += [b"%b: %b\r\n" % header for header in cors]
+            block = b"".join(lines)
+        built = b"HTTP/1.1 %d %b\r\n%b" % (status, head.reason, block)
+        if plain:
+            head.inbound = built  # nothing but the head went into it: it holds for the same again
+        return built
+
+    def _look_at(
+        self,
+        head: ResponseHead,
+        dropped: set[bytes],
+        origin: Callable[[], bytes],
+        *,
+        replaces_cors: bool,
+    ) -> list[bytes]:
+        kept = []
+        for name, value in head.headers:
+            lower = name.lower()
+            if lower in dropped or (replaces_cors and lower.startswith(b"access-control-")):
+                continue
+            if lower in LINKS:
+                value = self._links.rewrite(value, origin())
+            elif lower == b"link":
+                value = self._links.rewrite_link(value, origin())
+            kept.append(b"%b: %b\r\n" % (name, value))
+        return kept

@@ -1,0 +1,21 @@
+"""May a request be sent again? Rules 6 and 7 of forwarding (docs/behaviour.md), on values.
+
+Nothing here knows a connection, a clock or chance; whoever asks says what happened.
+"""
+
+# RFC 9110 section 9.2.2. TRACE never gets this far; other methods may do anything twice.
+IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"})
+
+
+def is_idempotent(method: bytes) -> bool:
+    """Tell whether sending a request twice means what sending it once does."""
+    return method in IDEMPOTENT
+
+
+def may_resend(method: bytes, *, replayable: bool, reused: bool, answered: bool) -> bool:
+    """Decide after a connection was lost with a request on it (rule 7).
+
+    Only where losing it is what idle connections do: a reused one, before any byte of the answer.
+    A POST or PATCH may have been acted on, and nobody can know.
+    """
+    return reused and not answered and replayable and is_idempotent(method)

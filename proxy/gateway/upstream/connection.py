@@ -1,0 +1,361 @@
+"""One connection to the upstream: one exchange at a time, parsed strictly, timed, never mixed up.
+
+    idle ──begin──▶ awaiting head ──answer──▶ body ──end──▶ idle again, or discarded
+      │                   │                     │
+      └── any byte, EOF ──┴─── malformed, lost, late, given up ──▶ discarded
+
+What arrives while idle is an answer to nobody's request (a late duplicate, a load balancer's 408):
+the connection is closed, or the next caller would get it (aio-libs/aiohttp #13656).
+"""
+
+import asyncio
+import math
+import re
+import select
+import ssl
+from typing import Protocol, cast
+
+from proxy.errors import Problem
+from proxy.gateway.http1 import (
+    BodyDecoder,
+    ChunkedDecoder,
+    HeadBuffer,
+    Headers,
+    LengthDecoder,
+    ResponseHead,
+    UntilCloseDecoder,
+    parse_response_head,
+)
+from proxy.system.clock import Clock
+
+# As much of a head as callers' own default limit; nginx takes 4 to 8 KiB, Go 1 MiB of headers.
+MAX_HEAD = 65536
+# One TLS read of asyncio's; more in flight costs memory and gains nothing on a fast link.
+WRITE_HIGH_WATER = 262144
+BODILESS = (204, 304)
+IDLE_TIMEOUT = re.compile(rb"timeout\s*=\s*([0-9]{1,6})", re.IGNORECASE)
+MAY_BE_HELD_OR_EMPTY = (204, 304, 401)
+
+
+class AnswerSink(Protocol):
+    """Where an answer goes as it arrives, and who is told how the sending goes.
+
+    After `end`, `failed` or `whole_answer` nothing more is told; the last stands for `answer`,
+    `data` and `end`, and is never a 401.
+    """
+
+    def interim(self, head: ResponseHead) -> None: ...
+    def answer(self, head: ResponseHead) -> None: ...
+    def whole_answer(self, head: ResponseHead, body: bytes) -> None: ...
+    def data(self, data: bytes) -> None: ...
+    def flush(self) -> None: ...
+    def end(self, trailers: Headers) -> None: ...
+    def failed(self, problem: Problem, connection: "UpstreamConnection") -> None: ...
+    def upstream_full(self) -> None: ...
+    def upstream_ready(self) -> None: ...
+
+
+class Home(Protocol):
+    """The pool, as a connection knows it."""
+
+    def released(self, connection: "UpstreamConnection") -> None: ...
+    def lost(self, connection: "UpstreamConnection") -> None: ...
+
+
+class UpstreamConnection(asyncio.Protocol):
+    """A connection of the pool; an exchange begins it, writes to it and is told what comes back."""
+
+    __slots__ = (
+        "_clock", "_decoder", "_ended_well", "_head", "_held", "_home", "_lost", "_method",
+        "_persistent", "_poll", "_previous", "_reading_paused", "_response_timeout", "_sink",
+        "answered", "deadline", "idle_since", "kept_for", "request_done", "reused", "transport",
+        "waits_for_caller", "write_paused",
+    )  # fmt: skip
+
+    def __init__(self, home: Home, clock: Clock, response_timeout: float) -> None:
+        self._home = home
+        self._clock = clock
+        self._response_timeout = response_timeout
+        self.transport: asyncio.Transport | None = None
+        self._sink: AnswerSink | None = None
+        self._head = HeadBuffer(MAX_HEAD, response=True)
+        self._decoder: BodyDecoder | None = None
+        self._held: list[bytes] | None = None
+        self._lost: tuple[Exception | None] | None = None
+        self._method = b""
+        self._previous: ResponseHead | None = None
+        self._persistent = False
+        self._ended_well = False
+        self._poll = select.poll()
+        self._reading_paused = False
+        self.answered = False  # a byte of the answer has arrived
+        self.request_done = False
+        self.reused = False  # it has rested in the pool
+        self.waits_for_caller = False  # the next byte is the caller's to send
+        self.write_paused = False
+        self.deadline = 0.0
+        self.idle_since = 0.0
+        self.kept_for = math.inf  # how long the upstream has said that it keeps it idle
+
+    # ── what an exchange does with it ──
+
+    def begin(self, sink: AnswerSink, method: bytes, now: float) -> None:
+        """Take the connection for one exchange."""
+        self._sink = sink
+        self._method = method
+        self._decoder = None
+        self.answered = False
+        self.request_done = False
+        self.waits_for_caller = False
+        self.deadline = now + self._response_timeout
+
+    def write(self, data: bytes) -> None:
+        """Send bytes of the request."""
+        if self.transport is not None:
+            if not self.request_done:
+                self.deadline = self._clock.monotonic() + self._response_timeout
+            self.transport.write(data)
+
+    def pause_reading(self) -> None:
+        """Take no more of the answer until resumed: the caller reads slowly."""
+        self._reading_paused = True
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Go on taking the answer."""
+        if not self._reading_paused or self._held is not None:
+            return
+        self._reading_paused = False
+        self.deadline = self._clock.monotonic() + self._response_timeout
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.resume_reading()
+
+    def hold(self) -> None:
+        """Keep back everything after the head just told, until `go_on` or `discard`.
+
+        The connection is not used again: what comes meanwhile may lie within TLS, where no look
+        finds it, and would be taken for the next request's answer.
+        """
+        self._persistent = False
+        self._held = []
+        self.pause_reading()
+
+    def go_on(self) -> None:
+        """Tell what was held back, and go on."""
+        held, self._held = self._held or [], None
+        if self._lost is None:
+            self.resume_reading()
+        try:
+            self._body(b"".join(held))
+        except Problem as problem:
+            self._fail(problem)
+        if self._lost is not None:
+            self._end_of_stream(self._lost[0])
+
+    def discard(self) -> None:
+        """Break the connection off; nothing more is told to anyone."""
+        self._sink = None
+        self._held = None
+        self._persistent = False
+        if self.transport is not None:
+            self.transport.abort()
+
+    def is_usable(self) -> bool:
+        """Tell whether an exchange may begin on it."""
+        return self._sink is None and self.transport is not None and not self.transport.is_closing()
+
+    def has_input(self) -> bool:
+        """Tell whether something waits to be read that the event loop has not come to yet.
+
+        On an idle connection that is its end, or what must not be answered to anyone. Costs a
+        system call (half a microsecond).
+        """
+        return bool(self._poll.poll(0))
+
+    def check_deadline(self, now: float) -> None:
+        """Fail the exchange whose answer, or next piece of it, is overdue."""
+        if self._sink is None or self._held is not None or now < self.deadline:
+            return
+        # Reading paused: the caller's stall. Body still to come: the caller's, too.
+        if self._reading_paused or (self.waits_for_caller and not self.write_paused):
+            return
+        what = "sent nothing more" if self.answered else "did not answer"
+        self._fail(
+            Problem(
+                "http_response_timeout",
+                f"The upstream {what} within upstream.response_timeout. It may still have acted "
+                "on the request.",
+            )
+        )
+
+    # ── what the transport tells ──
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+        self.transport.set_write_buffer_limits(high=WRITE_HIGH_WATER)
+        raw = self.transport.get_extra_info("socket")
+        if raw is not None:
+            self._poll.register(raw.fileno(), select.POLLIN)
+
+    def data_received(self, data: bytes) -> None:
+        if self._sink is None:
+            self.discard()
+            return
+        self.answered = True
+        if self._decoder is not None:
+            # Not before the head: interim answers must not put it off for ever.
+            self.deadline = self._clock.monotonic() + self._response_timeout
+        if self._held is not None:
+            self._held.append(data)
+            return
+        try:
+            if self._decoder is None:
+                self._heads(data)
+            else:
+                self._body(data)
+        except Problem as problem:
+            self._fail(problem)
+
+    def eof_received(self) -> None:
+        self._ended_well = self._has_said_goodbye()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._home.lost(self)
+        if self._sink is None:
+            return
+        if self._held is not None:
+            self._lost = (exc,)
+            return
+        self._end_of_stream(exc)
+
+    def pause_writing(self) -> None:
+        self.write_paused = True
+        if self._sink is not None:
+            self._sink.upstream_full()
+
+    def resume_writing(self) -> None:
+        self.write_paused = False
+        self.deadline = self._clock.monotonic() + self._response_timeout
+        if self._sink is not None:
+            self._sink.upstream_ready()
+
+    # ── within ──
+
+    def _has_said_goodbye(self) -> bool:
+        """Tell an end that was meant from a connection merely cut, which TLS can (close_notify)."""
+        tls = self.transport.get_extra_info("ssl_object") if self.transport is not None else None
+        if tls is None:
+            return True
+        try:
+            return not tls.read(1)
+        except ssl.SSLWantReadError:
+            return False
+        except ssl.SSLZeroReturnError:
+            return True
+
+    def _heads(self, data: bytes) -> None:
+        sink = self._sink
+        while sink is not None:
+            found = self._head.feed(data)
+            if found is None:
+                return
+            raw, data = found
+            head = self._previous = parse_response_head(raw, self._previous)
+            if head.status >= 200:
+                if b"keep-alive" in head.fields:
+                    announced = IDLE_TIMEOUT.search(head.fields[b"keep-alive"])
+                    # A second less: what we send takes its time to get there.
+                    self.kept_for = int(announced[1]) - 1 if announced else math.inf
+                break
+            sink.interim(head)
+            if self._sink is not sink or not data:
+                return
+        else:
+            return
+        if (
+            len(data) == head.content_length
+            and data
+            and head.status not in MAY_BE_HELD_OR_EMPTY
+            and self._method != b"HEAD"
+        ):
+            self._persistent = head.keep_alive
+            self._sink = None
+            self._settle(b"")
+            sink.whole_answer(head, data)
+            return
+        self._decoder = self._decoder_for(head)
+        self.deadline = self._clock.monotonic() + self._response_timeout
+        sink.answer(head)
+        if self._sink is not sink:
+            return
+        if self._held is not None:
+            self._held.append(data)
+            return
+        self._body(data)
+
+    def _decoder_for(self, head: ResponseHead) -> BodyDecoder:
+        self._persistent = head.keep_alive
+        # RFC 9112 section 6.3, in its order.
+        if self._method == b"HEAD" or head.status in BODILESS:
+            return LengthDecoder(0)
+        if head.chunked:
+            return ChunkedDecoder(upstream=True)
+        if head.content_length is not None:
+            return LengthDecoder(head.content_length)
+        self._persistent = False
+        return UntilCloseDecoder()
+
+    def _body(self, data: bytes) -> None:
+        sink, decoder = self._sink, self._decoder
+        if sink is None or decoder is None:
+            return
+        piece = decoder.feed(data)
+        if piece:
+            sink.data(piece)
+            if self._sink is not sink:
+                return
+        if decoder.finished:
+            self._sink = None
+            self._settle(decoder.excess)
+            sink.end(decoder.trailers)
+        else:
+            sink.flush()
+
+    def _settle(self, excess: bytes) -> None:
+        transport = self.transport
+        # As for one that is held: a paused transport may have taken what no look finds.
+        if (
+            self._persistent
+            and self.request_done
+            and not excess
+            and not self._reading_paused
+            and transport is not None
+            and not transport.is_closing()
+            and not transport.get_write_buffer_size()
+        ):
+            self._home.released(self)
+        else:
+            self.discard()
+
+    def _end_of_stream(self, exc: Exception | None) -> None:
+        sink = self._sink
+        if sink is None:
+            return
+        if exc is None and self._ended_well and isinstance(self._decoder, UntilCloseDecoder):
+            self._sink = None
+            sink.end([])
+            return
+        self._fail(
+            Problem(
+                "connection_terminated",
+                "The upstream closed the connection before its answer was complete. Whether it "
+                "acted on the request is unknown.",
+            )
+        )
+
+    def _fail(self, problem: Problem) -> None:
+        sink = self._sink
+        self.discard()
+        if sink is not None:
+            sink.failed(problem, self)

@@ -1,0 +1,104 @@
+"""The accounts of a configuration: store, token endpoint and managers put together.
+
+Besides `proxy.app`, commands that run without a server use it: the same store, the same lease.
+"""
+
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from proxy.config import Config
+from proxy.grant import TokenManager
+from proxy.grant.stores.base import TokenStore
+from proxy.grant.stores.file import FileStore
+from proxy.grant.stores.record import Codec, PlainCodec
+from proxy.grant.token_endpoint import TokenEndpoint
+from proxy.system.clock import Clock
+from proxy.system.network import build_ssl_context, outbound_proxy
+
+# Until accounts can be configured there is one.
+DEFAULT_ACCOUNT = "default"
+
+
+def open_store(config: Config, clock: Clock, state_folder: Path) -> TokenStore:
+    """Choose the store that the configuration names; nothing is touched yet."""
+    tokens = config.tokens
+    key = tokens.encryption_key
+    codec: Codec = PlainCodec()
+    if key is not None:
+        from proxy.grant.stores.encryption import (
+            EncryptingCodec,  # 8 MiB: only for those who need it
+        )
+
+        codec = EncryptingCodec(key)
+    if tokens.store == "redis" and tokens.redis.url is not None:
+        from proxy.grant.stores.redis import RedisStore  # needs the extra
+
+        return RedisStore(tokens.redis.url, tokens.redis.prefix, clock, codec)
+    return FileStore(tokens.path or state_folder, clock, codec)
+
+
+def open_endpoint(
+    config: Config,
+    clock: Clock,
+    environ: Mapping[str, str],
+    ssl_context: ssl.SSLContext | None = None,
+) -> TokenEndpoint:
+    """Build the client of the token endpoint; no connection is made yet."""
+    upstream = config.upstream
+    return TokenEndpoint(
+        config.oauth,
+        clock,
+        ssl_context=ssl_context or build_ssl_context(upstream.ca_file),
+        proxy=outbound_proxy(config.oauth.token_endpoint, upstream.proxy, environ),
+        connect_timeout=upstream.connect_timeout,
+    )
+
+
+class Accounts(dict[str, TokenManager]):
+    """The managers by name, with what they share."""
+
+    def __init__(
+        self,
+        config: Config,
+        clock: Clock,
+        *,
+        state_folder: Path,
+        environ: Mapping[str, str],
+        store: TokenStore | None = None,
+        login_url: str | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+    ) -> None:
+        self._store = store or open_store(config, clock, state_folder)
+        self._endpoint = open_endpoint(config, clock, environ, ssl_context)
+        manager = TokenManager(
+            DEFAULT_ACCOUNT, self._store, self._endpoint, config, clock, login_url=login_url
+        )
+        super().__init__({DEFAULT_ACCOUNT: manager})
+
+    async def start(self) -> None:
+        """Read the grants and begin to keep them fresh."""
+        for manager in self.values():
+            await manager.start()
+
+    async def close(self) -> None:
+        """Wait for a refresh under way to be stored, then let go of everything."""
+        for manager in self.values():
+            await manager.close()
+        await self._endpoint.close()
+        await self._store.close()
+
+
+@asynccontextmanager
+async def open_accounts(
+    config: Config, clock: Clock, *, state_folder: Path, environ: Mapping[str, str]
+) -> AsyncIterator[Mapping[str, TokenManager]]:
+    """Open the grants for one command: read once, refreshed only where the command asks."""
+    accounts = Accounts(config, clock, state_folder=state_folder, environ=environ)
+    try:
+        for manager in accounts.values():
+            await manager.load()
+        yield accounts
+    finally:
+        await accounts.close()

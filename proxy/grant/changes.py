@@ -1,0 +1,82 @@
+"""What a person does to a grant, as changes of its record under the lease: log in, name, retire."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+from proxy.errors import GrantEnded
+from proxy.grant.lifecycle import instant
+from proxy.grant.oauth import TokenSet
+from proxy.grant.stores.base import Lease
+from proxy.grant.stores.record import Ended, Intent, LastRefresh, Record
+
+# Is asked for whose new tokens are before they replace a grant; raises if they may not.
+Admit = Callable[[TokenSet], Awaitable[str | None]]
+
+
+async def log_in(
+    lease: Lease, account: str, fresh: TokenSet, known: int, subject: str | None
+) -> Record:
+    """Store the tokens of a login as the next generation."""
+    before = await lease.load()
+    record = Record(
+        account=account,
+        generation=max(before.generation if before else 0, known) + 1,
+        tokens=fresh,
+        previous=before.tokens if before else None,
+        subject=subject,
+        granted_at=fresh.issued_at,
+    )
+    await lease.save(record)
+    return record
+
+
+async def name(lease: Lease, subject: str) -> Record | None:
+    """Store whose grant it is; None where that is known, from a login meanwhile perhaps."""
+    record = await lease.load()
+    if record is None or record.tokens is None or record.subject is not None:
+        return None
+    record = replace(record, subject=subject)
+    await lease.save(record)
+    return record
+
+
+async def tell_interrupted(lease: Lease, record: Record, intent: Intent) -> Record:
+    """Store that the holder of an intent is gone, for everybody who reads the record."""
+    detail = (
+        f"A refresh begun at {instant(intent.at)} was cut off; the access token serves to its end."
+    )
+    last = LastRefresh(intent.at, "unknown", "interrupted", detail)
+    record = replace(record, last_refresh=last)
+    await lease.save(record)
+    return record
+
+
+async def retire(
+    lease: Lease, ended: Ended, deliver: Callable[[Record], None] | None
+) -> Record | None:
+    """Set the record aside and store why; None where there is no grant.
+
+    `deliver` hands the grant over first: without one to hand over, GrantEnded.
+    """
+    record = await lease.load()
+    if record is None or record.tokens is None:
+        if deliver is not None:
+            was = record.ended if record else None
+            raise GrantEnded(
+                was.reason if was else "never_authorized",
+                was.detail if was else "There is no grant here.",
+            )
+        return None
+    if deliver is not None:
+        await asyncio.to_thread(deliver, record)
+    await lease.set_aside(record)
+    gone = Record(
+        account=record.account,
+        generation=record.generation,
+        tokens=None,
+        last_refresh=record.last_refresh,
+        ended=ended,
+    )
+    await lease.save(gone)
+    return gone

@@ -1,0 +1,89 @@
+"""Whose grant it is: one harmless call to the upstream with the account's own token.
+
+Ordinary use of an HTTP client, nothing is forwarded. A grant without the scope for it is no error.
+"""
+
+import json
+import logging
+import ssl
+from collections.abc import Mapping
+
+from proxy.errors import ProxyError
+from proxy.grant import TokenManager
+from proxy.system.secret import Secret
+
+logger = logging.getLogger(__name__)
+
+TIMEOUT = 5.0  # seconds: a person is looking at the page that waits for it
+LONGEST_ANSWER = 65536  # bytes
+LONGEST_NAME = 200
+
+
+class Identifier:
+    """Asks `GET /users/me`."""
+
+    def __init__(
+        self,
+        url: str,
+        accounts: Mapping[str, TokenManager],
+        context: ssl.SSLContext,
+        outbound_proxy: str | None,
+    ) -> None:
+        self._url = f"{url.rstrip('/')}/users/me"
+        self._accounts = accounts
+        self._context = context
+        self._proxy = outbound_proxy
+
+    async def __call__(self, account: str) -> str | None:
+        """Return the owner's name for people, or None where the upstream does not tell."""
+        try:
+            credential = await self._accounts[account].credential()
+        except ProxyError as error:
+            logger.info("owner_unknown account=%s error=%s", account, type(error).__name__)
+            return None
+        return await self._ask(credential.header.decode("ascii"))
+
+    async def of_token(self, token: Secret) -> str | None:
+        """Return the name of the owner of a token that is not stored yet."""
+        return await self._ask(f"Bearer {token.reveal()}")
+
+    async def _ask(self, authorization: str) -> str | None:
+        import aiohttp  # late: the start does not wait for it
+
+        try:
+            async with (
+                aiohttp.ClientSession(
+                    timeout=aiohttp.ClientTimeout(total=TIMEOUT),
+                    cookie_jar=aiohttp.DummyCookieJar(),
+                    trust_env=False,
+                ) as session,
+                session.get(
+                    self._url,
+                    headers={"Authorization": authorization, "Accept": "application/json"},
+                    ssl=self._context,
+                    proxy=self._proxy,
+                    allow_redirects=False,
+                ) as answer,
+            ):
+                if answer.status != 200:
+                    return None
+                return parse_owner(await answer.content.read(LONGEST_ANSWER))
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            logger.info("owner_unknown error=%s", type(error).__name__)
+            return None
+
+
+def parse_owner(body: bytes) -> str | None:
+    """Read a user of the API (`GET /users/me`) as a name for people, or None if it is none."""
+    try:
+        user = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(user, dict):
+        return None
+    texts = {key: value.strip() for key, value in user.items() if isinstance(value, str)}
+    name = " ".join(filter(None, (texts.get("firstName"), texts.get("lastName"))))
+    email = texts.get("email") or texts.get("id")
+    if name and email:
+        return f"{name} ({email})"[:LONGEST_NAME]
+    return (name or email or "")[:LONGEST_NAME] or None

@@ -1,0 +1,103 @@
+"""The grant as one process has it in memory: the credential, and until when, on both clocks.
+
+An access token is valid only while the wall clock and the monotonic one both say so: the first
+knows of suspends, the second of a wall clock that was set back. Neither is read twice for the same
+token, so no jump can make it live longer.
+"""
+
+from dataclasses import dataclass
+
+from proxy.grant.stores.record import Record
+from proxy.system.clock import Clock
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """What a forwarded request carries; never printed."""
+
+    header: bytes
+    generation: int
+
+    def __repr__(self) -> str:
+        return f"Credential(generation={self.generation})"
+
+
+class Live:
+    """One record and its deadlines."""
+
+    __slots__ = (
+        "_ahead_at", "_ahead_until", "_clock", "_ends_at", "_ends_until", "_idle_refresh",
+        "_idle_until", "_margin", "_monotonic", "_now", "credential", "record",
+    )  # fmt: skip
+
+    def __init__(self, clock: Clock, margin: float, idle_refresh: float) -> None:
+        self._clock = clock
+        self._now, self._monotonic = clock.now, clock.monotonic  # looked up once: the hot path
+        self._margin = margin
+        self._idle_refresh = idle_refresh
+        self.record: Record | None = None
+        self.credential: Credential | None = None
+        self._ends_at = self._ahead_at = 0.0
+        self._ends_until = self._ahead_until = self._idle_until = 0.0
+
+    @property
+    def generation(self) -> int:
+        """Return the generation in memory; 0 without a record."""
+        return self.record.generation if self.record else 0
+
+    def adopt(self, record: Record | None) -> None:
+        """Take a record up; the deadlines of a token that is known already stay as they are."""
+        before, self.record = self.record, record
+        if record is None or record.tokens is None:
+            self.credential = None
+            return
+        tokens = record.tokens
+        known = before is not None and before.tokens is not None and (
+            before.generation == record.generation
+            and before.tokens.issued_at == tokens.issued_at
+            and before.tokens.access_token == tokens.access_token
+        )  # fmt: skip
+        if known:
+            return
+        header = b"Bearer " + tokens.access_token.reveal().encode()
+        self.credential = Credential(header, record.generation)
+        now, until = self._clock.now(), self._clock.monotonic()
+        # A token issued "in the future" has at most its lifetime left.
+        left = min(tokens.expires_at - now, tokens.lifetime)
+        # What is sent in the last moment arrives after it.
+        spare = min(1.0, tokens.lifetime / 20)
+        ahead = max(spare, min(self._margin, tokens.lifetime / 2))
+        self._ends_at, self._ends_until = tokens.expires_at - spare, until + left - spare
+        self._ahead_at, self._ahead_until = tokens.expires_at - ahead, until + left - ahead
+        age = max(0.0, now - tokens.issued_at)
+        self._idle_until = until + self._idle_refresh - age
+
+    def usable(self) -> bool:
+        """Tell whether there is a valid access token."""
+        return (
+            self.credential is not None
+            and self._clock.now() < self._ends_at
+            and self._clock.monotonic() < self._ends_until
+        )
+
+    def current(self) -> tuple[Credential | None, bool]:
+        """Return the credential if it is valid, and whether little of it is left."""
+        credential = self.credential
+        if credential is None:
+            return None, False
+        now, until = self._now(), self._monotonic()
+        if now >= self._ends_at or until >= self._ends_until:
+            return None, False
+        return credential, now >= self._ahead_at or until >= self._ahead_until
+
+    def ahead(self) -> bool:
+        """Tell whether little of the access token is left, or none."""
+        now, until = self._clock.now(), self._clock.monotonic()
+        return now >= self._ahead_at or until >= self._ahead_until
+
+    def idle(self) -> bool:
+        """Tell whether the last refresh is so long ago that the grant grows old."""
+        if self.record is None or self.record.tokens is None:
+            return False
+        age = self._clock.now() - self.record.tokens.issued_at
+        return age > self._idle_refresh or self._clock.monotonic() > self._idle_until

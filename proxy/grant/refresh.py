@@ -1,0 +1,195 @@
+"""The one sequence that spends a refresh token, under a lease; nothing else ever does.
+
+    record as reloaded
+      → prepare the place of the next one                       (the disk is full: not spent)
+      → save it with the intent "about to spend generation N"   (fails: not spent, StoreError)
+      → spend                                                   (the window opens when the server
+      → save the new pair with generation N+1                    rotates, and closes here)
+      → only then use it
+
+Never cancelled by a caller: it runs in a task of the manager's. A new pair that cannot be stored is
+held, with the lease, and stored as soon as that works; until then the earlier access token serves.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import replace
+
+from proxy.errors import Outcome, StoreError, TokenEndpointError
+from proxy.grant.backoff import backoff
+from proxy.grant.lifecycle import Why, ended_detail, ended_reason, instant
+from proxy.grant.stores.base import Lease
+from proxy.grant.stores.record import Ended, Intent, LastRefresh, Record
+from proxy.grant.token_endpoint import TokenEndpoint
+from proxy.system.clock import Clock
+
+logger = logging.getLogger(__name__)
+
+
+class Refresh:
+    """Spends generations of one account."""
+
+    def __init__(
+        self,
+        endpoint: TokenEndpoint,
+        clock: Clock,
+        *,
+        jitter: Callable[[], float],
+        stuck: Callable[[StoreError], None],
+        pause: Callable[[float], Awaitable[bool]],
+    ) -> None:
+        self._endpoint = endpoint
+        self._clock = clock
+        self._jitter = jitter
+        self._stuck = stuck
+        # Waits, and tells whether the program is stopping.
+        self._pause = pause
+
+    async def spend(
+        self, lease: Lease, record: Record, why: Why
+    ) -> tuple[Record, TokenEndpointError | None]:
+        """Spend a record's refresh token; return the record that holds from now on.
+
+        StoreError: the token was not spent, because the store would not have taken its successor.
+        """
+        tokens = record.tokens
+        assert tokens is not None  # noqa: S101 - next_step has seen to it
+        began_at = self._clock.now()
+        intent = record.intent or Intent(record.generation, began_at)
+        forced_at = began_at if why is Why.FORCED else record.forced_at
+        marked = replace(record, intent=intent, forced_at=forced_at)
+        await lease.prepare()
+        try:
+            await lease.save(marked)
+            lease.ensure_held()
+            fresh = await self._endpoint.refresh(tokens, lease.ensure_held)
+        except StoreError:
+            # Nothing was sent: an intent that stayed would tell of a fate that is not unknown.
+            with suppress(StoreError):
+                await lease.save(record)
+            raise
+        except TokenEndpointError as error:
+            if error.outcome is Outcome.INVALID_GRANT:
+                return await self._ended(lease, marked, error, record.intent), error
+            return await self._failed(lease, marked, error, record.intent), error
+        new = Record(
+            account=record.account,
+            generation=record.generation + 1,
+            tokens=fresh,
+            previous=tokens,
+            last_refresh=LastRefresh(began_at, "ok"),
+            forced_at=forced_at,
+            subject=record.subject,
+            granted_at=record.granted_at,
+        )
+        new = await self._keep(lease, new)
+        logger.info(
+            "refreshed account=%s generation=%d why=%s expires_at=%s",
+            new.account,
+            new.generation,
+            why,
+            instant(new.tokens.expires_at if new.tokens else began_at),
+        )
+        return new, None
+
+    async def _keep(self, lease: Lease, new: Record) -> Record:
+        """Store a new pair, as often as it takes; StoreError only where the program stops."""
+        try:
+            await lease.save(new)
+        except StoreError as error:
+            failure = error
+        else:
+            return new
+        attempt, stopping = 0, False
+        while not stopping:
+            attempt += 1
+            logger.error(
+                "new_tokens_not_stored account=%s generation=%d attempt=%d error=%s",
+                new.account,
+                new.generation,
+                attempt,
+                failure,
+            )
+            self._stuck(failure)
+            stopping = await self._pause(backoff(attempt, self._jitter()))
+            try:
+                found = await lease.regain()
+                if found is not None and found.generation >= new.generation:
+                    return found  # the write came through after all, or somebody logged in
+                await lease.save(new)
+            except StoreError as error:
+                failure = error
+            else:
+                return new
+        raise failure
+
+    async def _failed(
+        self, lease: Lease, marked: Record, error: TokenEndpointError, earlier: Intent | None
+    ) -> Record:
+        unknown = error.outcome is Outcome.UNKNOWN
+        last = marked.last_refresh
+        attempts = last.attempts + 1 if last and last.outcome != "ok" else 1
+        # One attempt that surely failed says nothing of an earlier one whose fate is unknown.
+        failed = replace(
+            marked,
+            intent=marked.intent if unknown else earlier,
+            last_refresh=LastRefresh(
+                self._clock.now(),
+                "unknown" if unknown or earlier else "failed",
+                error.reason,
+                error.detail,
+                attempts,
+            ),
+        )
+        logger.warning(
+            "refresh_failed account=%s generation=%d outcome=%s reason=%s attempt=%d",
+            marked.account,
+            marked.generation,
+            error.outcome,
+            error.reason,
+            attempts,
+        )
+        await self._save_if_possible(lease, failed)
+        return failed
+
+    async def _ended(
+        self, lease: Lease, marked: Record, error: TokenEndpointError, earlier: Intent | None
+    ) -> Record:
+        """End the grant, unless a newer generation turns up after all."""
+        try:
+            found = await lease.load()
+        except StoreError:
+            found = None
+        if found is not None and found.tokens is not None and found.generation > marked.generation:
+            logger.warning(
+                "refresh_overtaken account=%s spent=%d found=%d",
+                marked.account,
+                marked.generation,
+                found.generation,
+            )
+            return found
+        assert marked.tokens is not None  # noqa: S101 - it was spent
+        now = self._clock.now()
+        detail = ended_detail(marked.tokens, earlier, now, error.reason)
+        reason = ended_reason(marked.tokens.refresh_expires_at, now)
+        logger.error("grant_ended account=%s reason=%s detail=%s", marked.account, reason, detail)
+        dead = replace(
+            marked,
+            intent=None,
+            ended=Ended(reason, now, detail),
+            last_refresh=LastRefresh(now, "failed", error.reason, detail),
+        )
+        try:
+            await lease.set_aside(marked)
+            await lease.save(dead)
+        except StoreError as store_error:
+            logger.warning("record_not_saved account=%s error=%s", dead.account, store_error)
+        return dead
+
+    async def _save_if_possible(self, lease: Lease, record: Record) -> None:
+        """Store what is only news; without it the intent stands, which errs on the safe side."""
+        try:
+            await lease.save(record)
+        except StoreError as error:
+            logger.warning("record_not_saved account=%s error=%s", record.account, error)

@@ -1,0 +1,150 @@
+"""What is told of one account's grant: the contract's JSON, with no token in it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from proxy.errors import Problem, StoreError
+from proxy.grant.lifecycle import has_failed, instant, warning_days
+from proxy.grant.oauth import TokenSet
+from proxy.grant.stores.record import LastRefresh, Record
+
+
+@dataclass(frozen=True, slots=True)
+class AccountStatus:
+    """What is known at one moment."""
+
+    name: str
+    state: str
+    reason: str | None
+    generation: int
+    tokens: TokenSet | None
+    last_refresh: LastRefresh | None
+    # Why, in words for people, where the reason alone does not say it.
+    detail: str | None = None
+    warnings: tuple[str, ...] = ()
+    subject: str | None = None
+    granted_at: float | None = None
+    store_error: StoreError | None = None
+
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        """Return the scopes of the grant, as far as known."""
+        return self.tokens.scopes if self.tokens else ()
+
+    @property
+    def refresh_expires_at(self) -> float | None:
+        """Return until when the grant lives without a refresh."""
+        return self.tokens.refresh_expires_at if self.tokens else None
+
+    def as_json(self, now: float) -> dict[str, Any]:
+        """Return the account's object of `GET /-/status`; `warning` only where there is one."""
+        tokens, last = self.tokens, self.last_refresh
+        account: dict[str, Any] = {
+            "name": self.name,
+            "state": self.state,
+            "reason": self.reason,
+            "scopes": list(self.scopes),
+            "generation": self.generation,
+            "access_token": tokens and _span(tokens.issued_at, tokens.expires_at, now),
+            "refresh_token": tokens
+            and _span(tokens.refresh_issued_at, tokens.refresh_expires_at, now),
+            "last_refresh": last
+            and {
+                "at": instant(last.at),
+                "outcome": last.outcome,
+                "code": last.code,
+                "detail": last.detail,
+            },
+        }
+        warning = " ".join(self.warnings)
+        if warning:
+            account["warning"] = warning
+        return account
+
+
+def _span(issued_at: float, expires_at: float, now: float) -> dict[str, Any]:
+    return {
+        "issued_at": instant(issued_at),
+        "expires_at": instant(expires_at),
+        "expires_in": max(0, int(expires_at - now)),
+    }
+
+
+def judge(
+    record: Record | None, *, usable: bool, store_error: StoreError | None
+) -> tuple[str, str | None, str | None]:
+    """Return state, reason and detail.
+
+    A dead grant whose access token still works is `degraded`, with the reason why it is dead.
+    """
+    if record is None:
+        if store_error is not None:
+            return "degraded", "store_unavailable", str(store_error)
+        return "login_required", "never_authorized", "Nobody has authorized the app yet."
+    if record.ended is not None or record.tokens is None:
+        ended = record.ended
+        reason = ended.reason if ended else "never_authorized"
+        state = "degraded" if usable else "login_required"
+        return state, reason, ended.detail if ended else None
+    if store_error is not None:
+        return "degraded", "store_unavailable", str(store_error)
+    if has_failed(record) and record.last_refresh is not None:
+        return "degraded", record.last_refresh.code, record.last_refresh.detail
+    return "authorized", None, None
+
+
+def warnings(record: Record | None, store_error: StoreError | None, now: float) -> tuple[str, ...]:
+    """Return what a person should know though calls go through, a sentence each."""
+    found = []
+    if store_error is not None:
+        found.append(f"The token store cannot be used: {store_error}.")
+    if record is not None and record.tokens is not None:
+        tokens = record.tokens
+        if record.ended is not None:
+            found.append(record.ended.detail)
+        elif warning_days(tokens.refresh_expires_at, now) is not None:
+            found.append(
+                f"The grant ends on {instant(tokens.refresh_expires_at)} unless a refresh succeeds."
+            )
+    return tuple(found)
+
+
+def explain(
+    record: Record | None,
+    store_error: StoreError | None,
+    *,
+    retry_after: int,
+    login_url: str | None,
+) -> Problem | None:
+    """Return why there is no access token, as a caller is told; None where a refresh is due."""
+    if record is None and store_error is None:
+        detail = "Nobody has authorized the app yet."
+        return _login_required("never_authorized", detail, login_url)
+    if record is not None and (record.ended is not None or record.tokens is None):
+        ended = record.ended
+        reason = ended.reason if ended else "never_authorized"
+        return _login_required(reason, ended.detail if ended else "There is no grant.", login_url)
+    if store_error is not None:
+        detail = f"The token store cannot be used: {store_error}. Nothing was lost."
+        return Problem("store_unavailable", detail, retry_after=retry_after)
+    last = record.last_refresh if record else None
+    if last is not None and last.outcome != "ok":
+        return unavailable(last.code, last.detail, retry_after)
+    return None
+
+
+def unavailable(code: str | None, detail: str | None, retry_after: int) -> Problem:
+    """Build the problem of an access token that ended and cannot be refreshed now."""
+    return Problem(
+        "token_endpoint_unavailable",
+        "The access token has ended and cannot be refreshed at the moment. "
+        f"{detail or 'The refresh brought no token.'} "
+        "The grant is kept, and the proxy tries again by itself.",
+        reason=code,
+        retry_after=retry_after,
+    )
+
+
+def _login_required(reason: str, detail: str, login_url: str | None) -> Problem:
+    advice = "" if "og in again" in detail else " Open the login page and authorize the app."
+    return Problem("login_required", detail + advice, reason=reason, login_url=login_url)

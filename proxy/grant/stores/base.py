@@ -1,0 +1,73 @@
+"""The contract that every store keeps; tests/stores/ runs one suite against all of them.
+
+Reading needs no lease; writing does, and one process at a time has it. A lease does not end while
+its holder lives (a file's lock), or is known to have ended (`ensure_held`). What `save` returned
+from is durable: it survives a kill and a loss of power. A record that cannot be read is a
+StoreError that names the place and the remedy, and no method ever overwrites it.
+"""
+
+from collections.abc import Hashable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from proxy.grant.stores.record import Record
+
+
+class Lease(Protocol):
+    """The right to write one account's record, and to spend its refresh token."""
+
+    async def load(self) -> Record | None:
+        """Read the record as it is now; what a killed writer left is put in order first."""
+        ...
+
+    async def save(self, record: Record) -> None:
+        """Replace the record, durably. The record that is there must have been readable."""
+        ...
+
+    async def prepare(self) -> None:
+        """Make ready for the save of a new generation: its place is taken, its write is short."""
+        ...
+
+    async def regain(self) -> Record | None:
+        """After a failed save: have the lease again, or StoreError; and read the record again."""
+        ...
+
+    async def set_aside(self, record: Record) -> None:
+        """Keep a copy under another name, durably, for a person to look at; never used again."""
+        ...
+
+    def ensure_held(self) -> None:
+        """Raise StoreError unless the lease lasts long enough to send a token now."""
+        ...
+
+
+class TokenStore(Protocol):
+    """Where the records of all accounts are."""
+
+    async def start(self) -> Sequence[str]:
+        """Look the place over; return what a person should be warned of. May raise StoreError."""
+        ...
+
+    async def warnings(self) -> Sequence[str]:
+        """Return what `start` warns of, for who only looks: nothing is made or mended."""
+        ...
+
+    async def load(self, account: str) -> Record | None:
+        """Read a record; None only where there surely is none."""
+        ...
+
+    async def stamp(self, account: str) -> Hashable:
+        """Return a cheap value that differs when the record was written since."""
+        ...
+
+    def lease(self, account: str, patience: float) -> AbstractAsyncContextManager[Lease]:
+        """Wait for the lease up to `patience` seconds, then StoreError."""
+        ...
+
+    def where(self, account: str) -> str:
+        """Name the record's place for people: a path, or a key without the password."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of what is open."""
+        ...

@@ -1,0 +1,50 @@
+"""The long-lived tasks of one TokenManager: begun here, never cancelled, waited for at the end."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+from proxy.system.clock import Clock
+
+
+class Tasks:
+    """What runs detached from whoever asked for it."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._running: set[asyncio.Task[None]] = set()
+        self._stopping = asyncio.Event()
+
+    @property
+    def stopping(self) -> bool:
+        """Tell whether the program is stopping."""
+        return self._stopping.is_set()
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run something that its caller's cancellation does not reach."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    async def pause(self, seconds: float) -> bool:
+        """Wait, but no longer than until the program stops; tell whether it does."""
+        sleep = asyncio.ensure_future(self._clock.sleep(seconds))
+        stop = asyncio.ensure_future(self._stopping.wait())
+        try:
+            await asyncio.wait({sleep, stop}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            sleep.cancel()
+            stop.cancel()
+        return self.stopping
+
+    async def finish(self) -> None:
+        """Say that the program stops, and wait until everything has come to its end."""
+        self._stopping.set()
+        while self._running:
+            await asyncio.wait(set(self._running))
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        if not task.cancelled():
+            task.exception()  # whoever waits raises it; nobody may be waiting any more

@@ -1,0 +1,1 @@
+"""What stands between the program and its machine: process, sockets, TLS, clock, secrets."""

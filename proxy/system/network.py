@@ -1,0 +1,93 @@
+"""What every connection that leaves this machine shares: TLS settings and the outbound proxy.
+
+Certificates are always verified; a `ca_file` is added to the system's roots and replaces none.
+Never reads the environment itself: it is handed in.
+"""
+
+import ipaddress
+import ssl
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from proxy.errors import ConfigurationError
+from proxy.system.loopback import is_loopback
+from proxy.system.secret import Secret
+
+ACCEPTED = "accepted: http://[user:password@]host[:port], or set upstream.proxy"
+
+
+def build_ssl_context(ca_file: Path | None = None) -> ssl.SSLContext:
+    """Build the TLS settings of a client: verified, 1.2 or later, HTTP/1.1.
+
+    `ssl.create_default_context` is not used: it writes session keys to SSLKEYLOGFILE, and from
+    Python 3.13 on refuses the certificates of many an inspecting proxy (VERIFY_X509_STRICT).
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
+    context.set_alpn_protocols(["http/1.1"])
+    context.load_default_certs()
+    if ca_file is not None:
+        try:
+            context.load_verify_locations(cafile=str(ca_file))
+        except (OSError, ssl.SSLError) as error:
+            what = getattr(error, "strerror", None) or "holds no certificate in PEM form"
+            raise ConfigurationError(
+                [f"upstream.ca_file: {ca_file}: {what}; accepted: a PEM file of CA certificates"]
+            ) from error
+    return context
+
+
+def outbound_proxy(
+    url: str, setting: Secret | str | None, environ: Mapping[str, str]
+) -> str | None:
+    """Choose the outbound HTTP proxy for a URL: the setting, else HTTPS_PROXY but for NO_PROXY.
+
+    This machine itself is reached without one unless the setting says so.
+    """
+    if setting is not None:
+        return setting.reveal() if isinstance(setting, Secret) else setting
+    parts = urlsplit(url)
+    host = (parts.hostname or "").lower()
+    if parts.scheme != "https" or is_loopback(host):
+        return None
+    found = _either(environ, "https_proxy")
+    if not found or _is_excepted(host, parts.port or 443, _either(environ, "no_proxy")):
+        return None
+    if "://" not in found:
+        found = f"http://{found}"
+    if urlsplit(found).scheme != "http" or not urlsplit(found).hostname:
+        raise ConfigurationError(
+            ["HTTPS_PROXY: is not the URL of an HTTP proxy (its value is not shown); " + ACCEPTED]
+        )
+    return found
+
+
+def _either(environ: Mapping[str, str], name: str) -> str:
+    # Lower case first, as curl does: the upper-case names are the younger habit.
+    return environ.get(name) or environ.get(name.upper()) or ""
+
+
+def _is_excepted(host: str, port: int, exceptions: str) -> bool:
+    for entry in exceptions.replace(",", " ").lower().split():
+        if entry == "*":
+            return True
+        name, colon, number = entry.rpartition(":")
+        if colon and number.isdigit() and "]" not in number and (":" not in name or "]" in name):
+            if int(number) != port:
+                continue
+            entry = name
+        entry = entry.strip("[]").removeprefix("*").lstrip(".")
+        if entry and (host == entry or host.endswith(f".{entry}")):
+            return True
+        if "/" in entry and _is_within(host, entry):
+            return True
+    return False
+
+
+def _is_within(host: str, network: str) -> bool:
+    try:
+        return ipaddress.ip_address(host) in ipaddress.ip_network(network, strict=False)
+    except ValueError:
+        return False

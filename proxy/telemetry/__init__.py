@@ -1,0 +1,1 @@
+"""What is told of the traffic: records, access log, metrics, logging, notifications."""

@@ -1,0 +1,14 @@
+"""Traffic: one record a request, for the access log, the live list and the metrics."""
+
+from proxy.telemetry.traffic.access_log import AccessLog
+from proxy.telemetry.traffic.record import Record, describe, path_and_keys, shown_path_and_keys
+from proxy.telemetry.traffic.traffic import Traffic
+
+__all__ = [
+    "AccessLog",
+    "Record",
+    "Traffic",
+    "describe",
+    "path_and_keys",
+    "shown_path_and_keys",
+]

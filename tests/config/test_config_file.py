@@ -1,0 +1,457 @@
+"""Where configuration comes from, who has the last word, and where a fault is said to be."""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from proxy.config import Config
+from proxy.config.checking import every_key
+from proxy.config.environment import variable
+from proxy.config.loading import find_file, load
+from proxy.errors import ConfigurationError
+
+APP = {"SRPROXY_OAUTH__CLIENT_ID": "app", "SRPROXY_OAUTH__CLIENT_SECRET": "app-secret"}
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def write(text, name="c.yaml"):
+    path = Path(name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def config(text=None, environ=APP, flags=None):
+    path = write(text) if text is not None else None
+    return load(path, environ, Path("nowhere"), flags=flags).config
+
+
+def problems(text=None, environ=APP):
+    with pytest.raises(ConfigurationError) as caught:
+        config(text, environ)
+    return list(caught.value.problems)
+
+
+def test_the_environment_alone_is_enough():
+    loaded = load(None, APP, Path("nowhere"))
+
+    assert loaded.file is None
+    assert loaded.config.oauth.client_id == "app"
+    assert loaded.config.oauth.client_secret.reveal() == "app-secret"
+
+
+def test_flag_over_environment_over_file_over_default():
+    text = "listen: {port: 2, header_timeout: 2, idle_timeout: 2}"
+    environ = {**APP, "SRPROXY_LISTEN__PORT": "3", "SRPROXY_LISTEN__IDLE_TIMEOUT": "3"}
+
+    listen = config(text, environ, flags={"listen.port": "4"}).listen
+
+    assert (listen.port, listen.idle_timeout, listen.header_timeout) == (4, 3, 2)
+    assert listen.stall_timeout == 60
+
+
+@pytest.mark.parametrize(
+    ("exists", "option", "environ", "found"),
+    [
+        (["a", "b", "config.yaml", "user/config.yaml"], "a", {"SRPROXY_CONFIG": "b"}, "a"),
+        (["b", "config.yaml", "user/config.yaml"], None, {"SRPROXY_CONFIG": "b"}, "b"),
+        (["config.yaml", "user/config.yaml"], None, {}, "config.yaml"),
+        (["user/config.yaml"], None, {}, "user/config.yaml"),
+        ([], None, {}, None),
+        (["config.yaml"], None, {"SRPROXY_CONFIG": "missing"}, "missing"),
+    ],
+)
+def test_the_order_in_which_a_file_is_looked_for(exists, option, environ, found):
+    for name in exists:
+        write("", name)
+
+    path, _ = find_file(option and Path(option), environ, Path("user"))
+
+    assert path == (found and Path(found))
+
+
+def test_a_file_that_was_named_must_be_there():
+    (line,) = problems(environ={"SRPROXY_CONFIG": "x.yaml"})
+
+    assert line.startswith("x.yaml: cannot be read: No such file or directory")
+    assert "(named by SRPROXY_CONFIG)" in line
+
+
+def test_every_fault_has_its_file_line_and_column():
+    text = """\
+listen:
+  port: abc
+  prot: 3
+oauth:
+  scopes:
+    - fine
+    - not fine
+access:
+  api_keys:
+    - {name: a, key: ""}
+    - name: b
+upstream: {}
+"""
+    assert [line.split("; ")[0] for line in problems(text)] == [
+        'c.yaml:2:9: listen.port: "abc" is not a whole number',
+        "c.yaml:3:3: listen.prot: is not a key",
+        'c.yaml:7:7: oauth.scopes[1]: "not fine" is not one scope',
+        "c.yaml:10:22: access.api_keys[0].key: is empty",
+        "c.yaml:11:7: access.api_keys[1].key: is missing",
+    ]
+
+
+def test_what_is_missing_is_said_at_its_section_or_at_the_top():
+    assert [line.split(": is")[0] for line in problems("log: {}\noauth: {}\n", {})] == [
+        "c.yaml:2:1: oauth.client_id",
+        "c.yaml:2:1: oauth.client_secret",
+    ]
+    assert problems("", {})[0].startswith("c.yaml:1:1: oauth.client_id: is missing")
+    assert problems(None, {})[0].startswith("SRPROXY_OAUTH__CLIENT_ID: oauth.client_id: is missing")
+
+
+def test_a_fault_of_the_environment_names_the_variable():
+    environ = {
+        **APP,
+        "SRPROXY_LISTEN__PORT": "x",
+        "SRPROXY_ACCESS__API_KEYS": '[{"name": "a", "key": ""}]',
+        "SRPROXY_OAUTH__SCOPES": "[a",
+        "SRPROXY_LOG": "x",
+    }
+    assert [line.split("; ")[0][:88] for line in problems("listen: {port: y}", environ)] == [
+        "SRPROXY_ACCESS__API_KEYS: access.api_keys[0].key: is empty",
+        'SRPROXY_LISTEN__PORT: listen.port: "x" is not a whole number',
+        "SRPROXY_LOG: log: is not a mapping",
+        "SRPROXY_OAUTH__SCOPES: oauth.scopes: not YAML: expected ',' or ']', but got '<stream end",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("SRPROXY_OAUTH__CLIENT_IDD", "SRPROXY_OAUTH__CLIENT_ID"),
+        ("SRPROXY_OAUTH_CLIENT_ID", "SRPROXY_OAUTH__CLIENT_ID"),
+        ("SRPROXY_CLIENT_SECRET_FILE", "SRPROXY_OAUTH__CLIENT_SECRET_FILE"),
+        ("SRPROXY_LISTEN__PORT__X", "SRPROXY_LISTEN__PORT"),
+        ("SRPROXY_ACCESS__API_KEYS__0__KEY", "SRPROXY_ACCESS__API_KEYS"),
+    ],
+)
+def test_an_unknown_variable_is_an_error_with_the_nearest_known_one(name, nearest):
+    (line,) = problems(environ={**APP, name: "canary"})
+
+    assert line.startswith(f"{name}: ")
+    assert line.endswith(f"did you mean {nearest}?")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "SRPROXY_EVENT", "SRPROXY_REASON", "SRPROXY_SERVICE_HOST",
+        "SRPROXY_SERVICE_PORT_HTTP", "SRPROXY_PORT", "SRPROXY_PORT_8080_TCP_ADDR",
+    ],
+)  # fmt: skip
+def test_variables_that_others_make_are_no_keys(name):
+    assert config(environ={**APP, name: "tcp://10.0.0.1:8080"})
+
+
+def test_lists_and_mappings_come_as_yaml_or_json():
+    access = config(
+        environ={
+            **APP,
+            "SRPROXY_ACCESS__ALLOW": '["GET,HEAD **"]',
+            "SRPROXY_ACCESS__ALLOWED_HOSTS": "[a.b, c.d]",
+            "SRPROXY_ACCESS": '{"allow_unauthenticated": true, "allow": ["* **"]}',
+            "SRPROXY_ACCESS__API_KEYS": "[{name: a, key: 0123}]",
+        }
+    ).access
+
+    assert access.allow == ("GET,HEAD **",)
+    assert access.allowed_hosts == ("a.b", "c.d")
+    assert access.allow_unauthenticated
+    assert access.api_keys[0].key.reveal() == "0123"
+
+
+def test_extra_parameters_one_by_one():
+    environ = {**APP, "SRPROXY_OAUTH__AUTHORIZATION_PARAMS__PROMPT": "login"}
+
+    params = config("oauth: {authorization_params: {a: b}}", environ).oauth.authorization_params
+
+    assert params == {"response_type": "code", "a": "b", "prompt": "login"}
+
+
+def test_text_stays_as_it_was_written():
+    text = """\
+listen: {unix_socket_mode: 0660}
+oauth: {client_id: 0123, client_secret: 1e3, authorization_params: {a: yes, b: 2026-01-01}}
+"""
+    loaded = config(text, {})
+
+    assert loaded.listen.unix_socket_mode == "0660"
+    assert loaded.listen.unix_socket_bits == 0o660
+    assert loaded.oauth.client_id == "0123"
+    assert loaded.oauth.client_secret.reveal() == "1e3"
+    assert loaded.oauth.authorization_params["a"] == "yes"
+    assert loaded.oauth.authorization_params["b"] == "2026-01-01"
+
+
+@pytest.mark.parametrize("empty", ["", "null", "~"])
+def test_an_empty_variable_means_not_set_where_that_has_a_meaning(empty):
+    environ = {**APP, "SRPROXY_UPSTREAM__CA_FILE": empty, "SRPROXY_LISTEN__UNIX_SOCKET": empty}
+
+    assert config("upstream: {ca_file: x}", environ).upstream.ca_file is None
+
+
+def test_a_section_with_everything_commented_out_is_no_fault():
+    assert config("log:\nupstream:\nlisten:\n  probes:\ntokens: {redis: ~}\n").log.level == "info"
+
+
+# ── secrets by file ──
+
+
+@pytest.mark.parametrize(
+    ("content", "secret"),
+    [("s\n", "s"), ("s", "s"), ("s\r\n", "s"), (" s \n", " s "), ("0123\n", "0123")],
+)
+def test_one_trailing_newline_of_a_secret_file_is_stripped(content, secret):
+    Path("secret").write_text(content, newline="")
+
+    loaded = config("oauth: {client_id: x, client_secret_file: secret}", {})
+
+    assert loaded.oauth.client_secret.reveal() == secret
+
+
+def test_every_secret_comes_by_file():
+    write("0123456789abcdef\n", "s")
+    write("redis://h:1/0\n", "r")
+    write("http://u:p@h:1\n", "p")
+    text = """\
+oauth: {client_id: x, client_secret_file: s}
+upstream: {proxy_file: p}
+tokens: {encryption_key_file: s, redis: {url_file: r}}
+access: {api_keys: [{name: a, key_file: s}]}
+"""
+    loaded = config(text, {})
+
+    assert loaded.tokens.encryption_key.reveal() == "0123456789abcdef"
+    assert loaded.tokens.redis.url.reveal() == "redis://h:1/0"
+    assert loaded.upstream.proxy.reveal() == "http://u:p@h:1"
+    assert loaded.access.api_keys[0].key.reveal() == "0123456789abcdef"
+
+
+def test_relative_paths_count_from_the_folder_of_the_file_that_names_them():
+    write("s", "sub/secret")
+    write("e", "secret")
+    write("pem", "sub/ca.pem")
+    path = write(
+        "oauth: {client_id: x, client_secret_file: secret}\n"
+        "upstream: {ca_file: ca.pem}\ntokens: {path: state}\nlisten: {unix_socket: s}\n",
+        "sub/c.yaml",
+    )
+
+    loaded = load(path, {}, Path("nowhere")).config
+    by_environment = load(
+        path, {"SRPROXY_OAUTH__CLIENT_SECRET_FILE": "secret"}, Path("nowhere")
+    ).config
+
+    assert loaded.oauth.client_secret.reveal() == "s"
+    assert loaded.upstream.ca_file == Path.cwd() / "sub/ca.pem"
+    assert loaded.tokens.path == Path.cwd() / "sub/state"
+    assert loaded.listen.unix_socket == Path.cwd() / "sub/s"
+    assert by_environment.oauth.client_secret.reveal() == "e"
+
+
+def test_a_secret_given_twice_in_one_place_is_an_error():
+    write("s", "secret")
+    text = "oauth:\n  client_id: x\n  client_secret: canary\n  client_secret_file: secret\n"
+
+    (line,) = problems(text, {})
+
+    assert line.startswith("c.yaml:4:23: oauth.client_secret_file: is given beside client_secret")
+    assert "canary" not in line
+
+
+def test_the_environment_overrules_a_secret_file_without_reading_it():
+    text = "oauth: {client_id: x, client_secret_file: /nowhere}"
+
+    loaded = config(text, {"SRPROXY_OAUTH__CLIENT_SECRET": "e"})
+
+    assert loaded.oauth.client_secret.reveal() == "e"
+
+
+def test_the_example_s_empty_secret_stands_beside_its_file():
+    write("s", "secret")
+
+    loaded = config('oauth: {client_id: x, client_secret: "", client_secret_file: secret}', {})
+
+    assert loaded.oauth.client_secret.reveal() == "s"
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda path: None, "the file cannot be read: No such file or directory"),
+        (lambda path: path.mkdir(), "what it names is not a file"),
+        (lambda path: os.mkfifo(path), "what it names is not a file"),
+        (lambda path: path.write_text(""), "the file is empty"),
+        (lambda path: path.write_text("\n"), "the file is empty"),
+        (lambda path: path.write_bytes(b"\xff\xfe"), "the file is not UTF-8 text"),
+        (lambda path: path.write_text("canary" * 20000), "the file is larger than"),
+        (lambda path: path.write_text("canary\ncanary\n"), "has control characters or line ends"),
+    ],
+)
+def test_a_secret_file_that_cannot_be_used(make, said):
+    make(Path("secret"))
+
+    (line,) = problems("oauth: {client_id: x, client_secret_file: secret}", {})
+
+    assert line.startswith(f"c.yaml:1:43: oauth.client_secret_file: {said}")
+    assert "canary" not in line
+
+
+def test_a_secret_that_is_too_short_is_said_of_the_key_that_named_its_file():
+    write("canary", "k")
+
+    (line,) = problems("tokens: {encryption_key_file: k}")
+
+    assert line.startswith("c.yaml:1:31: tokens.encryption_key_file: has only 6 characters")
+
+
+def test_a_ca_file_that_is_not_there_is_found_at_once():
+    (line,) = problems("upstream: {ca_file: nowhere}")
+
+    assert line.startswith("c.yaml:1:21: upstream.ca_file: the file cannot be read")
+
+
+# ── YAML that is none ──
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("a: [", "c.yaml:1:5: not YAML: "),
+        ("a: b: c", "c.yaml:1:5: not YAML: mapping values are not allowed here"),
+        ("x:\n\ty: 1", "c.yaml:2:1: not YAML: found character … that cannot start"),
+        ("- a", "c.yaml:1:1: is not a mapping"),
+        ("word", "c.yaml:1:1: is not a mapping"),
+        ("log: {}\n---\nlog: {}", "c.yaml:2:1: not YAML: "),
+        ("log: *canary", "c.yaml:1:6: not YAML: found undefined alias …"),
+        ("log: !canary {}", "c.yaml:1:6: log: has a tag that is not known"),
+        ("log: !!python/object:os.system {}", "c.yaml:1:6: log: has a tag that is not known"),
+        ("log: &a [*a]", "c.yaml:1:6: log[0]: has too many aliases"),
+        ("log:\n  level: info\n  level: info", "c.yaml:3:3: log.level: stands there twice (first"),
+        ("log: {}\nlog: {}", "c.yaml:2:1: log: stands there twice (first in line 1)"),
+        ("? [a]\n: b", "c.yaml:1:3: a key that is not text"),
+        ("<<: {a: b}", "c.yaml:1:1: << is not taken"),
+        ("a: \x07", "c.yaml: not YAML: it has unusual characters"),
+    ],
+)
+def test_yaml_that_cannot_be_taken_is_said_with_its_place_and_without_its_content(text, line):
+    lines = problems(text)
+
+    assert any(found.startswith(line) for found in lines), lines
+    assert "canary" not in "".join(lines)
+
+
+def test_a_file_in_another_encoding_is_said_with_its_place():
+    Path("c.yaml").write_bytes("log: {}\n# café".encode("latin-1"))
+
+    with pytest.raises(ConfigurationError) as caught:
+        load(Path("c.yaml"), APP, Path("nowhere"))
+
+    assert str(caught.value).startswith("c.yaml:2:6: is not UTF-8")
+
+
+def test_a_byte_order_mark_and_windows_line_ends_are_no_fault():
+    Path("c.yaml").write_bytes(b"\xef\xbb\xbflisten:\r\n  port: 5\r\n")
+
+    assert load(Path("c.yaml"), APP, Path("nowhere")).config.listen.port == 5
+
+
+def test_aliases_cannot_make_a_short_text_mean_millions():
+    levels = "\n".join(
+        f"l{n}: &l{n} [" + ", ".join([f"*l{n - 1}"] * 9 if n else ["x"] * 9) + "]"
+        for n in range(12)
+    )
+
+    assert any("too many aliases" in line for line in problems(levels))
+
+
+def test_the_example_has_every_default_and_works_once_the_app_is_named():
+    environ = {"SRPROXY_OAUTH__CLIENT_ID": "app", "SRPROXY_OAUTH__CLIENT_SECRET": "s"}
+
+    example = load(ROOT / "config.example.yaml", environ, Path("nowhere")).config
+
+    assert repr(example) == repr(load(None, environ, Path("nowhere")).config)
+
+
+def test_the_variable_of_a_key():
+    assert variable(("oauth", "client_id")) == "SRPROXY_OAUTH__CLIENT_ID"
+    assert variable(("access", "api_keys", 0, "key")) == "SRPROXY_ACCESS__API_KEYS"
+    assert re.fullmatch("[A-Z_]+", variable(("tokens", "redis", "url")))
+
+
+scalars = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=8),
+    st.sampled_from(["https://h", "http://u:p@h", "**", "GET /x", "::", "0600", "[", "~", "\x00"]),
+)
+names = st.one_of(
+    st.sampled_from(
+        sorted(
+            {part for key in every_key(Config) for part in key.split(".")} | {"name", "key_file"}
+        )
+    ),
+    st.text(max_size=4),
+    st.integers(),
+)
+trees = st.recursive(
+    scalars,
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(names, inner, max_size=4)),
+    max_leaves=12,
+)
+sections = st.sampled_from([*Config.model_fields, "x"])
+
+
+def told(environ):
+    """Load, and return the problems, of which there may be none."""
+    try:
+        load(Path("c.yaml"), environ, Path("nowhere"))
+    except ConfigurationError as error:
+        return error.problems
+    return None
+
+
+@settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.dictionaries(sections, trees, max_size=4))
+def test_whatever_stands_in_a_file_is_taken_or_told_line_by_line(mapping):
+    write(yaml.safe_dump(mapping, allow_unicode=True))
+    lines = told(APP)
+
+    assert lines is None or (lines and all(line.isprintable() for line in lines))
+
+
+@settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.text(max_size=40))
+def test_whatever_text_is_no_crash(text):
+    Path("c.yaml").write_text(text, encoding="utf-8", errors="ignore")
+    lines = told({**APP, "SRPROXY_OAUTH__SCOPES": text})
+
+    assert lines is None or (lines and all(line.isprintable() for line in lines))

@@ -1,0 +1,54 @@
+"""Heads by hand, and the verdict of the guards on them."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from proxy.config import Config
+from proxy.errors import Problem
+from proxy.gateway.guards import Guards
+
+HOST = b"localhost:8080"
+KEY = "k" * 24
+OTHER_KEY = "o" * 24
+
+
+@dataclass(slots=True)
+class Head:
+    method: bytes = b"GET"
+    target: bytes = b"/candidates"
+    minor: int = 1
+    fields: dict[bytes, bytes] = field(default_factory=lambda: {b"host": HOST})
+
+
+def guards(**sections: Any) -> Guards:
+    oauth = {"client_id": "id", "client_secret": "s" * 20, **sections.pop("oauth", {})}
+    return Guards(Config.build({"oauth": oauth, **sections}))
+
+
+def head(target: bytes = b"/candidates", method: bytes = b"GET", **fields: bytes | None) -> Head:
+    """Make a head; field names with `_` for `-`, `host=None` for none."""
+    given = {name.replace("_", "-").encode(): value for name, value in fields.items()}
+    merged = {b"host": HOST, **given}
+    return Head(method, target, 1, {k: v for k, v in merged.items() if v is not None})
+
+
+def verdict(gate: Guards, request: Head, local_ip: str | None = "127.0.0.1") -> str:
+    """Return the code of the refusal, or "ok"."""
+    try:
+        gate.check(request, gate.classify(request.target), local_ip)
+    except Problem as problem:
+        return problem.code
+    return "ok"
+
+
+GATE = guards()
+KEYED = guards(
+    access={
+        "api_keys": [
+            {"name": "reader", "key": KEY, "allow": ["GET,HEAD **"]},
+            {"name": "writer", "key": OTHER_KEY},
+        ],
+        "allow": ["GET **", "HEAD **", "POST /candidates"],
+    }
+)
+CORS = guards(access={"allowed_origins": ["https://tool.example.com", "http://localhost:3000"]})

@@ -1,0 +1,256 @@
+"""The grammar: each case whole, byte by byte, and with something behind it."""
+
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.errors import Problem
+from proxy.gateway.http1 import (
+    BodyDecoder,
+    ChunkedDecoder,
+    HeadBuffer,
+    LengthDecoder,
+    UntilCloseDecoder,
+    encode_chunk,
+    encode_last_chunk,
+    keeps_alive,
+    parse_request_head,
+    parse_response_head,
+)
+
+REQUEST = b"POST /a?b HTTP/1.1\r\nHost: h\r\nX-A: 1\r\nx-a:\t2 \r\nEmpty:\r\n\r\n"
+
+
+def feed_head(data: bytes, *, size: int, response: bool = False) -> tuple[bytes, bytes]:
+    """Feed in pieces of `size`; the head and what follows it within what was fed."""
+    buffer = HeadBuffer(4096, response=response)
+    for at in range(0, len(data), size):
+        found = buffer.feed(data[at : at + size])
+        if found is not None:
+            head, rest = found
+            return head, rest + data[at + size :]
+    raise AssertionError("no head")
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 4096])
+@pytest.mark.parametrize("behind", [b"", b"body", REQUEST])
+def test_a_head_is_the_same_however_it_is_cut(size: int, behind: bytes) -> None:
+    head, rest = feed_head(REQUEST + behind, size=size)
+
+    assert head + b"\r\n" == REQUEST
+    assert rest == behind
+
+
+def test_a_request_head_keeps_order_case_and_repeats() -> None:
+    head = parse_request_head(REQUEST[:-2])
+
+    assert (head.method, head.target, head.minor) == (b"POST", b"/a?b", 1)
+    assert head.headers == [(b"Host", b"h"), (b"X-A", b"1"), (b"x-a", b"2"), (b"Empty", b"")]
+    assert head.fields == {b"host": b"h", b"x-a": b"1, 2", b"empty": b""}
+
+
+def test_a_repeated_block_shares_what_was_parsed() -> None:
+    first = parse_request_head(REQUEST[:-2])
+    second = parse_request_head(REQUEST[:-2].replace(b"/a?b", b"/c"), first)
+    other = parse_request_head(REQUEST[:-2].replace(b"HTTP/1.1", b"HTTP/1.0"), first)
+
+    assert second.target == b"/c"
+    assert second.headers is first.headers
+    assert other.headers is not first.headers
+
+
+def test_an_answers_head_that_comes_again_is_not_parsed_again() -> None:
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nX-Id: 1\r\n"
+    first = parse_response_head(answer)
+    other = parse_response_head(answer.replace(b"X-Id: 1", b"X-Id: 2"), first)
+
+    assert parse_response_head(bytes(bytearray(answer)), first) is first
+    assert other.fields[b"x-id"] == b"2"
+
+
+@pytest.mark.parametrize(
+    ("line", "length", "chunked"),
+    [
+        (b"", None, False),
+        (b"Content-Length: 0\r\n", 0, False),
+        (b"content-length:  17 \r\n", 17, False),
+        (b"Transfer-Encoding: CHUNKED\r\n", None, True),
+    ],
+)
+def test_the_framing_of_a_request(line: bytes, length: int | None, chunked: bool) -> None:
+    head = parse_request_head(b"GET / HTTP/1.1\r\n" + line)
+
+    assert (head.content_length, head.chunked) == (length, chunked)
+
+
+@pytest.mark.parametrize(
+    ("line", "status", "reason"),
+    [
+        (b"HTTP/1.1 200 OK", 200, b"OK"),
+        (b"HTTP/1.0 404 ", 404, b""),
+        (b"HTTP/1.1 204", 204, b""),
+        (b"HTTP/1.1 299 caf\xe9 \t x", 299, b"caf\xe9 \t x"),
+        (b"HTTP/1.1 100 Continue", 100, b"Continue"),
+    ],
+)
+def test_a_status_line(line: bytes, status: int, reason: bytes) -> None:
+    head = parse_response_head(line + b"\r\n")
+
+    assert (head.status, head.reason) == (status, reason)
+
+
+def test_an_answer_may_hold_what_a_request_may_not() -> None:
+    head = parse_response_head(b"HTTP/1.1 200 OK\r\nX: a\x01b\r\nY : c\r\nZ: d\r\n e\r\n")
+
+    assert head.headers == [(b"X", b"a\x01b"), (b"Y", b"c"), (b"Z", b"d e")]
+
+
+@pytest.mark.parametrize("data", [b"\x16\x03\x01", b"\n", b" GET", b"GET / HTTP/1.1\nHost", b"\0"])
+def test_what_cannot_become_a_request_is_told_at_once(data: bytes) -> None:
+    with pytest.raises(Problem) as raised:
+        HeadBuffer(4096).feed(data)
+
+    assert raised.value.code == "bad_request"
+
+
+@pytest.mark.parametrize("data", [b"HTTP/2 ", b"\x15\x03", b"<html>", b"HTTP/1.1 200 OK\nX"])
+def test_what_cannot_become_an_answer_is_told_at_once(data: bytes) -> None:
+    with pytest.raises(Problem) as raised:
+        HeadBuffer(4096, response=True).feed(data)
+
+    assert raised.value.code == "http_protocol_error"
+
+
+@pytest.mark.parametrize("size", [1, 100, 10_000])
+def test_a_head_beyond_the_limit_is_refused_however_it_comes(size: int) -> None:
+    with pytest.raises(Problem) as raised:
+        feed_head(b"GET / HTTP/1.1\r\nX: " + b"y" * 5000 + b"\r\n\r\n", size=size)
+
+    assert raised.value.status == 431
+
+
+@pytest.mark.parametrize(
+    ("minor", "value", "kept"),
+    [
+        (1, None, True),
+        (0, None, False),
+        (1, b"close", False),
+        (1, b"Keep-Alive, Close", False),
+        (0, b"keep-alive", True),
+        (0, b"Keep-Alive", True),
+        (0, b"x, Keep-Alive", True),
+        (0, b"x", False),
+        (1, b"x", True),
+    ],
+)
+def test_whether_a_connection_is_kept(minor: int, value: bytes | None, kept: bool) -> None:
+    fields = {} if value is None else {b"connection": value}
+
+    assert keeps_alive(minor, fields) is kept
+
+
+# ── bodies ──
+
+
+def decode(decoder: BodyDecoder, data: bytes, size: int) -> tuple[bytes, bytes]:
+    """Feed in pieces; the body, and what was left over after its end."""
+    body = b""
+    for at in range(0, len(data), size):
+        body += decoder.feed(data[at : at + size])
+        if decoder.finished:
+            return body, decoder.excess + data[at + size :]
+    return body, b""
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 1000])
+@pytest.mark.parametrize("behind", [b"", b"GET / HTTP/1.1\r\n"])
+def test_a_chunked_body(size: int, behind: bytes) -> None:
+    decoder = ChunkedDecoder()
+    wire = b'3;x="y";z\r\nabc\r\n00a ;q\r\n0123456789\r\n0\r\nA: 1\r\nb:2\r\n\r\n'
+
+    assert decode(decoder, wire + behind, size) == (b"abc0123456789", behind)
+    assert decoder.trailers == [(b"A", b"1"), (b"b", b"2")]
+
+
+@pytest.mark.parametrize("size", [1, 4, 100])
+def test_a_body_by_length(size: int) -> None:
+    assert decode(LengthDecoder(5), b"hello, world", size) == (b"hello", b", world")
+
+
+def test_a_body_of_no_length_is_finished_and_everything_is_left_over() -> None:
+    decoder = LengthDecoder(0)
+
+    assert decoder.finished
+    assert decoder.feed(b"x") == b""
+    assert decoder.excess == b"x"
+
+
+def test_a_body_until_close_never_finishes_by_itself() -> None:
+    decoder = UntilCloseDecoder()
+
+    assert decoder.feed(b"x") == b"x"
+    assert not decoder.finished
+
+
+@pytest.mark.parametrize("cut", range(1, 30))
+def test_a_chunked_body_that_breaks_off_does_not_finish(cut: int) -> None:
+    wire = b"3\r\nabc\r\nA\r\n0123456789\r\n0\r\n\r\n"
+    decoder = ChunkedDecoder()
+    decoder.feed(wire[: max(0, len(wire) - cut)])
+
+    assert not decoder.finished
+
+
+@pytest.mark.parametrize("upstream", [False, True])
+def test_a_padded_chunk_size_is_taken_from_an_upstream_alone(upstream: bool) -> None:
+    decoder = ChunkedDecoder(upstream=upstream)
+    if upstream:
+        assert decoder.feed(b"1  \r\nx\r\n") == b"x"
+        return
+    with pytest.raises(Problem) as raised:
+        decoder.feed(b"1  \r\nx\r\n")
+
+    assert raised.value.code == "bad_request"
+
+
+@pytest.mark.parametrize("line", [b"5;", b"5 ;", b"5;;a", b"5;a=", b"5; ", b"5;a;", b'5;a="x'])
+def test_a_chunk_extension_that_is_none_is_refused(line: bytes) -> None:
+    with pytest.raises(Problem) as raised:
+        ChunkedDecoder().feed(line + b"\r\nhello\r\n0\r\n\r\n")
+
+    assert raised.value.code == "bad_request"
+
+
+@pytest.mark.parametrize("line", [b"5;a", b"5;a=b", b'5;a="x\\"y"', b"5 ; a = b ;\tc"])
+def test_a_chunk_extension_is_dropped(line: bytes) -> None:
+    assert ChunkedDecoder().feed(line + b"\r\nhello\r\n0\r\n\r\n") == b"hello"
+
+
+def test_many_small_chunks_become_one_piece() -> None:
+    assert ChunkedDecoder().feed(b"1\r\nx\r\n" * 1000) == b"x" * 1000
+
+
+@given(st.lists(st.binary(min_size=1, max_size=50), max_size=10), st.integers(1, 60))
+def test_what_is_encoded_is_decoded(pieces: list[bytes], size: int) -> None:
+    trailers = [(b"X-T", b"1")] if len(pieces) % 2 else []
+    wire = b"".join(map(encode_chunk, pieces)) + encode_last_chunk(trailers)
+    decoder = ChunkedDecoder()
+
+    assert decode(decoder, wire, size) == (b"".join(pieces), b"")
+    assert decoder.trailers == trailers
+
+
+@given(st.binary(max_size=200), st.integers(1, 50))
+def test_no_bytes_at_all_make_the_decoders_fail_in_another_way(data: bytes, size: int) -> None:
+    for decoder in (ChunkedDecoder(), ChunkedDecoder(upstream=True)):
+        with suppress(Problem):
+            decode(decoder, data, size)
+
+
+@given(st.binary(max_size=300))
+def test_no_bytes_at_all_make_the_head_parsers_fail_in_another_way(data: bytes) -> None:
+    for parse in (parse_request_head, parse_response_head):
+        with suppress(Problem):
+            parse(data + b"\r\n")

@@ -1,0 +1,417 @@
+"""When a refresh token is spent, and that it is spent once."""
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import pytest
+
+from proxy.errors import Outcome, Problem, StoreError, TokenEndpointError
+from proxy.grant.stores.memory import MemoryStore
+from proxy.system.secret import Secret
+from tests.support.authorization_server import Answer
+from tests.support.granting import World, finish, problem_of, world
+
+
+async def test_without_a_grant_a_login_is_required(grant: World) -> None:
+    manager = await grant.open()
+
+    problem = await problem_of(manager)
+
+    assert (problem.code, problem.reason) == ("login_required", "never_authorized")
+    assert manager.current() is None
+    assert manager.readiness() is not None
+    assert manager.status().state == "login_required"
+
+
+async def test_a_login_is_used_at_once_and_after_a_restart(grant: World) -> None:
+    manager = await grant.authorized()
+    credential = manager.current()
+
+    assert credential is not None
+    assert credential.header.removeprefix(b"Bearer ").decode() in grant.server.valid_access_tokens
+    assert (await grant.open()).current() is not None
+    assert grant.server.refreshes == []
+
+
+async def test_a_code_is_sent_once_whatever_comes_back(grant: World) -> None:
+    manager = await grant.open()
+    for answer in (Answer(500), Answer(cut=True), Answer(200, b"{}"), Answer(400, b"<html>")):
+        grant.server.script.append(answer)
+        with pytest.raises(TokenEndpointError):
+            await manager.exchange(Secret("the-code"))
+
+    assert len(grant.server.log) == 4
+    assert manager.status().reason == "never_authorized"
+
+
+async def test_a_thousand_callers_at_expiry_share_one_refresh(grant: World) -> None:
+    manager = await grant.authorized()
+    await grant.clock.advance(1800)
+
+    credentials = await asyncio.gather(*(manager.credential() for _ in range(1000)))
+
+    assert {credential.generation for credential in credentials} == {2}
+    assert len(grant.server.refreshes) == 1
+
+
+async def test_traffic_refreshes_ahead_and_waits_for_nothing(grant: World) -> None:
+    manager = await grant.authorized()
+    await grant.clock.advance(1799 - 301)
+    assert manager.current() is not None
+    assert manager._task is None
+
+    await grant.clock.advance(2)
+    early = manager.current()
+    assert early is not None
+    assert early.generation == 1
+    await finish(manager)
+
+    later = manager.current()
+    assert later is not None
+    assert later.generation == 2
+
+
+async def test_the_margin_is_at_most_half_of_the_lifetime() -> None:
+    async with world(lifetime=100) as grant:
+        manager = await grant.authorized()
+        await grant.clock.advance(49)
+        manager.current()
+        assert manager._task is None
+        await grant.clock.advance(2)
+        manager.current()
+        await finish(manager)
+
+        assert len(grant.server.refreshes) == 1
+
+
+async def test_without_traffic_nothing_is_refreshed_before_its_time(grant: World) -> None:
+    manager = await grant.authorized()
+    await grant.clock.advance(6 * 86400)
+    await finish(manager)
+
+    assert grant.server.refreshes == []
+    assert manager.readiness() is None
+
+
+async def test_a_grant_at_rest_is_refreshed_before_it_dies(grant: World) -> None:
+    manager = await grant.authorized()
+    await grant.clock.advance(7 * 86400 + 10)
+    await finish(manager)
+
+    assert len(grant.server.refreshes) == 1
+    assert manager.status().generation == 2
+
+
+async def test_after_a_long_rest_it_refreshes_at_the_start(grant: World) -> None:
+    await (await grant.authorized()).close()
+    await grant.clock.advance(27 * 86400)
+
+    manager = await grant.open()
+
+    assert manager.status().generation == 2
+    assert manager.status().state == "authorized"
+
+
+async def test_all_callers_hang_up_and_the_refresh_goes_on(grant: World) -> None:
+    manager = await grant.authorized()
+    await grant.clock.advance(1800)
+    grant.server.release = asyncio.Event()
+    callers = [asyncio.ensure_future(manager.credential()) for _ in range(10)]
+    while not grant.server.requests[1:]:
+        await asyncio.sleep(0)
+    for caller in callers:
+        caller.cancel()
+    await asyncio.wait(callers)
+    grant.server.release.set()
+    await finish(manager)
+
+    assert (await grant.record()).generation == 2
+
+
+async def test_stopping_waits_for_a_refresh_to_be_stored(grant: World) -> None:
+    manager = await grant.authorized()
+    await grant.clock.advance(1800)
+    grant.server.release = asyncio.Event()
+    caller = asyncio.ensure_future(manager.credential())
+    while not grant.server.requests[1:]:
+        await asyncio.sleep(0)
+    closing = asyncio.ensure_future(manager.close())
+    await asyncio.sleep(0)
+    assert not closing.done()
+    grant.server.release.set()
+    await closing
+
+    assert (await grant.record()).generation == 2
+    assert (await caller).generation == 2
+
+
+async def test_stopping_does_not_wait_for_its_turn_at_the_lease(grant: World) -> None:
+    manager = await grant.authorized()
+    await grant.clock.advance(1800)
+    async with grant.store.lease("default", 1):
+        caller = asyncio.ensure_future(problem_of(manager))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        async with asyncio.timeout(5):
+            await manager.close()
+        assert (await caller).code == "token_endpoint_unavailable"
+
+    assert grant.server.refreshes == []
+
+
+class Overrun(MemoryStore):
+    """A lease that runs out between the intent and the token."""
+
+    def lease(self, account, patience):
+        return overrun(super().lease(account, patience))
+
+
+@asynccontextmanager
+async def overrun(leased):
+    async with leased as lease:
+        lease.ensure_held = refuse
+        yield lease
+
+
+def refuse() -> None:
+    raise StoreError("redis", "the claim ran out", "wait")
+
+
+async def test_a_token_that_was_not_sent_leaves_no_intent() -> None:
+    async with world(store=Overrun()) as grant:
+        manager = await grant.authorized()
+        await grant.clock.advance(1800)
+
+        assert (await problem_of(manager)).code == "store_unavailable"
+        assert (await grant.record()).intent is None
+        assert grant.server.refreshes == []
+
+
+async def test_a_401_forces_one_refresh_for_all_who_met_it(grant: World) -> None:
+    manager = await grant.authorized()
+
+    newer = await asyncio.gather(*(manager.rejected(1) for _ in range(20)))
+
+    assert {credential.generation for credential in newer if credential} == {2}
+    assert None not in newer
+    assert len(grant.server.refreshes) == 1
+
+
+async def test_a_401_of_an_older_token_costs_nothing(grant: World) -> None:
+    manager = await grant.authorized()
+    await manager.rejected(1)
+
+    newer = await manager.rejected(1)
+
+    assert newer is not None
+    assert newer.generation == 2
+    assert len(grant.server.refreshes) == 1
+
+
+async def test_a_path_that_always_answers_401_does_not_spend_tokens(grant: World) -> None:
+    managers = [await grant.authorized(), await grant.open()]
+    for _ in range(100):
+        for manager in managers:
+            credential = manager.current()
+            assert credential is not None
+            await manager.rejected(credential.generation)
+    assert len(grant.server.refreshes) == 1
+
+    await grant.clock.advance(61)
+    for manager in managers:
+        await manager.rejected(2)
+
+    assert len(grant.server.refreshes) == 2
+
+
+async def test_a_failed_forced_refresh_passes_the_401_on(grant: World) -> None:
+    manager = await grant.authorized()
+    grant.server.always = Answer(503)
+
+    assert await manager.rejected(1) is None
+    assert await manager.rejected(1) is None
+    assert manager.current() is not None
+    assert len(grant.server.refreshes) == 1
+
+
+async def test_an_answer_without_refresh_token_keeps_the_old(grant: World) -> None:
+    manager = await grant.authorized()
+    before = (await grant.record()).tokens
+    grant.server.script.append(Answer(change={"refresh_token": None}))
+    await grant.clock.advance(1800)
+    await manager.credential()
+
+    after = (await grant.record()).tokens
+    assert before is not None
+    assert after is not None
+    assert after.refresh_token == before.refresh_token
+    assert after.refresh_issued_at == before.refresh_issued_at
+
+
+async def test_the_intent_is_stored_before_the_token_leaves(grant: World) -> None:
+    manager = await grant.authorized()
+    await grant.clock.advance(1800)
+    grant.server.release = asyncio.Event()
+    caller = asyncio.ensure_future(manager.credential())
+    while not grant.server.requests[1:]:
+        await asyncio.sleep(0)
+    during = await grant.record()
+    grant.server.release.set()
+    await caller
+
+    after = await grant.record()
+    assert during.intent is not None
+    assert (during.generation, during.intent.generation) == (1, 1)
+    assert (after.generation, after.intent) == (2, None)
+    assert after.previous is not None
+    assert during.tokens is not None
+    assert after.previous.access_token == during.tokens.access_token
+
+
+async def test_a_store_that_takes_no_writes_keeps_the_token_unspent(grant: World) -> None:
+    manager = await grant.authorized()
+    failure = StoreError("/state/grants/default.json", "cannot be written: full", "free space")
+    grant.store.failure = failure
+    await grant.clock.advance(1799 - 200)
+    assert manager.current() is not None
+    await finish(manager)
+    assert manager.current() is not None
+    assert manager.readiness() is None
+    assert manager.status().state == "degraded"
+    assert "full" in str(manager.status().as_json(grant.clock.now())["warning"])
+    await grant.clock.advance(300)
+    await finish(manager)
+
+    problem = await problem_of(manager)
+    readiness = manager.readiness()
+    assert readiness is not None
+    assert problem.code == readiness.code == "store_unavailable"
+    assert problem.retry_after is not None
+    assert grant.server.refreshes == []
+
+    grant.store.failure = None
+    await grant.clock.advance(31)
+    await finish(manager)
+    assert manager.current() is not None
+    assert len(grant.server.refreshes) == 1
+    assert manager.status().state == "authorized"
+
+
+class FullAfterSpending(MemoryStore):
+    """Takes the intent and not the new pair, so long as it is told to."""
+
+    full = False
+
+    def write(self, account, record):
+        if self.full and record.intent is None:
+            raise StoreError("/state", "cannot be written", "check the disk")
+        super().write(account, record)
+
+
+async def test_a_new_pair_that_cannot_be_stored_is_held_and_not_used() -> None:
+    async with world(store=FullAfterSpending()) as grant:
+        manager = await grant.authorized()
+        grant.store.full = True
+        await grant.clock.advance(1800)
+
+        assert (await problem_of(manager)).code == "store_unavailable"
+        assert manager.current() is None
+        grant.store.full = False
+        await grant.clock.advance(2)
+        await finish(manager)
+
+        assert len(grant.server.refreshes) == 1
+        credential = manager.current()
+        assert credential is not None
+        assert credential.generation == 2
+        assert (await grant.record()).generation == 2
+
+
+async def test_a_held_pair_is_stored_at_the_last_moment() -> None:
+    async with world(store=FullAfterSpending()) as grant:
+        manager = await grant.authorized()
+        grant.store.full = True
+        await grant.clock.advance(1800)
+        await problem_of(manager)
+        grant.store.full = False
+        await manager.close()
+
+        assert (await grant.record()).generation == 2
+
+
+async def test_two_processes_at_expiry_spend_one_token(grant: World) -> None:
+    managers = [await grant.authorized(), await grant.open(), await grant.open()]
+    await grant.clock.advance(1800)
+    credentials = await asyncio.gather(*(manager.credential() for manager in managers * 5))
+
+    assert {credential.generation for credential in credentials} == {2}
+    assert len(grant.server.refreshes) == 1
+
+
+async def test_what_one_process_stores_the_others_see_in_five_seconds(grant: World) -> None:
+    first, second = await grant.open(), await grant.open()
+    changes: list[str] = []
+    second.subscribe(lambda: changes.append(second.status().state))
+    await first.exchange(Secret(grant.server.issue_code()))
+    await grant.clock.advance(5)
+    assert second.status().state == "authorized"
+    await first.rejected(1)
+    await grant.clock.advance(5)
+    assert second.status().generation == 2
+    await first.logout()
+    await grant.clock.advance(5)
+
+    assert second.status().reason == "logged_out"
+    assert second.current() is None
+    assert changes == ["authorized", "authorized", "login_required"]
+    with pytest.raises(Problem, match="login_required"):
+        await second.credential()
+
+
+async def test_a_login_while_a_refresh_runs_keeps_one_history(grant: World) -> None:
+    manager = await grant.authorized()
+    await grant.clock.advance(1600)
+    manager.current()
+    await asyncio.gather(manager.exchange(Secret(grant.server.issue_code())), finish(manager))
+
+    assert manager.status().generation == 3
+    assert (await grant.record()).generation == 3
+    credential = manager.current()
+    assert credential is not None
+    assert credential.generation == 3
+
+
+async def test_the_old_grant_serves_until_the_new_one_is_stored(grant: World) -> None:
+    manager = await grant.authorized()
+    grant.server.release = asyncio.Event()
+    login = asyncio.ensure_future(manager.exchange(Secret(grant.server.issue_code())))
+    while not grant.server.requests[1:]:
+        await asyncio.sleep(0)
+    during = manager.current()
+    grant.server.release.set()
+    await login
+    after = manager.current()
+
+    assert during is not None
+    assert after is not None
+    assert (during.generation, after.generation) == (1, 2)
+
+
+async def test_a_login_does_not_lose_its_code_to_a_store_that_is_broken(grant: World) -> None:
+    manager = await grant.open()
+    grant.store.data["default"] = b"garbage"
+
+    with pytest.raises(StoreError):
+        await manager.exchange(Secret(grant.server.issue_code()))
+
+    assert grant.server.log == []
+    assert grant.store.data["default"] == b"garbage"
+
+
+async def test_a_code_that_is_refused_changes_nothing(grant: World) -> None:
+    manager = await grant.authorized()
+    with pytest.raises(TokenEndpointError) as caught:
+        await manager.exchange(Secret("stolen"))
+
+    assert caught.value.outcome is Outcome.INVALID_GRANT
+    assert manager.status().state == "authorized"

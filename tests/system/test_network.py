@@ -1,0 +1,74 @@
+"""The outbound proxy's choice, and TLS settings that verify."""
+
+import ssl
+from pathlib import Path
+
+import pytest
+
+from proxy.errors import ConfigurationError
+from proxy.system.network import build_ssl_context, outbound_proxy
+from proxy.system.secret import Secret
+
+API = "https://api.smartrecruiters.com"
+OUT = "http://out.example:3128"
+
+
+@pytest.mark.parametrize(
+    ("url", "environ", "chosen"),
+    [
+        (API, {}, None),
+        (API, {"HTTPS_PROXY": OUT}, OUT),
+        (API, {"https_proxy": OUT, "HTTPS_PROXY": "http://other"}, OUT),
+        (API, {"HTTPS_PROXY": "out.example:3128"}, OUT),
+        (API, {"HTTPS_PROXY": ""}, None),
+        (API, {"HTTP_PROXY": OUT}, None),
+        (API, {"HTTPS_PROXY": OUT, "NO_PROXY": "*"}, None),
+        (API, {"HTTPS_PROXY": OUT, "NO_PROXY": "other.example, smartrecruiters.com"}, None),
+        (API, {"HTTPS_PROXY": OUT, "no_proxy": ".smartrecruiters.com"}, None),
+        (API, {"HTTPS_PROXY": OUT, "NO_PROXY": "API.smartrecruiters.com:443"}, None),
+        (API, {"HTTPS_PROXY": OUT, "NO_PROXY": "api.smartrecruiters.com:8443"}, OUT),
+        (API, {"HTTPS_PROXY": OUT, "NO_PROXY": "recruiters.com"}, OUT),
+        ("https://10.1.2.3", {"HTTPS_PROXY": OUT, "NO_PROXY": "10.0.0.0/8"}, None),
+        ("https://11.1.2.3", {"HTTPS_PROXY": OUT, "NO_PROXY": "10.0.0.0/8"}, OUT),
+        ("https://[fd00::1]", {"HTTPS_PROXY": OUT, "NO_PROXY": "[fd00::1]"}, None),
+        ("https://localhost:9", {"HTTPS_PROXY": OUT}, None),
+        ("http://127.0.0.1:9", {"HTTPS_PROXY": OUT, "HTTP_PROXY": OUT}, None),
+    ],
+)
+def test_the_environments_choice(url: str, environ: dict[str, str], chosen: str | None) -> None:
+    assert outbound_proxy(url, None, environ) == chosen
+
+
+def test_the_setting_stands_above_the_environment() -> None:
+    setting = Secret("http://user:pw@mine.example")
+
+    assert outbound_proxy(API, setting, {"NO_PROXY": "*"}) == setting.reveal()
+
+
+@pytest.mark.parametrize("value", ["socks5://secret@h:1", "https://secret@h", "http://"])
+def test_an_environment_that_names_no_http_proxy_is_an_error_without_its_value(value: str) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        outbound_proxy(API, None, {"HTTPS_PROXY": value})
+
+    assert "secret" not in str(raised.value)
+
+
+def test_tls_verifies_and_writes_no_keys(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "keys"))
+    context = build_ssl_context(None)
+
+    assert context.verify_mode is ssl.CERT_REQUIRED
+    assert context.check_hostname
+    assert context.minimum_version is ssl.TLSVersion.TLSv1_2
+    assert context.keylog_filename is None
+
+
+@pytest.mark.parametrize("content", [None, "no certificate"])
+def test_a_ca_file_that_cannot_be_used_is_named(tmp_path: Path, content: str | None) -> None:
+    file = tmp_path / "ca.pem"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(ConfigurationError) as raised:
+        build_ssl_context(file)
+
+    assert str(file) in str(raised.value)

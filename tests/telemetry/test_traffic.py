@@ -1,0 +1,289 @@
+"""Records: what a request leaves behind in the log, the live list and the metrics."""
+
+import asyncio
+import io
+import json
+import logging
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.system.secret import MASK, Secret
+from proxy.telemetry.logs import Output
+from proxy.telemetry.metrics import Metrics
+from proxy.telemetry.traffic import AccessLog, Record, Traffic, describe, path_and_keys
+from proxy.telemetry.traffic.traffic import MOST_HELD, RECENT
+
+
+def record(target: bytes = b"/candidates?limit=10", **members: object) -> Record:
+    made = Record("id-1", 1764058000.1234, "GET", target)
+    made.status, made.whose = 200, "upstream"
+    for name, value in members.items():
+        setattr(made, name, value)
+    return made
+
+
+def access_lines(records: list[Record], *, as_json: bool) -> list[str]:
+    stream = io.StringIO()
+    log = AccessLog(Output(stream, as_json=as_json))
+    log.add(records)
+    assert len(log) == len(records)
+    log.write()
+    assert len(log) == 0
+    return stream.getvalue().splitlines(keepends=True)
+
+
+def line_of(made: Record, *, as_json: bool) -> str:
+    (line,) = access_lines([made], as_json=as_json)
+    return line
+
+
+class Log:
+    def __init__(self, *, as_json: bool = True) -> None:
+        self.stream = io.StringIO()
+        self.output = Output(self.stream, as_json=as_json)
+        self.traffic = Traffic(Metrics("1.0"), self.output)
+
+    def finish(self, made: Record) -> None:
+        self.traffic.started()
+        self.traffic.finished(made)
+
+    @property
+    def lines(self) -> list[str]:
+        return self.stream.getvalue().splitlines()
+
+
+@pytest.mark.parametrize(
+    ("target", "path", "keys"),
+    [
+        (b"/candidates", "/candidates", []),
+        (b"/c?limit=10&pageId=ab%2Fcd", "/c", ["limit", "pageId"]),
+        (b"/c?", "/c", ["?"]),
+        (b"/c?secretvalue&wsdl", "/c", ["?", "?"]),
+        (b"/c?AN+ID+WITHOUT+KEY", "/c", ["?"]),
+        (b"/c?filter%5Bname%5D=x&a[]=1&$top=5", "/c", ["filter%5Bname%5D", "a[]", "$top"]),
+        (b"/c?%20x=1&q=a=b", "/c", ["?", "q"]),
+        (b"/-/callback?code=c&state=s", "/-/callback", ["code", "state"]),
+    ],
+)
+def test_of_a_query_only_plain_names_are_told(target, path, keys):
+    assert path_and_keys(target) == (path, keys)
+
+
+def test_a_long_target_is_cut():
+    path, keys = path_and_keys(b"/" + b"x" * 9000 + b"?" + b"&".join([b"a=1"] * 99))
+
+    assert len(path) < 2100
+    assert len(keys) == 33
+
+
+def test_a_json_line_tells_what_the_event_stream_tells():
+    made = record(
+        caller="reader", code="x", replays=1, aborted=True, traceparent="00-ab-cd-01", duration=0.5
+    )
+    line = json.loads(line_of(made, as_json=True))
+    told = describe(made)
+    assert told.pop("rate_limit") is None
+
+    assert line.pop("message") == "request"
+    assert line.pop("level") == "info"
+    assert line.pop("logger") == "proxy.traffic"
+    assert line == told
+
+
+@given(st.binary(max_size=60), st.text(max_size=12))
+def test_a_line_is_one_line_and_valid_whatever_the_target(target, method):
+    made = record(target, method=method)
+
+    assert json.loads(line_of(made, as_json=True))["method"] == method
+    for line in (line_of(made, as_json=True), line_of(made, as_json=False)):
+        assert line.isascii()
+        assert line.endswith("\n")
+        assert line[:-1].isprintable()
+
+
+def test_each_line_of_a_batch_tells_its_own_request():
+    batch = [
+        record(b"/a?x=1"), record(b"/a?x=1"), record(b"/a?x=1", method="POST"), record(b"/b"),
+        record(b"/a?x=1", at=1764058001.5),
+    ]  # fmt: skip
+    for as_json in (True, False):
+        assert access_lines(batch, as_json=as_json) == [
+            line_of(made, as_json=as_json) for made in batch
+        ]
+
+
+def test_a_text_line_is_for_people():
+    made = record(
+        duration=0.0123, upstream_duration=0.0111, bytes_out=1024, caller="reader", replays=1
+    )
+
+    assert line_of(made, as_json=False) == (
+        "2025-11-25T08:06:40.123Z INFO    proxy.traffic GET /candidates?limit 200 upstream "
+        "12.3ms upstream=11.1ms in=0 out=1024 caller=reader replays=1 id=id-1\n"
+    )
+
+
+async def test_a_look_finds_what_is_still_held_back():
+    metrics = Metrics("1.0")
+    traffic = Traffic(metrics)
+    for number in range(2):
+        traffic.started()
+        traffic.finished(record(b"/%d" % number))
+
+    assert b'code="",method="GET",status_class="2xx",whose="upstream"} 2.0' in metrics.render()
+    traffic.started()
+    traffic.finished(record(b"/2"))
+    assert [made.target for made in traffic.recent()] == [b"/0", b"/1", b"/2"]
+
+
+async def test_lines_are_held_back_for_a_moment_only():
+    log = Log()
+    log.finish(record())
+    assert log.lines == []
+
+    async with asyncio.timeout(2):
+        while not log.lines:
+            await asyncio.sleep(0.01)
+    assert json.loads(log.lines[0])["at"] == "2025-11-25T08:06:40.123Z"
+
+
+async def test_many_lines_are_written_at_once():
+    log = Log()
+    for _ in range(MOST_HELD):
+        assert log.lines == []
+        log.finish(record())
+        log.traffic.catch_up()
+
+    assert len(log.lines) == MOST_HELD
+
+
+async def test_where_nothing_is_ever_sent_no_more_than_so_many_are_held_back():
+    log = Log()
+    for _ in range(MOST_HELD + 1):
+        log.finish(record())
+
+    assert len(log.lines) == MOST_HELD
+
+
+async def test_a_line_of_another_logger_does_not_overtake():
+    log = Log(as_json=False)
+    log.finish(record())
+    log.output.handle(logging.LogRecord("x", logging.INFO, "", 1, "later", (), None))
+    log.finish(record())
+    log.traffic.flush()
+
+    assert [("later" in line) for line in log.lines] == [False, True, False]
+
+
+def test_without_a_loop_lines_are_written_at_once():
+    log = Log()
+    log.finish(record())
+
+    assert len(log.lines) == 1
+
+
+def test_a_secret_in_a_path_is_masked():
+    secret = Secret("canary-4711-abcdef")
+    log = Log()
+    log.finish(record(b"/x/canary-4711-abcdef/y?limit=1"))
+    log.finish(record(b"/x?k=canary-4711-abcdef"))
+    log.finish(record(b"/x/Bearer%20eyJhbGciOiJIUzI1NiJ9"))
+    log.finish(record(request_id="canary-4711-abcdef", named=True))
+    log.finish(record(method="canary-4711-abcdef"))
+
+    assert secret.reveal() not in log.stream.getvalue()
+    assert "eyJ" not in log.stream.getvalue()
+    assert json.loads(log.lines[0])["path"] == f"/x/{MASK}/y"
+
+
+def test_a_secret_in_a_path_is_not_shown_on_a_page_either():
+    secret = Secret("canary-4712-abcdef")
+    told = describe(record(b"/x/canary-4712-abcdef?canary-4712-abcdef=1"))
+
+    assert told["path"] == f"/x/{MASK}"
+    assert told["query"] == [MASK]
+    assert secret
+
+
+def test_without_an_output_nothing_is_logged_but_all_is_counted():
+    traffic = Traffic(Metrics("1.0"))
+    traffic.started()
+    assert traffic.in_flight == 1
+
+    traffic.finished(record())
+    traffic.flush()
+    assert traffic.in_flight == 0
+    assert len(traffic.recent()) == 1
+
+
+def test_at_level_warning_requests_are_no_lines():
+    stream = io.StringIO()
+    output = Output(stream, as_json=True)
+    output.takes_requests = False
+    traffic = Traffic(Metrics("1.0"), output)
+    traffic.started()
+    traffic.finished(record())
+    traffic.flush()
+
+    assert stream.getvalue() == ""
+
+
+def test_the_last_records_are_kept():
+    traffic = Traffic(Metrics("1.0"))
+    for number in range(RECENT + 5):
+        traffic.started()
+        traffic.finished(record(b"/%d" % number))
+
+    recent = traffic.recent()
+    assert len(recent) == RECENT
+    assert recent[-1].target == b"/204"
+
+
+def test_subscribers_get_each_record_until_they_leave():
+    traffic = Traffic(Metrics("1.0"))
+    seen: list[Record] = []
+    leave = traffic.subscribe(seen.append)
+    first = record()
+    traffic.started()
+    traffic.finished(first)
+    leave()
+    traffic.started()
+    traffic.finished(record())
+
+    assert seen == [first]
+
+
+@pytest.mark.parametrize(
+    ("given_id", "expected"),
+    [
+        (b"abc-123", "abc-123"),
+        (b"8c9d0f1e:a/b+c=@d", "8c9d0f1e:a/b+c=@d"),
+        (b'a b"c\r\nd\x1b[31m', "abcd31m"),
+        (b"x" * 500, "x" * 128),
+    ],
+)
+def test_a_request_id_is_taken_over_without_odd_bytes(given_id, expected):
+    assert Traffic(Metrics("1.0")).request_id(given_id) == expected
+
+
+def test_request_ids_are_made_where_none_is_usable():
+    traffic = Traffic(Metrics("1.0"))
+
+    made = {traffic.request_id(None), traffic.request_id(b""), traffic.request_id(b"\xff\xff")}
+    assert len(made) == 3
+
+
+@pytest.mark.parametrize(
+    ("given_value", "expected"),
+    [
+        (None, None),
+        (b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+         "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
+        (b"00-x", None),
+        (b'"', None),
+    ],
+)  # fmt: skip
+def test_a_traceparent_is_logged_if_it_is_one(given_value, expected):
+    assert Traffic.traceparent(given_value) == expected
