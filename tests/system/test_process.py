@@ -21,7 +21,7 @@ def run(code: str) -> str:
 def test_a_hardened_process_leaves_no_core_dump() -> None:
     seen = run(
         "import ctypes, resource\n"
-        "from proxy.process import harden\n"
+        "from proxy.system.process import harden\n"
         "harden()\n"
         "print(resource.getrlimit(resource.RLIMIT_CORE), ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))"
     )
@@ -31,7 +31,7 @@ def test_a_hardened_process_leaves_no_core_dump() -> None:
 
 DESCRIPTORS = (
     "import resource\n"
-    "from proxy.process import allow_descriptors\n"
+    "from proxy.system.process import allow_descriptors\n"
     "resource.setrlimit(resource.RLIMIT_NOFILE, (100, {hard}))\n"
     "print(allow_descriptors(300), resource.getrlimit(resource.RLIMIT_NOFILE)[0])"
 )
@@ -51,7 +51,7 @@ def test_a_limit_that_cannot_be_raised_far_enough_is_told() -> None:
 def test_files_of_a_hardened_process_are_private(tmp_path) -> None:
     seen = run(
         "import pathlib, sys\n"
-        "from proxy.process import harden\n"
+        "from proxy.system.process import harden\n"
         "harden()\n"
         f"made = pathlib.Path({str(tmp_path / 'made')!r})\n"
         "made.write_text('x')\n"
@@ -64,7 +64,7 @@ def test_files_of_a_hardened_process_are_private(tmp_path) -> None:
 @LINUX
 def test_tuning_is_accepted_and_collects_now_and_then() -> None:
     seen = run(
-        "import gc\nfrom proxy.process import tune\ntune()\n"
+        "import gc\nfrom proxy.system.process import tune\ntune()\n"
         "print(gc.get_freeze_count() > 0, gc.get_threshold()[0])"
     )
 
@@ -79,7 +79,7 @@ def test_a_key_log_is_warned_of() -> None:
 def test_the_collector_is_as_it_was_after_a_pause() -> None:
     seen = run(
         "import gc\n"
-        "from proxy.process import collector_paused\n"
+        "from proxy.system.process import collector_paused\n"
         "with collector_paused():\n"
         "    print(gc.isenabled())\n"
         "print(gc.isenabled())\n"

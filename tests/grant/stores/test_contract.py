@@ -1,4 +1,4 @@
-"""One suite for all stores: what `proxy.stores.base` promises."""
+"""One suite for all stores: what `proxy.grant.stores.base` promises."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable

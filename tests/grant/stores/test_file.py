@@ -177,7 +177,7 @@ async def test_the_lock_ends_with_a_killed_process(store: FileStore, tmp_path: P
     await save(store)
     script = (
         "import asyncio, sys; from pathlib import Path; from proxy.cli.clock import SystemClock; "
-        "from proxy.stores.file import FileStore\n"
+        "from proxy.grant.stores.file import FileStore\n"
         "async def main():\n"
         "    store = FileStore(Path(sys.argv[1]), SystemClock())\n"
         "    async with store.lease('default', 5):\n"
@@ -203,7 +203,7 @@ WRITING = (
     "import asyncio, sys; from pathlib import Path\n"
     "sys.path.insert(0, sys.argv[2])\n"
     "from proxy.errors import StoreError\n"
-    "from proxy.cli.clock import SystemClock; from proxy.stores.file import FileStore\n"
+    "from proxy.cli.clock import SystemClock; from proxy.grant.stores.file import FileStore\n"
     "from tests.grant.stores.conftest import make_record\n"
     "async def main():\n"
     "    store = FileStore(Path(sys.argv[1]), SystemClock())\n"
