@@ -18,7 +18,7 @@ from proxy.cli.terminal import Terminal, duration
 
 STATES = {"authorized": ("ok", "green"), "degraded": ("warn", "yellow")}
 LOGIN_REQUIRED = "login_required"
-BEARER = "Bearer "
+BEARER = "Authorization: Bearer "
 
 
 @click.command(
@@ -164,8 +164,8 @@ def token(session: Session, header: bool, yes: bool, account: str) -> Exit:
 
 async def _token(session: Session, name: str, *, header: bool) -> str:
     async with open_account(session, name) as account:
-        credential = (await account.credential()).header.decode("latin-1")
-    return f"Authorization: {credential}" if header else credential.removeprefix(BEARER)
+        line = (await account.credential()).lines.decode("latin-1").rstrip()
+    return line if header else line.removeprefix(BEARER)
 
 
 @click.command(epilog=examples("srproxy logout", "srproxy logout -c config.yaml"))

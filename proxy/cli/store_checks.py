@@ -88,9 +88,9 @@ async def check_grant(session: Session) -> AsyncIterator[Finding]:
             for finding in _age(shown.get("refresh_token")):
                 yield finding
             credential = await account.credential()
-            token = credential.header.decode("latin-1").removeprefix("Bearer ")
+            token = credential.lines.decode("latin-1").removeprefix("Authorization: Bearer ")
             yield Finding(Grade.GOOD, "an access token is at hand")
-            yield await check_upstream_call(session, token)
+            yield await check_upstream_call(session, token.rstrip())
     except (StoreError, GrantEnded, TokenEndpointError) as error:
         yield Finding(Grade.BAD, str(getattr(error, "detail", error)))
     except Problem as problem:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from proxy.errors import ProxyError
 from proxy.grant import TokenManager
+from proxy.grant.live import bearer
 from proxy.system.secret import Secret
 
 logger = logging.getLogger(__name__)
@@ -41,15 +42,16 @@ class Identifier:
         except ProxyError as error:
             logger.info("owner_unknown account=%s error=%s", account, type(error).__name__)
             return None
-        return await self._ask(credential.header.decode("ascii"))
+        return await self._ask(credential.lines)
 
     async def of_token(self, token: Secret) -> str | None:
         """Return the name of the owner of a token that is not stored yet."""
-        return await self._ask(f"Bearer {token.reveal()}")
+        return await self._ask(bearer(token, 0).lines)
 
-    async def _ask(self, authorization: str) -> str | None:
+    async def _ask(self, lines: bytes) -> str | None:
         import aiohttp  # late: the start does not wait for it
 
+        name, _, value = lines.decode("ascii").strip().partition(": ")
         try:
             async with (
                 aiohttp.ClientSession(
@@ -59,7 +61,7 @@ class Identifier:
                 ) as session,
                 session.get(
                     self._url,
-                    headers={"Authorization": authorization, "Accept": "application/json"},
+                    headers={name: value, "Accept": "application/json"},
                     ssl=self._context,
                     proxy=self._proxy,
                     allow_redirects=False,

@@ -9,17 +9,23 @@ from dataclasses import dataclass
 
 from proxy.grant.stores.record import Record
 from proxy.system.clock import Clock
+from proxy.system.secret import Secret
 
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """What a forwarded request carries; never printed."""
+    """The header lines that a forwarded request carries, ended by CRLF; never printed."""
 
-    header: bytes
+    lines: bytes
     generation: int
 
     def __repr__(self) -> str:
         return f"Credential(generation={self.generation})"
+
+
+def bearer(token: Secret, generation: int) -> Credential:
+    """Make the credential of an access token."""
+    return Credential(b"Authorization: Bearer %b\r\n" % token.reveal().encode(), generation)
 
 
 class Live:
@@ -59,8 +65,7 @@ class Live:
         )  # fmt: skip
         if known:
             return
-        header = b"Bearer " + tokens.access_token.reveal().encode()
-        self.credential = Credential(header, record.generation)
+        self.credential = bearer(tokens.access_token, record.generation)
         now, until = self._clock.now(), self._clock.monotonic()
         # A token issued "in the future" has at most its lifetime left.
         left = min(tokens.expires_at - now, tokens.lifetime)

@@ -27,6 +27,7 @@ from proxy.grant.oauth import build_authorization_url, parse_callback
 from proxy.grant.stores.file import FileStore
 from proxy.grant.token_endpoint import TokenEndpoint
 from proxy.system.secret import Secret
+from tests.support.granting import token_of
 
 HERE = Path(__file__).parent / "oidc"
 REDIRECT_URI = "http://localhost:8080/-/callback"
@@ -138,11 +139,10 @@ class Keeper:
         await self.store.close()
 
 
-async def is_accepted(provider: Provider, header: bytes) -> bool:
+async def is_accepted(provider: Provider, token: str) -> bool:
     def ask() -> bool:
-        answer = requests.get(
-            f"{provider.issuer}/me", headers={"Authorization": header.decode()}, timeout=20
-        )
+        headers = {"Authorization": f"Bearer {token}"}
+        answer = requests.get(f"{provider.issuer}/me", headers=headers, timeout=20)
         return answer.status_code == 200
 
     return await asyncio.to_thread(ask)
@@ -160,12 +160,12 @@ async def test_rotation_after_rotation_across_restarts_and_processes(
             credential = await manager.credential()
             newer = await manager.rejected(credential.generation)
             generations.append((newer or credential).generation)
-            assert await is_accepted(provider, (newer or credential).header)
+            assert await is_accepted(provider, token_of(newer or credential))
     async with Keeper(provider, tmp_path) as first, Keeper(provider, tmp_path) as second:
         await asyncio.sleep(LIFETIME)  # the access token's end, on the provider's own clock
         both = await asyncio.gather(*(m.credential() for m in (first, second) * 20))
         assert {credential.generation for credential in both} == {generations[-1] + 1}
-        assert await is_accepted(provider, both[0].header)
+        assert await is_accepted(provider, token_of(both[0]))
 
 
 async def test_a_token_presented_twice_ends_the_grant_and_is_told_so(

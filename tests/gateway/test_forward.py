@@ -5,11 +5,11 @@ import asyncio
 import pytest
 
 from proxy.errors import Problem
-from tests.support.proxying import GET, HOST, FakeCredential, FakeCredentials, proxying
+from tests.support.proxying import GET, HOST, FakeCredentials, bearer, proxying
 from tests.support.recorder import OK, RecordedConnection, Recorder
 
 UNAUTHORIZED = b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 3\r\n\r\nbad"
-T2 = FakeCredential(b"Bearer T2", 2)
+T2 = bearer(b"T2", 2)
 
 
 def post(body: bytes) -> bytes:

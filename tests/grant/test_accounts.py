@@ -9,6 +9,7 @@ from proxy.grant.accounts import DEFAULT_ACCOUNT, open_accounts, open_store
 from proxy.grant.stores.file import FileStore
 from proxy.grant.stores.redis import RedisStore
 from tests.security.product import product
+from tests.support.granting import token_of
 from tests.support.proxying import LoopClock
 
 OAUTH = {"client_id": "id", "client_secret": "a-secret-of-some-length"}
@@ -54,7 +55,7 @@ async def test_an_encryption_key_keeps_tokens_out_of_the_file(tmp_path: Path) ->
     async with product(tmp_path, **key) as running, aiohttp.ClientSession() as session:
         await running.login(session)
         credential = await running.app.accounts[DEFAULT_ACCOUNT].credential()
-        token = credential.header.removeprefix(b"Bearer ")
+        token = token_of(credential).encode()
         files = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
 
     assert files

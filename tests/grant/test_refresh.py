@@ -9,7 +9,7 @@ from proxy.errors import Outcome, Problem, StoreError, TokenEndpointError
 from proxy.grant.stores.memory import MemoryStore
 from proxy.system.secret import Secret
 from tests.support.authorization_server import Answer
-from tests.support.granting import World, finish, problem_of, world
+from tests.support.granting import World, finish, problem_of, token_of, world
 
 
 async def test_without_a_grant_a_login_is_required(grant: World) -> None:
@@ -28,7 +28,7 @@ async def test_a_login_is_used_at_once_and_after_a_restart(grant: World) -> None
     credential = manager.current()
 
     assert credential is not None
-    assert credential.header.removeprefix(b"Bearer ").decode() in grant.server.valid_access_tokens
+    assert token_of(credential) in grant.server.valid_access_tokens
     assert (await grant.open()).current() is not None
     assert grant.server.refreshes == []
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from proxy.config import Config
 from proxy.errors import Problem
-from proxy.grant import TokenManager
+from proxy.grant import Credential, TokenManager
 from proxy.grant.stores.base import TokenStore
 from proxy.grant.stores.memory import MemoryStore
 from proxy.grant.stores.record import Record
@@ -79,6 +79,11 @@ async def world(**options: Any) -> AsyncIterator[World]:
     finally:
         await made.close()
         await server.stop()
+
+
+def token_of(credential: Credential) -> str:
+    """Return the access token that a credential's header lines carry."""
+    return credential.lines.removeprefix(b"Authorization: Bearer ").rstrip().decode()
 
 
 async def finish(manager: TokenManager) -> None:

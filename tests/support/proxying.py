@@ -45,15 +45,22 @@ class LoopClock:
 
 @dataclass(frozen=True, slots=True)
 class FakeCredential:
-    header: bytes
+    lines: bytes
     generation: int
+
+
+def bearer(token: bytes, generation: int) -> FakeCredential:
+    return FakeCredential(b"Authorization: Bearer %b\r\n" % token, generation)
+
+
+T1 = bearer(b"T1", 1)
 
 
 @dataclass
 class FakeCredentials:
     """A source of credentials that a test sets by hand."""
 
-    value: FakeCredential | None = FakeCredential(b"Bearer T1", 1)
+    value: FakeCredential | None = T1
     newer: FakeCredential | None = None
     problem: Problem | None = None
     rejections: list[int] = field(default_factory=list)

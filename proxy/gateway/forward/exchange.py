@@ -196,7 +196,7 @@ class Exchange:
         forwarder = self._forwarder
         head = self._head
         prepared = head.prepared or forwarder.prepare(head, self._admission.key_header)
-        request = b"%b%b\r\n\r\n" % (prepared, credential.header)
+        request = b"%b%b\r\n" % (prepared, credential.lines)
         # Looked at last of all: what arrives before the request would be taken for its answer.
         if connection.reused and connection.has_input():
             connection.discard()

@@ -61,7 +61,7 @@ class Forwarder:
         target = head.target
         if not target.startswith(b"/"):
             target = origin_form(target)
-        prepared = head.prepared = b"%b %b%b HTTP/1.1\r\n%bAuthorization: " % (
+        prepared = head.prepared = b"%b %b%b HTTP/1.1\r\n%b" % (
             head.method,
             self._prefix,
             target,

@@ -55,10 +55,10 @@ class Inbound(Protocol):
 
 
 class Credential(Protocol):
-    """What goes into Authorization, and which token it is."""
+    """The header lines to set, each ended by CRLF, and which token they carry."""
 
     @property
-    def header(self) -> bytes: ...
+    def lines(self) -> bytes: ...
     @property
     def generation(self) -> int: ...
 

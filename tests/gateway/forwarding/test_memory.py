@@ -4,7 +4,7 @@ import asyncio
 import socket
 from pathlib import Path
 
-from tests.support.proxying import GET, HOST, FakeCredential, FakeCredentials, proxying
+from tests.support.proxying import GET, HOST, FakeCredentials, bearer, proxying
 from tests.support.recorder import OK, RecordedConnection, Recorder
 
 
@@ -107,7 +107,7 @@ async def test_a_body_that_waits_for_the_credential_is_not_taken_without_bound()
                 last = sent
                 await asyncio.sleep(0.2)
             stalled = sent
-            credentials.value = FakeCredential(b"Bearer T2", 2)
+            credentials.value = bearer(b"T2", 2)
             assert credentials.wait is not None
             credentials.wait.set()
             await sending

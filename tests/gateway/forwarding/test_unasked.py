@@ -12,7 +12,7 @@ import pytest
 
 from proxy.gateway.upstream import UpstreamConnection
 from tests.support.certificates import Authority, make_authority
-from tests.support.proxying import GET, FakeCredential, FakeCredentials, Harness, proxying
+from tests.support.proxying import GET, FakeCredentials, Harness, bearer, proxying
 from tests.support.recorder import OK, RecordedConnection, Recorder
 
 STRAY = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nstray"
@@ -93,7 +93,7 @@ async def test_the_request_leaves_in_the_same_breath_as_the_look(
 @pytest.mark.parametrize("tls", [False, True])
 async def test_what_comes_while_a_401_is_held_is_nobodys(authority: Authority, tls: bool) -> None:
     """Such lies within TLS, decrypted or not, where no look at the socket finds it."""
-    credentials = FakeCredentials(newer=FakeCredential(b"Bearer T2", 2), wait=asyncio.Event())
+    credentials = FakeCredentials(newer=bearer(b"T2", 2), wait=asyncio.Event())
     go_on = asyncio.Event()
 
     async def script(connection: RecordedConnection) -> None:
