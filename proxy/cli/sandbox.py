@@ -192,12 +192,12 @@ async def _serve(
 
 async def _log_in(session: Session, base_url: str) -> None:
     """Do what a browser would do: follow the redirects, and keep the cookie."""
-    keys = session.config.access.api_keys
+    key = session.config.access.command_key
     url = f"{base_url}/-/login"
     async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as browser:
         for _ in range(MOST_REDIRECTS):
             ours = urlsplit(url).netloc == urlsplit(base_url).netloc
-            headers = {"X-SRProxy-Key": keys[0].key.reveal()} if ours and keys else {}
+            headers = {"X-SRProxy-Key": key.reveal()} if ours and key else {}
             async with browser.get(url, headers=headers, allow_redirects=False) as answer:
                 if answer.status == 200:
                     return

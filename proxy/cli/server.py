@@ -66,8 +66,8 @@ class Server:
     @classmethod
     def at(cls, base_url: str, client: aiohttp.ClientSession, config: Config) -> Self:
         """Make the client of the server at an address."""
-        keys = config.access.api_keys
-        return cls(base_url.rstrip("/"), client, keys[0].key.reveal() if keys else None)
+        key = config.access.command_key
+        return cls(base_url.rstrip("/"), client, key.reveal() if key else None)
 
     async def presence(self) -> Presence:
         """Find out who is there, without showing a key."""

@@ -3,10 +3,14 @@
 Reading files and the environment is proxy.config's part; nothing here does any I/O.
 """
 
+from proxy.config.limit_rules import LimitRule
 from proxy.config.model import (
     AccessConfig,
+    AccountConfig,
     ApiKeyConfig,
     Config,
+    InspectConfig,
+    LimitsConfig,
     ListenConfig,
     LogConfig,
     NotifyConfig,
@@ -14,14 +18,19 @@ from proxy.config.model import (
     ProbesConfig,
     RedisConfig,
     ShutdownConfig,
+    TlsConfig,
     TokensConfig,
     UpstreamConfig,
 )
 
 __all__ = [
     "AccessConfig",
+    "AccountConfig",
     "ApiKeyConfig",
     "Config",
+    "InspectConfig",
+    "LimitRule",
+    "LimitsConfig",
     "ListenConfig",
     "LogConfig",
     "NotifyConfig",
@@ -29,6 +38,7 @@ __all__ = [
     "ProbesConfig",
     "RedisConfig",
     "ShutdownConfig",
+    "TlsConfig",
     "TokensConfig",
     "UpstreamConfig",
 ]

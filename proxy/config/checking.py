@@ -9,13 +9,14 @@ import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from proxy.config import values
 from proxy.config.faults import CUSTOM, Fault, Path, dotted
-from proxy.config.model import ApiKeyConfig, Config
+from proxy.config.model import AccountConfig, ApiKeyConfig, Config
 from proxy.errors import ConfigurationError
 from proxy.system.loopback import is_loopback
 from proxy.system.secret import Secret
@@ -32,20 +33,101 @@ class Rule:
 
 
 def _required(config: Config) -> Iterator[Fault]:
-    if not config.oauth.client_id:
-        yield Fault(
-            ("oauth", "client_id"),
-            "is missing",
-            "accepted: the client id of your SmartRecruiters app",
-        )
+    for path, account in _apps(config):
+        if not account.oauth.client_id:
+            yield Fault(
+                (*path, "client_id"),
+                "is missing",
+                "accepted: the client id of your SmartRecruiters app (or smart_token, an API key)",
+            )
 
 
 def _required_secret(config: Config) -> Iterator[Fault]:
-    if not config.oauth.client_secret:
+    for path, account in _apps(config):
+        if not account.oauth.client_secret:
+            yield Fault(
+                (*path, "client_secret"),
+                "is missing",
+                "accepted: the app's client secret, here or in the file named by "
+                "client_secret_file",
+            )
+
+
+def _apps(config: Config) -> Iterator[tuple[Path, AccountConfig]]:
+    """Return the accounts that need an app, and where it is named: a fault is said once."""
+    every = accounts(config)
+    for name, account in every.items():
+        if account.kind == "smart_token":
+            continue
+        if name == "default":
+            yield ("oauth",), account
+        elif every["default"].kind == "smart_token" or "client_id" in (
+            config.accounts[name].oauth.model_fields_set
+        ):
+            yield ("accounts", name, "oauth"), account
+
+
+def _account_names(config: Config) -> Iterator[Fault]:
+    for name, account in config.accounts.items():
+        if name == "default":
+            yield Fault(
+                ("accounts", name),
+                "is the account that the top level describes",
+                "accepted: oauth and smart_token at the top level, for it",
+            )
+        elif fault := values.refusal(values.account_name, name):
+            yield Fault(("accounts", name), *fault)
+        if "name" in account.model_fields_set:
+            yield Fault(("accounts", name, "name"), "is not a key", "accepted: oauth, smart_token")
+
+
+def _account_references(config: Config) -> Iterator[Fault]:
+    known = ("default", *config.accounts)
+    for index, key in enumerate(config.access.api_keys):
+        if key.account is not None and key.account not in known:
+            yield Fault(
+                ("access", "api_keys", index, "account"),
+                f'"{key.account}" is no account of this configuration',
+                f"accepted: {', '.join(dict.fromkeys(known))}",
+            )
+
+
+def _tls(config: Config) -> Iterator[Fault]:
+    tls = config.listen.tls
+    if tls.cert_file is not None:
+        return
+    for name in ("key_file", "client_ca_file"):
+        if getattr(tls, name) is not None:
+            yield Fault(
+                ("listen", "tls", name),
+                "is given without listen.tls.cert_file",
+                "accepted: the certificate's file beside it",
+            )
+
+
+def _callers(config: Config) -> Iterator[Fault]:
+    for index, key in enumerate(config.access.api_keys):
+        path = ("access", "api_keys", index)
+        if key.key is not None and key.subject is not None:
+            yield Fault(
+                (*path, "subject"),
+                "is given beside key",
+                "accepted: a key or a certificate's subject, each in an entry of its own",
+            )
+        elif key.subject is not None and config.listen.tls.client_ca_file is None:
+            yield Fault(
+                (*path, "subject"),
+                "needs callers that show a certificate",
+                "accepted: with listen.tls.client_ca_file",
+            )
+
+
+def _encryption_keys(config: Config) -> Iterator[Fault]:
+    if config.tokens.encryption_key is not None and config.tokens.encryption_keys:
         yield Fault(
-            ("oauth", "client_secret"),
-            "is missing",
-            "accepted: the app's client secret, here or in the file named by client_secret_file",
+            ("tokens", "encryption_keys"),
+            "is given beside encryption_key",
+            "accepted: one of the two",
         )
 
 
@@ -100,7 +182,13 @@ def _unique_keys(config: Config) -> Iterator[Fault]:
                 "accepted: a name of its own for each key",
             )
         for other in earlier:
-            if key.key == other.key:
+            if key.subject is not None and key.subject == other.subject:
+                yield Fault(
+                    ("access", "api_keys", index, "subject"),
+                    f'is the same subject as that of "{other.name}"',
+                    "accepted: a subject of its own for each caller",
+                )
+            if key.key is not None and other.key is not None and key.key == other.key:
                 yield Fault(
                     ("access", "api_keys", index, "key"),
                     f'is the same key as that of "{other.name}"',
@@ -110,8 +198,13 @@ def _unique_keys(config: Config) -> Iterator[Fault]:
 
 
 RULES = (
-    Rule(("oauth.client_id",), _required),
-    Rule(("oauth.client_secret",), _required_secret),
+    Rule(("oauth.client_id", "smart_token", "accounts"), _required),
+    Rule(("oauth.client_secret", "smart_token", "accounts"), _required_secret),
+    Rule(("accounts",), _account_names),
+    Rule(("accounts", "access.api_keys"), _account_references),
+    Rule(("listen.tls",), _tls),
+    Rule(("listen.tls", "access.api_keys"), _callers),
+    Rule(("tokens.encryption_key", "tokens.encryption_keys"), _encryption_keys),
     Rule(("listen.host", "listen.unix_socket"), _listener),
     Rule(("listen.host", "access.api_keys", "access.allow_unauthenticated"), _beyond_loopback),
     Rule(("listen.host", "listen.port", "listen.probes"), _probes),
@@ -141,19 +234,58 @@ def check(model: type[C], mapping: Mapping[str, Any]) -> tuple[C | None, list[Fa
     for rule in RULES:
         if not any(_touches(path, need) for path in broken for need in rule.needs):
             faults.extend(rule.find(config))
-    return (None, faults) if faults else (config, [])
+    if faults:
+        return None, faults
+    return config.model_copy(update=_settled(config)), []
 
 
-def _filled_sections(model: type[BaseModel], mapping: Mapping[str, Any]) -> dict[str, Any]:
+def _settled(config: Config) -> dict[str, Any]:
+    """Return what several values say together: the complete accounts, and the store's keys."""
+    tokens = config.tokens
+    keys = tokens.encryption_keys
+    if tokens.encryption_key is not None:
+        keys = (tokens.encryption_key,)
+    return {
+        "accounts": accounts(config),
+        "tokens": tokens.model_copy(
+            update={"encryption_keys": keys, "encryption_key": keys[0] if keys else None}
+        ),
+    }
+
+
+def accounts(config: Config) -> dict[str, AccountConfig]:
+    """Return all accounts with what each takes from the top level filled in.
+
+    One that names an app of its own does not take the top level's API key.
+    """
+    found = {"default": AccountConfig(oauth=config.oauth, smart_token=config.smart_token)}
+    for name, own in config.accounts.items():
+        if name == "default":
+            continue
+        differs = {key: getattr(own.oauth, key) for key in own.oauth.model_fields_set}
+        smart_token = own.smart_token
+        if "smart_token" not in own.model_fields_set and not differs:
+            smart_token = config.smart_token
+        oauth = config.oauth.model_copy(update=differs)
+        found[name] = AccountConfig.model_construct(name=name, oauth=oauth, smart_token=smart_token)
+    return found
+
+
+def _filled_sections(
+    model: type[BaseModel], mapping: Mapping[str, Any], path: Path = ()
+) -> dict[str, Any]:
     """Leave out the sections that are null: in YAML, one with every key commented out is."""
     filled = {}
     for name, value in mapping.items():
-        section = section_at(model, (name,))
+        here = (*path, name)
+        section = section_at(model, here)
         if section is not None and section is not ApiKeyConfig:
-            if value is None:
+            if value is None and section is not AccountConfig:
                 continue
-            if isinstance(value, Mapping):
-                value = _filled_sections(section, value)
+            if value is None or isinstance(value, Mapping):
+                value = _filled_sections(model, value or {}, here)
+        elif here == ("accounts",) and isinstance(value, Mapping):
+            value = _filled_sections(model, value, here)
         filled[name] = value
     return filled
 
@@ -191,11 +323,13 @@ def _translate(model: type[BaseModel], details: ErrorDetails) -> Fault:
     match details["type"]:
         case kind if kind == CUSTOM:
             context = details.get("ctx", {})
+            if section_at(model, path) is ApiKeyConfig and isinstance(path[-1], int):
+                path = (*path, "key")
             return Fault(path, str(context["what"]), str(context["accepted"]))
         case "extra_forbidden":
             return Fault(path, "is not a key", nearest(model, path))
         case "missing":
-            return Fault(path, "is missing", "accepted: each entry has name and key (or key_file)")
+            return Fault(path, "is missing", "accepted: a name for each entry")
         case "model_type" | "dict_type" | "model_attributes_type":
             section = section_at(model, path)
             keys = ", ".join(section.model_fields) if section else "names and values"
@@ -207,11 +341,17 @@ def _translate(model: type[BaseModel], details: ErrorDetails) -> Fault:
 def section_at(model: type[BaseModel], path: Iterable[str | int]) -> type[BaseModel] | None:
     """Return the model of the section that a path leads to, through lists as well."""
     section: type[BaseModel] | None = model
+    named: type[BaseModel] | None = None  # of a mapping: its own keys are names
     for key in path:
         if isinstance(key, int):
             continue
+        if named is not None:
+            section, named = named, None
+            continue
         field = section.model_fields.get(key) if section else None
         section = _model_in(field.annotation) if field else None
+        if field and get_origin(field.annotation) is Mapping:
+            section, named = None, section
     return section
 
 

@@ -80,9 +80,13 @@ def _take(tree: Tree, name: str, path: Path, text: str, kind: str) -> None:
 def _kind(path: Path) -> str | None:
     """Tell whether a path is a known key, and whether its value is text or has a structure."""
     for length in range(1, len(path)):
+        if path[:length] == ("accounts",):
+            continue  # what follows is the name of one
         if section_at(Config, path[:length]) is None or _is_list(path[:length]):
             # Within the extra parameters every name is taken; within anything else, none.
             return "text" if length == len(path) - 1 and _holds(path[:-1], Mapping) else None
+    if len(path) == 2 and path[0] == "accounts":
+        return "structure"
     section = section_at(Config, path[:-1])
     if section is None or path[-1] not in known_keys(section):
         return None

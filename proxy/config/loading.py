@@ -23,7 +23,24 @@ FILE_NAME = "config.yaml"
 LARGEST_FILE = 1024 * 1024
 LARGEST_SECRET = 64 * 1024
 # The keys whose relative paths count from the folder of the file that names them.
-PATH_KEYS = (("listen", "unix_socket"), ("upstream", "ca_file"), ("tokens", "path"))
+PATH_KEYS = (
+    ("listen", "unix_socket"),
+    ("listen", "tls", "cert_file"),
+    ("listen", "tls", "key_file"),
+    ("listen", "tls", "client_ca_file"),
+    ("upstream", "ca_file"),
+    ("tokens", "path"),
+    ("tokens", "redis", "ca_file"),
+    ("log", "audit_file"),
+)
+# Those of them that must be there to be read.
+READ_FILES = {
+    ("listen", "tls", "cert_file"): "a file with the certificate and its chain in PEM form",
+    ("listen", "tls", "key_file"): "a file with the certificate's private key in PEM form",
+    ("listen", "tls", "client_ca_file"): "a file with certificates in PEM form",
+    ("upstream", "ca_file"): "a file with certificates in PEM form",
+    ("tokens", "redis", "ca_file"): "a file with certificates in PEM form",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,8 +185,10 @@ class _Source:
     overruled: frozenset[Path] = frozenset()
 
     def resolve_paths(self) -> None:
-        for section, key in PATH_KEYS:
-            node = self.tree.values.get(section)
+        for *sections, key in PATH_KEYS:
+            node: Any = self.tree.values
+            for section in sections:
+                node = node.get(section) if isinstance(node, dict) else None
             if isinstance(node, dict) and isinstance(node.get(key), str) and node[key]:
                 node[key] = str(self._path(node[key]))
 
@@ -187,7 +206,7 @@ class _Source:
                 self.read_secrets(item, (*path, index))
         if not isinstance(node, dict):
             return
-        if section_at(Config, path) is None:
+        if section_at(Config, path) is None and path != ("accounts",):
             return
         for name in [*node]:
             if isinstance(node[name], (dict, list)):
@@ -290,14 +309,17 @@ class _Placing:
 
 
 def _check_files(config: Config, placed: _Placing) -> list[Finding]:
-    """Find out now that the CA file is not there, rather than at the first connection."""
-    path = config.upstream.ca_file
-    if path is None:
-        return []
-    try:
-        path.open("rb").close()
-    except OSError as error:
-        what = f"the file cannot be read: {error.strerror or error}"
-        accepted = "accepted: a file with certificates in PEM form"
-        return [placed.finding(Fault(("upstream", "ca_file"), what, accepted))]
-    return []
+    """Find out now that a file is not there, rather than at the first connection."""
+    findings = []
+    for key, accepted in READ_FILES.items():
+        path: Any = config
+        for name in key:
+            path = getattr(path, name)
+        if path is None:
+            continue
+        try:
+            path.open("rb").close()
+        except OSError as error:
+            what = f"the file cannot be read: {error.strerror or error}"
+            findings.append(placed.finding(Fault(key, what, f"accepted: {accepted}")))
+    return findings

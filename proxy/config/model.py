@@ -8,10 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainValidator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainValidator, model_validator
 
 from proxy.config import addresses, values
 from proxy.config.allow_rules import allow_rule
+from proxy.config.faults import wrong
+from proxy.config.limit_rules import LimitRule, limit_rule
 from proxy.system.secret import Secret
 
 DAY = 86400
@@ -38,6 +40,7 @@ Text = Annotated[str, BeforeValidator(values.text)]
 Host = Annotated[str | None, BeforeValidator(values.optional(addresses.host))]
 FilePath = Annotated[Path | None, BeforeValidator(values.optional(values.path))]
 Endpoint = Annotated[str, BeforeValidator(addresses.endpoint)]
+OptionalSecret = Annotated[Secret | None, PlainValidator(values.optional(values.secret()))]
 AllowRules = Annotated[
     tuple[Annotated[str, BeforeValidator(allow_rule)], ...],
     _listed('["GET,HEAD **", "POST /candidates"]'),
@@ -62,6 +65,14 @@ class ProbesConfig(Section):
     port: Port = 9090
 
 
+class TlsConfig(Section):
+    """The certificate that callers are shown, and the CA of theirs."""
+
+    cert_file: FilePath = None
+    key_file: FilePath = None
+    client_ca_file: FilePath = None
+
+
 class ListenConfig(Section):
     """Where callers reach the proxy, and what they may cost it."""
 
@@ -69,6 +80,8 @@ class ListenConfig(Section):
     port: Port = 8080
     unix_socket: FilePath = None
     unix_socket_mode: Annotated[str, BeforeValidator(values.socket_mode)] = "0600"
+    reuse_port: Flag = False
+    tls: TlsConfig = TlsConfig()
     probes: ProbesConfig = ProbesConfig()
     header_timeout: Seconds = 15.0
     idle_timeout: Seconds = 75.0
@@ -85,6 +98,10 @@ class ListenConfig(Section):
 class OAuthConfig(Section):
     """The app registered with SmartRecruiters, and how its endpoints are spoken to."""
 
+    grant_type: Annotated[
+        Literal["authorization_code", "client_credentials"],
+        BeforeValidator(values.choice("authorization_code", "client_credentials")),
+    ] = "authorization_code"
     client_id: Annotated[str, BeforeValidator(values.client_id)] = ""
     client_secret: Annotated[Secret, PlainValidator(values.client_secret)] = Secret("")
     redirect_uri: Annotated[str, BeforeValidator(addresses.redirect_uri)] = (
@@ -111,6 +128,19 @@ class OAuthConfig(Section):
     timeout: Seconds = 30.0
 
 
+class AccountConfig(Section):
+    """One grant: its name, and the app or the API key that it belongs to."""
+
+    oauth: OAuthConfig = OAuthConfig()
+    smart_token: OptionalSecret = None
+    name: str = "default"
+
+    @property
+    def kind(self) -> Literal["authorization_code", "client_credentials", "smart_token"]:
+        """Return which kind of credential its calls carry."""
+        return "smart_token" if self.smart_token is not None else self.oauth.grant_type
+
+
 class UpstreamConfig(Section):
     """The API behind the proxy, and how it is reached."""
 
@@ -123,7 +153,21 @@ class UpstreamConfig(Section):
     response_timeout: Seconds = 130.0
     max_connections: Annotated[int, _whole(1, 100_000)] = 100
     queue_timeout: SecondsOrZero = 30.0
+    rewrite_links: Flag = False
     max_replay_body: Annotated[int, _whole(0, 64 * MEBIBYTE)] = 65536
+
+
+class LimitsConfig(Section):
+    """SmartRecruiters' limits, and what is done about them."""
+
+    mode: Annotated[Literal["pace", "pass"], BeforeValidator(values.choice("pace", "pass"))] = (
+        "pace"
+    )
+    max_wait: SecondsOrZero = 60.0
+    rules: Annotated[
+        tuple[Annotated[LimitRule, PlainValidator(limit_rule)], ...],
+        _listed('["5/s GET /reporting-api/**", "1 at once POST /x/{id}"]'),
+    ] = ()
 
 
 class RedisConfig(Section):
@@ -131,6 +175,7 @@ class RedisConfig(Section):
 
     url: Annotated[Secret | None, PlainValidator(values.optional(addresses.redis_url))] = None
     prefix: Text = "srproxy:"
+    ca_file: FilePath = None
 
 
 class TokensConfig(Section):
@@ -143,6 +188,11 @@ class TokensConfig(Section):
     encryption_key: Annotated[Secret | None, PlainValidator(values.optional(values.secret(16)))] = (
         None
     )
+    # The first one writes; `encryption_key` stands here too when it is given.
+    encryption_keys: Annotated[
+        tuple[Annotated[Secret, PlainValidator(values.secret(16))], ...],
+        _listed("[new key, old key]"),
+    ] = ()
     redis: RedisConfig = RedisConfig()
     refresh_margin: SecondsOrZero = 300.0
     # A refresh token lives 28 days: an idle grant refreshed later than that would be dead.
@@ -153,9 +203,21 @@ class ApiKeyConfig(Section):
     """One caller: its key, whose grant it uses, and what it may call."""
 
     name: Annotated[str, BeforeValidator(values.key_name)]
-    key: Annotated[Secret, PlainValidator(values.api_key)]
-    account: Annotated[Literal["default"], BeforeValidator(values.choice("default"))] = "default"
+    # One of the two: a key, or the subject of the certificate that the caller shows.
+    key: Annotated[Secret | None, PlainValidator(values.api_key)] = None
+    subject: Annotated[str | None, BeforeValidator(values.optional(values.subject))] = None
+    # The one account that it may use; None: any, chosen call by call.
+    account: Annotated[str | None, BeforeValidator(values.optional(values.account_name))] = None
     allow: AllowRules = ()
+    admin: Flag = False
+
+    @model_validator(mode="after")
+    def _key_or_subject(self) -> Self:
+        if self.key is None and self.subject is None:
+            raise wrong(
+                "is missing", "accepted: each entry has name and key (or key_file, or subject)"
+            )
+        return self
 
 
 class AccessConfig(Section):
@@ -171,7 +233,22 @@ class AccessConfig(Section):
     ] = ()
     api_keys: Annotated[tuple[ApiKeyConfig, ...], _listed("[{name: app, key: …}]")] = ()
     allow: AllowRules = ()
+    dry_run: Flag = False
     allow_unauthenticated: Flag = False
+
+    @property
+    def command_key(self) -> Secret | None:
+        """Return the key that this program's own commands show: an admin's, where one is."""
+        keys = [caller for caller in self.api_keys if caller.key is not None]
+        admins = [caller for caller in keys if caller.admin]
+        return (admins or keys)[0].key if keys else None
+
+
+class InspectConfig(Section):
+    """What is kept in memory of the last requests, to look at."""
+
+    enabled: Flag = False
+    max_body: Annotated[int, _whole(0, 16 * MEBIBYTE)] = 65536
 
 
 class LogConfig(Section):
@@ -184,6 +261,8 @@ class LogConfig(Section):
     format: Annotated[
         Literal["auto", "text", "json"], BeforeValidator(values.choice("auto", "text", "json"))
     ] = "auto"
+    sample: Annotated[int, _whole(1, 1_000_000)] = 1
+    audit_file: FilePath = None
 
 
 class ShutdownConfig(Section):
@@ -204,9 +283,14 @@ class Config(Section):
 
     listen: ListenConfig = ListenConfig()
     oauth: OAuthConfig = OAuthConfig()
+    smart_token: OptionalSecret = None
+    # Complete ones: `default`, which the top level describes, is always among them.
+    accounts: Annotated[Mapping[str, AccountConfig], BeforeValidator(values.accounts)] = {}
     upstream: UpstreamConfig = UpstreamConfig()
+    limits: LimitsConfig = LimitsConfig()
     tokens: TokensConfig = TokensConfig()
     access: AccessConfig = AccessConfig()
+    inspect: InspectConfig = InspectConfig()
     log: LogConfig = LogConfig()
     shutdown: ShutdownConfig = ShutdownConfig()
     notify: NotifyConfig = NotifyConfig()

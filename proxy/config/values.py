@@ -6,9 +6,11 @@ and text stays as it was written, so that `0600` and a secret of digits survive.
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
+
+from pydantic_core import PydanticCustomError
 
 from proxy.config.faults import found, wrong
 from proxy.system.secret import Secret
@@ -18,6 +20,7 @@ NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 WHOLE = re.compile(r"[+-]?[0-9]+")
 TRUE = {"true", "yes", "on", "1"}
 FALSE = {"false", "no", "off", "0"}
+ACCOUNT_NAME = re.compile(r"[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 # RFC 6749 section 3.3
 SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
@@ -27,6 +30,16 @@ MODE = re.compile(r"0?[67][0-7]{2}")
 OWN_PARAMETERS = {
     "client_id", "redirect_uri", "scope", "state", "code_challenge", "code_challenge_method",
 }  # fmt: skip
+
+
+def refusal(parse: Callable[[object], object], value: object) -> tuple[str, str] | None:
+    """Return what a parser says against a value: what is wrong, and what is accepted."""
+    try:
+        parse(value)
+    except PydanticCustomError as error:
+        context = error.context or {}
+        return str(context["what"]), str(context["accepted"])
+    return None
 
 
 def absent(value: object) -> bool:
@@ -176,6 +189,26 @@ def key_name(value: object) -> str:
     )
 
 
+def account_name(value: object) -> str:
+    """Parse the name of an account: it stands in Host names, and in files' names."""
+    if isinstance(value, str) and ACCOUNT_NAME.fullmatch(value):
+        return value
+    raise wrong(
+        f"{found(value)} is no name for an account",
+        "accepted: small letters, digits, '_', '-', up to 63 (NAME.localhost leads to it)",
+    )
+
+
+def subject(value: object) -> str:
+    """Parse the subject of a caller's certificate, as RFC 4514 writes it."""
+    if isinstance(value, str) and value.strip() and value.isprintable():
+        return value
+    raise wrong(
+        f"{found(value)} is no subject of a certificate",
+        'accepted: text such as "CN=reports" or "CN=reports,O=Example"',
+    )
+
+
 def listed(example: str) -> Callable[[object], tuple[object, ...]]:
     """Make the parser of a list; its items have parsers of their own, and places of their own."""
 
@@ -196,6 +229,16 @@ def scope(value: object) -> str:
     raise wrong(
         f"{found(value)} is not one scope", "accepted: a list, such as [candidates_read, jobs_read]"
     )
+
+
+def accounts(value: object) -> dict[str, object]:
+    """Parse the names of the further accounts; what each says is a section of its own."""
+    accepted = "accepted: a mapping of names to what differs, such as {acme: {oauth: {…}}}"
+    if absent(value):
+        return {}
+    if not isinstance(value, Mapping):
+        raise wrong(f"{found(value)} is not a mapping", accepted)
+    return {name: {} if item is None else item for name, item in value.items()}
 
 
 def parameters(value: object) -> dict[str, str]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from proxy.config import Config
+from proxy.config import Config, LimitRule
 from proxy.config.allow_rules import allow_rule
 from proxy.config.checking import every_key
 from proxy.errors import ConfigurationError
@@ -127,6 +127,23 @@ def test_id_and_secret_are_required(missing):
         ("notify.command", None, None),
         ("shutdown.delay", 0, 0.0),
         ("tokens.encryption_key", None, None),
+        ("oauth.grant_type", "client_credentials", "client_credentials"),
+        ("upstream.rewrite_links", "true", True),
+        ("limits.mode", "pass", "pass"),
+        ("limits.max_wait", 0, 0.0),
+        (
+            "limits.rules",
+            ["5/s GET,HEAD /reporting-api/**", "1 at once * /x/{id}"],
+            (
+                LimitRule(5, "second", ("GET", "HEAD"), "/reporting-api/**"),
+                LimitRule(1, "at_once", ("*",), "/x/{id}"),
+            ),
+        ),
+        ("log.sample", "100", 100),
+        ("log.audit_file", "/a", Path("/a")),
+        ("inspect.enabled", True, True),
+        ("access.dry_run", True, True),
+        ("listen.reuse_port", True, True),
     ],
 )
 def test_accepted_values(key, value, kept):
@@ -197,6 +214,22 @@ def test_accepted_values(key, value, kept):
         ("access.api_keys", [{"name": "a", "key": ""}], "access.api_keys[0].key: is empty"),
         ("access.api_keys", [{"name": "a b", "key": "k"}], "is no name for a key"),
         ("access.api_keys", [{**KEY, "account": "x"}], "accepted: default"),
+        ("access.api_keys", [{**KEY, "subject": "CN=a"}], "is given beside key"),
+        ("access.api_keys", [{"name": "a", "subject": "CN=a"}], "listen.tls.client_ca_file"),
+        ("oauth.grant_type", "password", "accepted: authorization_code, client_credentials"),
+        ("oauth.redirect_uri", "http://localhost/-/requests/1", "is a route of the proxy"),
+        ("oauth.redirect_uri", "http://localhost/-/reload", "is a route of the proxy"),
+        ("limits.mode", "off", "accepted: pace, pass"),
+        ("limits.rules", ["0/s GET /x"], "would never let a request pass"),
+        ("limits.rules", ["5/m GET /x"], 'is not a limit rule; accepted: "N/s METHODS PATH"'),
+        ("limits.rules", ["5/s GET"], "is not a limit rule"),
+        ("limits.rules", ["5/s GET /a//b"], "can never match"),
+        ("log.sample", 0, "out of range"),
+        ("listen.tls.key_file", "/k", "is given without listen.tls.cert_file"),
+        ("listen.tls.client_ca_file", "/k", "is given without listen.tls.cert_file"),
+        ("tokens.encryption_keys", ["0123456789abcdef", "short"], "has only 5 characters"),
+        ("tokens.redis.url", "redis+sentinel://h:1", "names no Sentinels and service"),
+        ("tokens.redis.url", "redis+sentinel://h:x/s", "names no Sentinels and service"),
         ("access.api_keys", [{**KEY, "kee": "x"}], "did you mean access.api_keys[0].key?"),
         ("access.api_keys", [KEY, {**KEY, "key": "2"}], "is the name of another key too"),
         ("access.api_keys", [KEY, {**KEY, "name": "b"}], 'is the same key as that of "tool"'),
@@ -299,6 +332,54 @@ def test_probes_need_a_port_of_their_own():
     assert line.startswith("listen.probes.port: 9090 is listen.port too")
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis+sentinel://h/main",
+        "redis+sentinel://a:26379,b:26379,[::1]:26379/main/2",
+        "redis+sentinel://user:p%40ss@a,b/main",
+    ],
+)
+def test_sentinels_of_redis(url):
+    config = build(tokens={"store": "redis", "redis": {"url": url}})
+
+    assert config.tokens.redis.url.reveal() == url
+
+
+def test_encryption_key_is_the_only_one_of_encryption_keys():
+    one, other = "0123456789abcdef", "fedcba9876543210"
+
+    assert [k.reveal() for k in build(tokens={"encryption_key": one}).tokens.encryption_keys] == [
+        one
+    ]
+    both = build(tokens={"encryption_keys": [one, other]}).tokens
+    assert [key.reveal() for key in both.encryption_keys] == [one, other]
+    assert build().tokens.encryption_keys == ()
+    (line,) = problems(tokens={"encryption_key": one, "encryption_keys": [other]})
+    assert line.startswith("tokens.encryption_keys: is given beside encryption_key")
+
+
+def test_a_caller_is_known_by_its_certificate_in_place_of_a_key():
+    config = build(
+        listen={"tls": {"cert_file": "/c", "client_ca_file": "/ca"}},
+        access={"api_keys": [{"name": "a", "subject": "CN=a"}, {**KEY, "admin": True}]},
+    )
+
+    assert config.access.api_keys[0].subject == "CN=a"
+    assert config.access.api_keys[0].key is None
+    assert config.access.api_keys[0].account is None
+
+
+def test_our_own_commands_show_an_admin_s_key():
+    def key(*keys):
+        found = build(access={"api_keys": list(keys)}).access.command_key
+        return found and found.reveal()
+
+    assert key() is None
+    assert key(KEY, {"name": "b", "key": "2"}) == "k-1"
+    assert key(KEY, {"name": "b", "key": "2", "admin": True}) == "2"
+
+
 def test_response_type_stays_unless_it_is_taken_out():
     def parameters(value):
         return build(oauth={"authorization_params": value}).oauth.authorization_params
@@ -340,7 +421,13 @@ def test_every_secret_has_a_key_for_its_file():
     files = {key for key in every_key(Config) if key.endswith("_file")}
 
     assert files == {
+        "listen.tls.cert_file",
+        "listen.tls.key_file",
+        "listen.tls.client_ca_file",
         "oauth.client_secret_file",
+        "smart_token_file",
+        "log.audit_file",
+        "tokens.redis.ca_file",
         "upstream.ca_file",
         "upstream.proxy_file",
         "tokens.encryption_key_file",

@@ -14,6 +14,7 @@ from proxy.config.checking import every_key
 from proxy.config.environment import variable
 from proxy.config.loading import find_file, load
 from proxy.errors import ConfigurationError
+from proxy.system.secret import Secret
 
 APP = {"SRPROXY_OAUTH__CLIENT_ID": "app", "SRPROXY_OAUTH__CLIENT_SECRET": "app-secret"}
 ROOT = Path(__file__).parents[2]
@@ -203,6 +204,24 @@ oauth: {client_id: 0123, client_secret: 1e3, authorization_params: {a: yes, b: 2
     assert loaded.oauth.client_secret.reveal() == "1e3"
     assert loaded.oauth.authorization_params["a"] == "yes"
     assert loaded.oauth.authorization_params["b"] == "2026-01-01"
+
+
+def test_accounts_come_by_the_environment_and_by_files():
+    write("s\n", "sub/secret")
+    path = write(
+        "accounts: {bulk: {smart_token_file: secret}, a: {oauth: {client_secret_file: secret}}}",
+        "sub/c.yaml",
+    )
+    environ = {**APP, "SRPROXY_ACCOUNTS__ACME__OAUTH__CLIENT_ID": "acme"}
+
+    accounts = load(path, environ, Path("nowhere")).config.accounts
+
+    assert sorted(accounts) == ["a", "acme", "bulk", "default"]
+    assert accounts["acme"].oauth.client_id == "acme"
+    assert accounts["bulk"].smart_token == Secret("s")
+    assert accounts["a"].oauth.client_secret.reveal() == "s"
+    assert "acme" in config(environ={**APP, "SRPROXY_ACCOUNTS": '{"acme": {}}'}).accounts
+    assert "acme" in config(environ={**APP, "SRPROXY_ACCOUNTS__ACME": "{}"}).accounts
 
 
 @pytest.mark.parametrize("empty", ["", "null", "~"])

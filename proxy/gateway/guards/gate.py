@@ -263,6 +263,6 @@ class Guards:
                 admission = Admission(origin=origin)
             else:
                 key = self._callers[number]
-                admission = Admission(key.name, key.account, header, origin)
+                admission = Admission(key.name, key.account or "default", header, origin)
             self._admissions[number, header, origin] = admission
         return admission

@@ -46,7 +46,9 @@ class Keys:
     def __init__(self, keys: Sequence[ApiKeyConfig]) -> None:
         # Digests, so that not even the length of a key shows in the time that a comparison takes.
         self._keys = [
-            (sha256(key.key.reveal().encode()).digest(), number) for number, key in enumerate(keys)
+            (sha256(key.key.reveal().encode()).digest(), number)
+            for number, key in enumerate(keys)
+            if key.key is not None  # a certificate's subject stands in its place
         ]
 
     def __bool__(self) -> bool:
