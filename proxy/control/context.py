@@ -12,7 +12,7 @@ from proxy.errors import Problem
 from proxy.grant.oauth import TokenSet
 from proxy.system.clock import Clock
 from proxy.system.secret import Secret
-from proxy.telemetry.traffic import Record
+from proxy.telemetry.traffic import RequestRecord
 
 Unsubscribe = Callable[[], None]
 # Is asked for whose tokens are before they replace a grant; raises if they may not.
@@ -75,11 +75,11 @@ class Account(Protocol):
 class TrafficView(Protocol):
     """The part of Traffic that the status page shows."""
 
-    def recent(self) -> Sequence[Record]:
+    def recent(self) -> Sequence[RequestRecord]:
         """Return the last requests, oldest first."""
         ...
 
-    def subscribe(self, callback: Callable[[Record], None]) -> Unsubscribe:
+    def subscribe(self, callback: Callable[[RequestRecord], None]) -> Unsubscribe:
         """Call back with every record as its request ends."""
         ...
 

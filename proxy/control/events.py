@@ -17,7 +17,7 @@ from proxy.control.identity import Identities
 from proxy.control.live_list import row
 from proxy.control.login_pages import LoginFailure, LoginNews
 from proxy.control.status import status_json
-from proxy.telemetry.traffic import Record, describe
+from proxy.telemetry.traffic import RequestRecord, describe
 
 HEARTBEAT = 15.0
 # What may wait for one reader, and for how long one write may rest.
@@ -110,11 +110,11 @@ class _Stream:
         self.wake = asyncio.Event()
         self.ended = False
         self.overflowed = False
-        self._records: list[Record] = []
+        self._records: list[RequestRecord] = []
         self._failures: list[LoginFailure] = []
         self._changed = False
 
-    def on_record(self, record: Record) -> None:
+    def on_record(self, record: RequestRecord) -> None:
         if len(self._records) >= MOST_WAITING:
             self.overflowed = True
             self.end()
@@ -134,7 +134,7 @@ class _Stream:
         self.ended = True
         self.wake.set()
 
-    def take(self) -> tuple[list[Record], list[LoginFailure], bool]:
+    def take(self) -> tuple[list[RequestRecord], list[LoginFailure], bool]:
         taken = self._records, self._failures, self._changed
         self._records, self._failures, self._changed = [], [], False
         self.wake.clear()
@@ -146,7 +146,7 @@ async def _write(answer: web.StreamResponse, text: str) -> None:
         await answer.write(text.encode())
 
 
-def _request(record: Record) -> dict[str, Any]:
+def _request(record: RequestRecord) -> dict[str, Any]:
     # The row goes along as the page itself renders it: one place says how a request looks.
     return {**describe(record), "row": row(record)}
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from proxy.control.markup import Html, html, join, when
 from proxy.control.words import milliseconds, moment, size
 from proxy.errors import KINDS
-from proxy.telemetry.traffic import Record, shown_path_and_keys
+from proxy.telemetry.traffic import RequestRecord, shown_path_and_keys
 
 COLUMNS = (
     ("Time", ""),
@@ -20,7 +20,7 @@ COLUMNS = (
 )
 
 
-def row(record: Record) -> Html:
+def row(record: RequestRecord) -> Html:
     """Build the row of one request."""
     return html(
         """<tr class="$tone"><td>$at</td><td>$status</td>
@@ -44,7 +44,7 @@ def row(record: Record) -> Html:
     )
 
 
-def rows(records: Iterable[Record], wanted: str = "") -> Html:
+def rows(records: Iterable[RequestRecord], wanted: str = "") -> Html:
     """Build the rows, newest first; with a filter, only those that hold its words."""
     words = wanted.lower().split()
     return join(
@@ -54,7 +54,7 @@ def rows(records: Iterable[Record], wanted: str = "") -> Html:
     )
 
 
-def traffic_section(records: Iterable[Record], wanted: str) -> Html:
+def traffic_section(records: Iterable[RequestRecord], wanted: str) -> Html:
     """Build the section with the table and its filter."""
     records = list(records)
     heads = join(
@@ -85,12 +85,12 @@ def traffic_section(records: Iterable[Record], wanted: str) -> Html:
     )
 
 
-def _shown_target(record: Record) -> str:
+def _shown_target(record: RequestRecord) -> str:
     path, keys = shown_path_and_keys(record.target)
     return f"{path}?{'&'.join(keys)}" if keys else path
 
 
-def _status(record: Record) -> Html:
+def _status(record: RequestRecord) -> Html:
     if record.aborted and not record.status:
         return html('<span class="tag">caller left</span>')
     whose = Html("")
@@ -103,13 +103,13 @@ def _status(record: Record) -> Html:
     return html("<b>$status</b>$whose$cut", status=record.status, whose=whose, cut=cut)
 
 
-def _tone(record: Record) -> str:
+def _tone(record: RequestRecord) -> str:
     if record.whose == "proxy" or record.aborted:
         return "ours" if record.status >= 400 or record.aborted else ""
     return "theirs" if record.status >= 400 else ""
 
 
-def _searched(record: Record) -> str:
+def _searched(record: RequestRecord) -> str:
     parts = (
         record.method, _shown_target(record), record.caller or "", str(record.status),
         record.code or "", record.whose,

@@ -14,7 +14,7 @@ from proxy.control.context import Admit, ControlContext
 from proxy.errors import Problem
 from proxy.grant.oauth import TokenSet
 from proxy.system.secret import Secret
-from proxy.telemetry.traffic import Record
+from proxy.telemetry.traffic import RequestRecord
 
 BROWSER = {"Accept": "text/html,*/*;q=0.8", "Sec-Fetch-Mode": "navigate"}
 SECRETS = ("client-secret-0123456789", "the-code", "api-key-0123456789abcdef", "fresh-token")
@@ -129,18 +129,18 @@ class FakeAccount:
 
 class FakeTraffic:
     def __init__(self) -> None:
-        self.records: list[Record] = []
-        self.callbacks: list[Callable[[Record], None]] = []
+        self.records: list[RequestRecord] = []
+        self.callbacks: list[Callable[[RequestRecord], None]] = []
 
-    def recent(self) -> list[Record]:
+    def recent(self) -> list[RequestRecord]:
         return self.records
 
-    def add(self, record: Record) -> None:
+    def add(self, record: RequestRecord) -> None:
         self.records.append(record)
         for callback in list(self.callbacks):
             callback(record)
 
-    def subscribe(self, callback: Callable[[Record], None]) -> Callable[[], None]:
+    def subscribe(self, callback: Callable[[RequestRecord], None]) -> Callable[[], None]:
         self.callbacks.append(callback)
         return lambda: self.callbacks.remove(callback)
 

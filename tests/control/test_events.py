@@ -9,13 +9,13 @@ import pytest
 from aiohttp import ClientError, ClientResponse, web
 
 from proxy.control.application import build_application
-from proxy.telemetry.traffic import Record
+from proxy.telemetry.traffic import RequestRecord
 from tests.control.conftest import Client, Serve, World, make_config
 from tests.control.support import begin, come_back
 
 
-def make_record(number: int, **changes: Any) -> Record:
-    record = Record(
+def make_record(number: int, **changes: Any) -> RequestRecord:
+    record = RequestRecord(
         request_id=f"r{number}", at=1_790_000_000.0 + number, method="GET",
         target=b"/candidates?limit=10&q=Ada", caller="ats", status=200, whose="upstream",
         duration=0.12, upstream_duration=0.11,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tests.support.proxying import FakeCredential, FakeCredentials, proxying
+from tests.support.proxying import FakeCredentials, bearer, proxying
 from tests.support.recorder import Recorded, Recorder
 
 HOST = b"Host: localhost\r\n"
@@ -45,7 +45,7 @@ class Result:
 
 def canary_credentials() -> FakeCredentials:
     """Make credentials whose token is recognised anywhere."""
-    return FakeCredentials(FakeCredential(b"Bearer " + TOKEN, 1))
+    return FakeCredentials(bearer(TOKEN, 1))
 
 
 async def talk(port: int, *payloads: bytes) -> bytes:

@@ -16,7 +16,7 @@ from proxy.gateway.guards import Guards
 from proxy.gateway.upstream import Dialer, Route, Upstream
 from proxy.system.network import build_ssl_context
 from proxy.telemetry.metrics import Metrics
-from proxy.telemetry.traffic import Record, Traffic
+from proxy.telemetry.traffic import RequestRecord, Traffic
 from tests.support.recorder import Recorder
 
 HOST = b"Host: localhost\r\n"
@@ -149,7 +149,7 @@ class Harness:
     credentials: FakeCredentials
     clock: LoopClock
     port: int
-    records: list[Record]
+    records: list[RequestRecord]
 
     @asynccontextmanager
     async def caller(self) -> AsyncIterator[Caller]:
@@ -211,7 +211,7 @@ async def proxying(
     )
     upstream = Upstream(config.upstream, dialer, clock)
     traffic = Traffic(Metrics("test"))
-    records: list[Record] = []
+    records: list[RequestRecord] = []
     traffic.subscribe(records.append)
     forwarder = Forwarder(config.upstream, upstream, {"default": credentials}, clock)
     front = Front(

@@ -11,10 +11,10 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from proxy.telemetry.metrics import AccountSample, Metrics
-from proxy.telemetry.traffic import Record
+from proxy.telemetry.traffic import RequestRecord
 
 ROOT = Path(__file__).parents[2]
-RECORD = Record(
+RECORD = RequestRecord(
     request_id="r",
     at=0.0,
     method="GET",

@@ -12,19 +12,19 @@ from hypothesis import strategies as st
 from proxy.system.secret import MASK, Secret
 from proxy.telemetry.logs import Output
 from proxy.telemetry.metrics import Metrics
-from proxy.telemetry.traffic import AccessLog, Record, Traffic, describe, path_and_keys
+from proxy.telemetry.traffic import AccessLog, RequestRecord, Traffic, describe, path_and_keys
 from proxy.telemetry.traffic.traffic import MOST_HELD, RECENT
 
 
-def record(target: bytes = b"/candidates?limit=10", **members: object) -> Record:
-    made = Record("id-1", 1764058000.1234, "GET", target)
+def record(target: bytes = b"/candidates?limit=10", **members: object) -> RequestRecord:
+    made = RequestRecord("id-1", 1764058000.1234, "GET", target)
     made.status, made.whose = 200, "upstream"
     for name, value in members.items():
         setattr(made, name, value)
     return made
 
 
-def access_lines(records: list[Record], *, as_json: bool) -> list[str]:
+def access_lines(records: list[RequestRecord], *, as_json: bool) -> list[str]:
     stream = io.StringIO()
     log = AccessLog(Output(stream, as_json=as_json))
     log.add(records)
@@ -34,7 +34,7 @@ def access_lines(records: list[Record], *, as_json: bool) -> list[str]:
     return stream.getvalue().splitlines(keepends=True)
 
 
-def line_of(made: Record, *, as_json: bool) -> str:
+def line_of(made: RequestRecord, *, as_json: bool) -> str:
     (line,) = access_lines([made], as_json=as_json)
     return line
 
@@ -45,7 +45,7 @@ class Log:
         self.output = Output(self.stream, as_json=as_json)
         self.traffic = Traffic(Metrics("1.0"), self.output)
 
-    def finish(self, made: Record) -> None:
+    def finish(self, made: RequestRecord) -> None:
         self.traffic.started()
         self.traffic.finished(made)
 
@@ -80,16 +80,34 @@ def test_a_long_target_is_cut():
 
 def test_a_json_line_tells_what_the_event_stream_tells():
     made = record(
-        caller="reader", code="x", replays=1, aborted=True, traceparent="00-ab-cd-01", duration=0.5
-    )
+        caller="reader", code="x", replays=1, aborted=True, traceparent="00-ab-cd-01", duration=0.5,
+        account="acme", operation="GET /candidates", client="127.0.0.1", held=0.25,
+        needs=("candidates_read",), granted=("jobs_read", "jobs_write"), rate_limit="7",
+    )  # fmt: skip
     line = json.loads(line_of(made, as_json=True))
     told = describe(made)
-    assert told.pop("rate_limit") is None
 
+    assert told["account"] == "acme"
+    assert told["operation"] == "GET /candidates"
+    assert told["client"] == "127.0.0.1"
+    assert told["held"] == 0.25
+    assert told["needs"] == ["candidates_read"]
+    assert told["granted"] == ["jobs_read", "jobs_write"]
+    assert told["replays"] == 1
+    assert told["aborted"] is True
     assert line.pop("message") == "request"
     assert line.pop("level") == "info"
     assert line.pop("logger") == "proxy.traffic"
     assert line == told
+
+
+def test_what_says_nothing_is_left_out():
+    line = json.loads(line_of(record(), as_json=True))
+
+    assert line["account"] is None
+    assert line["operation"] == "other"
+    assert line["held"] == 0
+    assert not {"client", "caller", "code", "replays", "aborted", "needs", "granted"} & set(line)
 
 
 @given(st.binary(max_size=60), st.text(max_size=12))
@@ -106,7 +124,8 @@ def test_a_line_is_one_line_and_valid_whatever_the_target(target, method):
 def test_each_line_of_a_batch_tells_its_own_request():
     batch = [
         record(b"/a?x=1"), record(b"/a?x=1"), record(b"/a?x=1", method="POST"), record(b"/b"),
-        record(b"/a?x=1", at=1764058001.5),
+        record(b"/a?x=1", at=1764058001.5), record(b"/a?x=1", client="::1"),
+        record(b"/a?x=1", operation="GET /a"), record(b"/a?x=1", account="b"),
     ]  # fmt: skip
     for as_json in (True, False):
         assert access_lines(batch, as_json=as_json) == [
@@ -116,12 +135,16 @@ def test_each_line_of_a_batch_tells_its_own_request():
 
 def test_a_text_line_is_for_people():
     made = record(
-        duration=0.0123, upstream_duration=0.0111, bytes_out=1024, caller="reader", replays=1
-    )
+        duration=0.0123, upstream_duration=0.0111, bytes_out=1024, caller="reader", replays=1,
+        account="default", operation="GET /candidates", client="::1", held=0.001, aborted=True,
+        needs=("a_read",), granted=("b_read", "c_read"),
+    )  # fmt: skip
 
     assert line_of(made, as_json=False) == (
         "2025-11-25T08:06:40.123Z INFO    proxy.traffic GET /candidates?limit 200 upstream "
-        "12.3ms upstream=11.1ms in=0 out=1024 caller=reader replays=1 id=id-1\n"
+        "12.3ms upstream=11.1ms held=1.0ms in=0 out=1024 client=::1 caller=reader "
+        'account=default operation="GET /candidates" replays=1 aborted needs=a_read '
+        "granted=b_read,c_read id=id-1\n"
     )
 
 
@@ -192,6 +215,7 @@ def test_a_secret_in_a_path_is_masked():
     log.finish(record(b"/x/Bearer%20eyJhbGciOiJIUzI1NiJ9"))
     log.finish(record(request_id="canary-4711-abcdef", named=True))
     log.finish(record(method="canary-4711-abcdef"))
+    log.finish(record(needs=("canary-4711-abcdef",), granted=()))
 
     assert secret.reveal() not in log.stream.getvalue()
     assert "eyJ" not in log.stream.getvalue()
@@ -243,7 +267,7 @@ def test_the_last_records_are_kept():
 
 def test_subscribers_get_each_record_until_they_leave():
     traffic = Traffic(Metrics("1.0"))
-    seen: list[Record] = []
+    seen: list[RequestRecord] = []
     leave = traffic.subscribe(seen.append)
     first = record()
     traffic.started()

@@ -21,7 +21,7 @@ from proxy.gateway.headers import passing_trailers
 from proxy.gateway.http1 import Headers, RequestHead, ResponseHead
 from proxy.gateway.retry import is_idempotent, may_resend
 from proxy.gateway.upstream import UpstreamConnection
-from proxy.telemetry.traffic import Record
+from proxy.telemetry.traffic import RequestRecord
 
 if TYPE_CHECKING:
     from proxy.gateway.forward.forwarder import Forwarder
@@ -46,7 +46,7 @@ class Exchange:
         inbound: Inbound,
         head: RequestHead,
         admission: Admission,
-        record: Record,
+        record: RequestRecord,
     ) -> None:
         self._forwarder = forwarder
         self._inbound = inbound

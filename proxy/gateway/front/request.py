@@ -14,7 +14,7 @@ from proxy.gateway.http1 import (
     LengthDecoder,
     RequestHead,
 )
-from proxy.telemetry.traffic import Record
+from proxy.telemetry.traffic import RequestRecord
 
 if TYPE_CHECKING:
     from proxy.gateway.front.front import Front
@@ -68,7 +68,7 @@ class InboundRequest:
         self.closes = False  # this answer is the connection's last
         self._admission: Admission | None = None
         self._exchange: Exchange | None = None
-        self._record: Record | None = None
+        self._record: RequestRecord | None = None
         self._decoder: BodyDecoder | None = None  # while the body is incomplete
         self._takes_body = False
         self._body_paused = False
@@ -296,12 +296,12 @@ class InboundRequest:
 
     # ── within ──
 
-    def _begin_record(self, head: RequestHead) -> Record:
+    def _begin_record(self, head: RequestHead) -> RequestRecord:
         traffic = self._front.traffic
         fields = head.fields
         traffic.started()
         given = fields.get(b"x-request-id")
-        record = self._record = Record(
+        record = self._record = RequestRecord(
             traffic.request_id(given),
             self._front.clock.now(),
             head.method.decode("ascii"),
@@ -317,7 +317,7 @@ class InboundRequest:
         """Count and log what could not be read too: nothing of it is known well enough to tell."""
         traffic = self._front.traffic
         traffic.started()
-        self._record = Record(traffic.request_id(None), self._front.clock.now(), "-", b"")
+        self._record = RequestRecord(traffic.request_id(None), self._front.clock.now(), "-", b"")
 
     def _end_record(self, *, aborted: bool) -> None:
         record, self._record = self._record, None

@@ -1,10 +1,9 @@
-"""A record: what is told of one request, and how; no header, no body and no value of a query."""
+"""What is told of one request: no header, no body and no value of a query."""
 
 import re
 from dataclasses import dataclass
-from typing import Any
 
-from proxy.telemetry.logs import redact, timestamp
+from proxy.telemetry.logs import redact
 
 LONGEST_PATH = 2048
 KEYS_SHOWN = 32
@@ -15,8 +14,8 @@ QUERY_KEY = re.compile(r"[A-Za-z_$][A-Za-z0-9_.$\[\]-]{0,63}(?:%5[BD][A-Za-z0-9_
 
 
 @dataclass(slots=True)
-class Record:
-    """What is told of one request."""
+class RequestRecord:
+    """What is told of one request; durations in seconds, sizes in bytes."""
 
     request_id: str
     at: float  # when its head had come, on the wall clock
@@ -35,6 +34,13 @@ class Record:
     aborted: bool = False
     rate_limit: str | None = None  # the upstream's X-RateLimit-Remaining, for the status page
     named: bool = False  # the caller chose request_id
+    account: str | None = None  # whose credential serves it; None: refused before that was known
+    operation: str = "other"  # the API operation that it is, such as GET /candidates/{id}
+    client: str | None = None  # the caller's address; None: it came over the Unix socket
+    held: float = 0.0  # how long the vendor's limits held it back
+    # Of a 403 of the upstream's: the scopes that the call needs, and those that the grant has.
+    needs: tuple[str, ...] = ()
+    granted: tuple[str, ...] | None = None
 
 
 class _ShownKeys(dict[str, str]):
@@ -70,27 +76,3 @@ def shown_path_and_keys(target: bytes) -> tuple[str, list[str]]:
     """Return the path and the query's names for a page: a caller may have put a secret there."""
     path, keys = path_and_keys(target)
     return redact(path), [redact(key) for key in keys]
-
-
-def describe(record: Record) -> dict[str, Any]:
-    """Return the record as members of a JSON object, for the event stream."""
-    path, keys = shown_path_and_keys(record.target)
-    return {
-        "at": timestamp(record.at),
-        "id": redact(record.request_id),
-        "caller": record.caller,
-        "method": redact(record.method),
-        "path": path,
-        "query": keys,
-        "status": record.status,
-        "whose": record.whose,
-        "code": record.code,
-        "duration": round(record.duration, 6),
-        "upstream_duration": round(record.upstream_duration, 6),
-        "bytes_in": record.bytes_in,
-        "bytes_out": record.bytes_out,
-        "replays": record.replays,
-        "aborted": record.aborted,
-        "traceparent": record.traceparent,
-        "rate_limit": record.rate_limit,
-    }

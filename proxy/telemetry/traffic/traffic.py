@@ -9,7 +9,7 @@ from collections.abc import Callable
 from proxy.telemetry.logs import Output
 from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.traffic.access_log import AccessLog
-from proxy.telemetry.traffic.record import Record
+from proxy.telemetry.traffic.record import RequestRecord
 
 HOLD = 0.1  # seconds, at most, until everything is written
 # So many together cost each of them less. They are told when a request has just been sent, whose
@@ -33,10 +33,10 @@ class Traffic:
             output = None
         self._metrics = metrics
         self._log = AccessLog(output) if output is not None else None
-        self._recent: deque[Record] = deque(maxlen=RECENT)
-        self._held: list[Record] = []
+        self._recent: deque[RequestRecord] = deque(maxlen=RECENT)
+        self._held: list[RequestRecord] = []
         self._timer: asyncio.TimerHandle | None = None
-        self._subscribers: tuple[Callable[[Record], None], ...] = ()
+        self._subscribers: tuple[Callable[[RequestRecord], None], ...] = ()
         self._prefix = secrets.token_hex(4) + "-"
         self._number = 0
         metrics.before = self._tell
@@ -70,7 +70,7 @@ class Traffic:
         """Note that a request is under way; each is followed by one `finished`."""
         self._metrics.in_flight += 1
 
-    def finished(self, record: Record) -> None:
+    def finished(self, record: RequestRecord) -> None:
         """Take the record of a request that has ended in whatever way."""
         self._metrics.in_flight -= 1
         held = self._held
@@ -89,12 +89,12 @@ class Traffic:
             if self._log is not None and len(self._log) >= MOST_HELD:
                 self._log.write()
 
-    def recent(self) -> list[Record]:
+    def recent(self) -> list[RequestRecord]:
         """Return the last records, oldest first."""
         self._tell()
         return list(self._recent)
 
-    def subscribe(self, subscriber: Callable[[Record], None]) -> Callable[[], None]:
+    def subscribe(self, subscriber: Callable[[RequestRecord], None]) -> Callable[[], None]:
         """Have each finished record handed over; return what ends that."""
         self._subscribers = (*self._subscribers, subscriber)
 
