@@ -1,0 +1,114 @@
+"""SmartRecruiters' operations, and which of them a request is.
+
+The paths make a tree for each method: a step for each segment, literal segments (`cv`, `me`,
+`v201804`) before variables (`{id}`). Read from operations.tsv when first asked, in about a
+millisecond; an answer takes a few microseconds, one that is remembered a fraction of one.
+"""
+
+from dataclasses import dataclass, field
+from functools import cache, lru_cache
+from urllib.parse import unquote
+
+from proxy.smartrecruiters.tables import read_table
+
+OTHER = "other"  # the name of what is no known operation, in logs and metrics
+# What is remembered is bounded in number and in size.
+REMEMBERED = 2048
+LONGEST_PATH = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One operation of the API, as the vendor's specifications list it."""
+
+    method: str
+    path: str  # a template: /candidates/{id}
+    body: str  # json | multipart: of the request, where it has one
+    area: str  # the part of the API, for people: Candidates
+    name: str  # GET /candidates/{id}
+
+
+@dataclass(slots=True)
+class _Step:
+    """A place in the tree: where the next segment leads, and what ends here."""
+
+    literals: dict[str, "_Step"] = field(default_factory=dict)
+    variable: "_Step | None" = None
+    operation: Operation | None = None
+
+
+@cache
+def operations() -> tuple[Operation, ...]:
+    """Return all operations, area by area."""
+    return tuple(
+        Operation(method, path, body, area, f"{method} {path}")
+        for method, path, body, area in read_table("operations.tsv")
+    )
+
+
+@cache
+def operations_by_name() -> dict[str, Operation]:
+    """Return all operations by name."""
+    return {operation.name: operation for operation in operations()}
+
+
+@cache
+def _trees() -> dict[str, _Step]:
+    trees: dict[str, _Step] = {}
+    for operation in operations():
+        step = trees.setdefault(operation.method, _Step())
+        for segment in operation.path.split("/")[1:]:
+            if segment.startswith("{"):
+                step.variable = step.variable or _Step()
+                step = step.variable
+            else:
+                step = step.literals.setdefault(segment, _Step())
+        step.operation = operation
+    # RFC 9110 section 9.3.2: HEAD asks for what GET asks for, without the content.
+    trees["HEAD"] = trees["GET"]
+    return trees
+
+
+def match(method: str, path: str) -> Operation | None:
+    """Tell which operation a method and a path (without its query) are; None for none.
+
+    Case counts. A percent-encoded segment is the segment that it stands for.
+    """
+    tree = _trees().get(method)
+    if tree is None or len(path) > LONGEST_PATH:
+        return None
+    return _find(method, path)
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _find(method: str, path: str) -> Operation | None:
+    segments = path.split("/")
+    if segments[0]:
+        return None
+    if "%" in path:
+        segments = [unquote(segment) for segment in segments]
+    return _walk(_trees()[method], segments, 1)
+
+
+def _walk(step: _Step, segments: list[str], index: int) -> Operation | None:
+    if index == len(segments):
+        return step.operation
+    segment = segments[index]
+    literal = step.literals.get(segment)
+    if literal is not None:
+        found = _walk(literal, segments, index + 1)
+        if found is not None:
+            return found
+    if step.variable is not None and segment:
+        return _walk(step.variable, segments, index + 1)
+    return None
+
+
+def search(words: tuple[str, ...]) -> list[Operation]:
+    """Return the operations whose name or area holds all the words, in any case."""
+    wanted = [word.lower() for word in words]
+    return [
+        operation
+        for operation in operations()
+        if all(word in f"{operation.name} {operation.area}".lower() for word in wanted)
+    ]
