@@ -13,7 +13,14 @@ from proxy.cli.exits import CommandError, Exit, tell
 from proxy.cli.help import examples
 from proxy.cli.local import open_account, store_name
 from proxy.cli.server import Presence, Server, open_server
-from proxy.cli.session import ACCOUNT, Session, account_option, run_async, with_session
+from proxy.cli.session import (
+    ACCOUNT,
+    Session,
+    account_option,
+    run_async,
+    sandbox_option,
+    with_session,
+)
 from proxy.cli.terminal import Terminal, duration
 
 STATES = {"authorized": ("ok", "green"), "degraded": ("warn", "yellow")}
@@ -25,6 +32,7 @@ BEARER = "Authorization: Bearer "
     epilog=examples("srproxy status", "srproxy status --json | jq -r '.accounts[].state'")
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the JSON of GET /-/status.")
+@sandbox_option
 @with_session
 def status(session: Session, as_json: bool) -> Exit:
     """Show what is known of each account's grant, with the server running or not.
@@ -145,6 +153,7 @@ def _instant(text: Any) -> datetime | None:
 @click.option("--header", is_flag=True, help="Print the whole header: Authorization: Bearer …")
 @click.option("--yes", is_flag=True, help="Print to a terminal without asking.")
 @account_option
+@sandbox_option
 @with_session
 def token(session: Session, header: bool, yes: bool, account: str) -> Exit:
     """Print a fresh access token, for tools that want one; it lives half an hour.
@@ -170,6 +179,7 @@ async def _token(session: Session, name: str, *, header: bool) -> str:
 
 @click.command(epilog=examples("srproxy logout", "srproxy logout -c config.yaml"))
 @account_option
+@sandbox_option
 @with_session
 def logout(session: Session, account: str) -> Exit:
     """Forget the grant: calls are answered with login_required from then on.

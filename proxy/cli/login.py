@@ -29,7 +29,7 @@ from proxy.cli.server import (
     open_client,
     open_server,
 )
-from proxy.cli.session import Session, account_option, run_async, with_session
+from proxy.cli.session import Session, account_option, run_async, sandbox_option, with_session
 from proxy.cli.terminal import clock_face
 from proxy.config import Config
 
@@ -56,6 +56,7 @@ STDIN = 0
     help="Take the final address from the terminal too, for a browser that is elsewhere.",
 )
 @account_option
+@sandbox_option
 @with_session
 def login(session: Session, no_browser: bool, paste: bool, account: str) -> Exit:
     """Authorize once: open the browser, or print the address to open.

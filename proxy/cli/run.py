@@ -14,7 +14,7 @@ from proxy.cli.exits import CommandError, Exit
 from proxy.cli.help import examples
 from proxy.cli.hosting import make_app, prepare
 from proxy.cli.server import Presence, Server, open_client, open_server
-from proxy.cli.session import Session, run_async, with_session
+from proxy.cli.session import Session, run_async, sandbox_option, with_session
 
 VARIABLE = "SMARTRECRUITERS_BASE_URL"
 PASSED_ON = [
@@ -41,6 +41,7 @@ INTERVAL = 0.2
     help="Seconds to wait until the proxy is ready.",
 )
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- CMD ARG…")
+@sandbox_option
 @with_session
 def run(session: Session, timeout: float, command: Sequence[str]) -> int:
     """Start the proxy, wait until it is ready, run CMD, stop; exits with CMD's code.

@@ -15,6 +15,7 @@ from urllib.parse import urljoin, urlsplit
 
 import aiohttp
 import click
+import yaml
 
 from proxy.cli.exits import CommandError, Exit, tell
 from proxy.cli.help import examples
@@ -25,7 +26,13 @@ from proxy.cli.hosting import (
     serve_until_stopped,
     stop_events,
 )
-from proxy.cli.session import Session, fast_loop, with_session
+from proxy.cli.session import (
+    SANDBOX_FILE,
+    SANDBOX_PREFIX,
+    Session,
+    fast_loop,
+    with_session,
+)
 from proxy.errors import StartError
 
 if TYPE_CHECKING:
@@ -45,6 +52,7 @@ FREE_PORT_ATTEMPTS = 20
     epilog=examples(
         "srproxy sandbox --auto-approve",
         "srproxy sandbox --access-token-lifetime 40    # watch a refresh happen",
+        "srproxy sandbox --operations                  # what it answers",
     )
 )
 @click.option(
@@ -70,9 +78,15 @@ FREE_PORT_ATTEMPTS = 20
     metavar="S",
     help="Seconds that an access token lives.",
 )
+@click.option(
+    "--operations",
+    is_flag=True,
+    help="List what the embedded SmartRecruiters answers, with the scopes needed, and end.",
+)
 @with_session
 def sandbox(
     session: Session,
+    operations: bool,
     port: int,
     sandbox_port: int,
     auto_approve: bool,
@@ -83,6 +97,9 @@ def sandbox(
     With -c FILE (or SRPROXY_CONFIG) its sections listen, access and log hold as well; the app, the
     endpoints and the token store are the sandbox's own.
     """
+    if operations:
+        _list_operations()
+        return Exit.DONE
     session.search = False
     end_quietly_on_signals()
     with asyncio.Runner(loop_factory=fast_loop) as runner, _private_folder() as folder:
@@ -92,9 +109,17 @@ def sandbox(
     return Exit.DONE
 
 
+def _list_operations() -> None:
+    from proxy.sandbox import operations
+
+    for operation in operations():
+        scopes = " or ".join(operation.scopes)
+        click.echo(f"{operation.method:6} {operation.path:64} {scopes}".rstrip())
+
+
 @contextmanager
 def _private_folder() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="srproxy-sandbox-") as folder:
+    with tempfile.TemporaryDirectory(prefix=SANDBOX_PREFIX) as folder:
         yield Path(folder)
 
 
@@ -150,6 +175,7 @@ async def _run_sandbox(
         except StartError as error:
             raise CommandError(f"{error}, or by --port (0 picks a free one)") from error
         try:
+            _leave_configuration(session, folder, app.base_url)
             await _serve(session, app, embedded, events, auto_approve=auto_approve)
         finally:
             await app.stop()
@@ -169,6 +195,27 @@ def _flags(embedded: "Sandbox", port: int, redirect_uri: str, folder: Path) -> d
         "tokens.store": "file",
         "tokens.path": str(folder),
     }
+
+
+def _leave_configuration(session: Session, folder: Path, base_url: str) -> None:
+    """Write down what other terminals need to find this sandbox; the folder is ours alone."""
+    keys = session.config.access.api_keys
+    nested: dict[str, dict[str, object]] = {}
+    for key, value in session.flags.items():
+        section, _, name = key.partition(".")
+        nested.setdefault(section, {})[name] = value
+    listen = session.config.listen
+    nested["listen"]["host"] = listen.host
+    if listen.unix_socket is not None:
+        nested["listen"]["unix_socket"] = str(listen.unix_socket)
+    nested["listen"]["port"] = urlsplit(base_url).port
+    if keys:
+        nested["access"] = {
+            "api_keys": [
+                {"name": key.name, "key": key.key.reveal()} for key in keys if key.key is not None
+            ]
+        }
+    (folder / SANDBOX_FILE).write_text(yaml.safe_dump(nested))
 
 
 async def _serve(
@@ -225,6 +272,8 @@ SmartRecruiters     {origin}   (embedded, with sample data)
    {call}/users/me
    {call}/candidates
    {call}/jobs
+
+   srproxy status --sandbox     (as well: token, wait, run, login, logout)
 
 Ctrl-C stops it; nothing is kept.
 """

@@ -8,6 +8,7 @@ import importlib
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, update_wrapper
@@ -18,12 +19,15 @@ import click
 import platformdirs
 
 from proxy.cli.clock import SystemClock
-from proxy.cli.exits import InterruptedCommandError
+from proxy.cli.exits import CommandError, InterruptedCommandError
 from proxy.cli.terminal import Terminal
 from proxy.config import Config
 from proxy.config.loading import Loaded, load
 
 NAME = "smartrecruiters-proxy"
+# A running sandbox leaves its configuration in a private folder of this name.
+SANDBOX_PREFIX = "srproxy-sandbox-"
+SANDBOX_FILE = "config.yaml"
 ACCOUNT = "default"
 
 P = ParamSpec("P")
@@ -85,10 +89,40 @@ def with_session(
     )
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         file = kwargs.pop("config_file", None)
+        if kwargs.pop("use_sandbox", False):
+            file = find_sandbox()
         assert file is None or isinstance(file, Path)  # noqa: S101 - click made it one
         return command(Session(file), *args, **kwargs)
 
     return update_wrapper(run, command)
+
+
+def sandbox_option(command: Callable[P, R]) -> Callable[P, R]:
+    """Add `--sandbox`, for commands that can act on a sandbox running in another terminal."""
+
+    return click.option(
+        "--sandbox",
+        "use_sandbox",
+        is_flag=True,
+        help="Act on the `srproxy sandbox` that runs in another terminal.",
+    )(command)
+
+
+def find_sandbox() -> Path:
+    """Return the configuration that the newest running sandbox of this user has left."""
+    found = []
+    for folder in Path(tempfile.gettempdir()).glob(f"{SANDBOX_PREFIX}*"):
+        file = folder / SANDBOX_FILE
+        try:
+            private = folder.lstat()
+            # Anybody may make a folder of this name there: only our own, closed to others, counts.
+            if private.st_uid == os.getuid() and private.st_mode & 0o077 == 0:
+                found.append((file.stat().st_mtime, file))
+        except OSError:
+            continue
+    if not found:
+        raise CommandError("no sandbox is running here; start one by `srproxy sandbox`")
+    return max(found)[1]
 
 
 def account_option(command: Callable[P, R]) -> Callable[P, R]:

@@ -7,7 +7,7 @@ import click
 from proxy.cli.exits import Exit, tell
 from proxy.cli.help import examples
 from proxy.cli.server import UNREACHABLE, Presence, addresses, open_server
-from proxy.cli.session import Session, run_async, with_session
+from proxy.cli.session import Session, run_async, sandbox_option, with_session
 from proxy.cli.terminal import clock_face
 
 INTERVAL = 0.2
@@ -27,6 +27,7 @@ INTERVAL = 0.2
     metavar="S",
     help="Seconds to wait at most.",
 )
+@sandbox_option
 @with_session
 def wait(session: Session, timeout: float) -> Exit:
     """Wait until the server lets calls through: exit 0 then, 1 at the time-out.

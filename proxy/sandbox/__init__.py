@@ -6,8 +6,10 @@ grant, throttling, absolute URLs in bodies. It imports nothing from the rest of 
 would agree on the same mistake.
 """
 
+from proxy.sandbox.api import operations
+from proxy.sandbox.endpoint import Endpoint
 from proxy.sandbox.identity import Presentation
 from proxy.sandbox.server import Sandbox
 from proxy.sandbox.settings import SandboxSettings
 
-__all__ = ["Presentation", "Sandbox", "SandboxSettings"]
+__all__ = ["Endpoint", "Presentation", "Sandbox", "SandboxSettings", "operations"]

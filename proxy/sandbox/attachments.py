@@ -5,10 +5,13 @@ from urllib.parse import quote
 
 from aiohttp import web
 
-from proxy.sandbox.data import Attachment, Records, new_id, timestamp
+from proxy.sandbox.data import Attachment, new_id, timestamp
+from proxy.sandbox.endpoint import Endpoint
 from proxy.sandbox.errors import ApiError, not_found
 from proxy.sandbox.links import Links
+from proxy.sandbox.records import Records
 
+READ, CREATE = ("candidates_read",), ("candidates_create",)
 TYPES = ("GENERIC_FILE", "RESUME", "COVER_LETTER", "ASSESSMENT", "OFFER", "OTHER")
 
 
@@ -20,14 +23,15 @@ class AttachmentRoutes:
         self._links = links
         self._clock = clock
 
-    def routes(self) -> list[web.RouteDef]:
+    def endpoints(self) -> list[Endpoint]:
         """Return the endpoints; they must come before `/candidates/{id}`."""
+        alone, listed = "/candidates/attachments/{attachment}", "/candidates/{id}/attachments"
         return [
-            web.get("/candidates/attachments/{attachment}", self._download),
-            web.delete("/candidates/attachments/{attachment}", self._delete),
-            web.get("/candidates/{id}/attachments", self._list),
-            web.post("/candidates/{id}/attachments", self._upload),
-            web.get("/candidates/{id}/attachments/{attachment}", self._download),
+            Endpoint("GET", alone, self._download, READ),
+            Endpoint("DELETE", alone, self._delete, CREATE),
+            Endpoint("GET", listed, self._list, READ),
+            Endpoint("POST", listed, self._upload, CREATE),
+            Endpoint("GET", f"{listed}/{{attachment}}", self._download, READ),
         ]
 
     async def _list(self, request: web.Request) -> web.Response:
@@ -84,10 +88,7 @@ class AttachmentRoutes:
         return web.Response(status=204)
 
     def _candidate_id(self, request: web.Request) -> str:
-        candidate_id = request.match_info["id"]
-        if candidate_id not in self._records.candidates:
-            raise not_found("Candidate")
-        return candidate_id
+        return str(self._records.candidate(request.match_info["id"])["id"])
 
     def _attachment(self, request: web.Request) -> Attachment:
         attachment = self._records.attachments.get(request.match_info["attachment"])

@@ -1,4 +1,4 @@
-"""Sample data: one company, its user, six jobs and a dozen candidates. Nobody in it exists.
+"""Sample data: one company, its users, six jobs and a dozen candidates. Nobody in it exists.
 
 Ids are the same at every start, so that a command line can be written down and tried again.
 """
@@ -17,12 +17,13 @@ COMPANY_ID = "LindqvistOkafor"
 _NAMESPACE = uuid.UUID("5a6bd1f4-7f43-4c1e-9d86-3f5c5b0a7d11")
 
 
-def _id(name: str) -> str:
+def stable_id(name: str) -> str:
+    """Return an id that is the same at every start."""
     return str(uuid.uuid5(_NAMESPACE, name))
 
 
 ME: Json = {
-    "id": _id("user"),
+    "id": stable_id("user"),
     "email": "ingrid.lindqvist@lindqvist-okafor.example",
     "firstName": "Ingrid",
     "lastName": "Lindqvist",
@@ -42,7 +43,7 @@ COMPANY: Json = {
 }
 
 # Reference number | title | department | city | country | code | status | employment | created.
-_JOBS = """
+JOBS = """
 REF12A|Wind Turbine Technician|Field Service|Esbjerg|Denmark|dk|SOURCING|permanent|2026-02-03
 REF15C|Senior Backend Engineer|Engineering|Gothenburg|Sweden|se|INTERVIEW|permanent|2026-01-19
 REF16B|Product Designer|Design|Lagos|Nigeria|ng|SOURCING|permanent|2026-03-02
@@ -51,8 +52,9 @@ REF21D|Recruiting Coordinator|People|Gothenburg|Sweden|se|CREATED|permanent|2026
 REF22E|Working Student, Sustainability|Communications|Kraków|Poland|pl|SOURCING|intern|2026-02-24
 """
 
-# First name, last name, city, code, job's number in _JOBS, status, tags, created.
-_CANDIDATES = (
+CandidateRow = tuple[str, str, str, str, int, str, tuple[str, ...], str]
+# First name, last name, city, code, job's number in JOBS, status, tags, created.
+CANDIDATES: tuple[CandidateRow, ...] = (
     ("Amara", "Nwosu", "Lagos", "ng", 2, "INTERVIEW", ("figma", "portfolio"), "2026-03-04"),
     ("Bartosz", "Wiśniewski", "Kraków", "pl", 5, "NEW", (), "2026-03-09"),
     ("Chiara", "Bellini", "Bologna", "it", 1, "IN_REVIEW", ("python",), "2026-02-11"),
@@ -66,6 +68,26 @@ _CANDIDATES = (
     ("Kwabena", "Mensah", "Accra", "gh", 3, "IN_REVIEW", ("r", "statistics"), "2025-12-08"),
     ("Lucía", "Fernández", "Bilbao", "es", 0, "NEW", ("electrician",), "2026-03-01"),
 )
+
+# First name, last name, role.
+USERS = (
+    ("Chidi", "Okafor", "ADMINISTRATOR"),
+    ("Maja", "Holm", "EXTENDED"),
+    ("Tomás", "Rivera", "STANDARD"),
+    ("Yuki", "Sato", "EMPLOYEE"),
+)
+
+SOURCES = {
+    "CAREER_SITE": ("Career site",),
+    "JOB_BOARDS": ("Indeed", "LinkedIn", "StepStone"),
+    "EMPLOYEE_REFERRAL": ("Employee referral",),
+}
+
+PROCESS: Json = {
+    "id": "default",
+    "name": "Default hiring process",
+    "statuses": ["NEW", "IN_REVIEW", "INTERVIEW", "OFFERED", "HIRED"],
+}
 
 _PLAIN = str.maketrans("śøêíáåö", "soeiaao")
 
@@ -83,33 +105,6 @@ class Attachment:
     content: bytes = field(repr=False)
 
 
-class Records:
-    """What the company has stored; it lives as long as the sandbox."""
-
-    def __init__(self) -> None:
-        self.jobs: dict[str, Json] = {
-            job["id"]: job for job in map(_job, _JOBS.strip().splitlines())
-        }
-        titles = list(self.jobs.values())
-        self.candidates: dict[str, Json] = {}
-        self.attachments: dict[str, Attachment] = {}
-        for row in _CANDIDATES:
-            candidate = _candidate(row, titles[row[4]])
-            self.candidates[candidate["id"]] = candidate
-            attachment = _resume(candidate)
-            self.attachments[attachment.id] = attachment
-
-    def attachments_of(self, candidate_id: str) -> list[Attachment]:
-        """Return a candidate's files, oldest first."""
-        return [a for a in self.attachments.values() if a.candidate_id == candidate_id]
-
-    def delete_candidate(self, candidate_id: str) -> None:
-        """Forget a candidate with all files."""
-        del self.candidates[candidate_id]
-        for attachment in self.attachments_of(candidate_id):
-            del self.attachments[attachment.id]
-
-
 def new_id() -> str:
     """Return an id for something that was created."""
     return str(uuid.uuid4())
@@ -121,10 +116,27 @@ def timestamp(at: float) -> str:
     return text.replace("+00:00", "Z")
 
 
-def _job(row: str) -> Json:
+def build_user(row: tuple[str, str, str]) -> Json:
+    """Return the user of a row of USERS."""
+    first_name, last_name, role = row
+    name = f"{first_name}.{last_name}".lower().replace("á", "a")
+    return {
+        "id": stable_id(f"user {name}"),
+        "email": f"{name}@lindqvist-okafor.example",
+        "firstName": first_name,
+        "lastName": last_name,
+        "active": True,
+        "role": role,
+        "language": ME["language"],
+        "location": ME["location"],
+    }
+
+
+def build_job(row: str) -> Json:
+    """Return the job of a line of JOBS."""
     reference, title, department, city, country, code, status, employment, created = row.split("|")
     return {
-        "id": _id(reference),
+        "id": stable_id(reference),
         "title": title,
         "refNumber": reference,
         "createdOn": f"{created}T08:00:00.000Z",
@@ -139,12 +151,14 @@ def _job(row: str) -> Json:
     }
 
 
-def _candidate(row: tuple[str, str, str, str, int, str, tuple[str, ...], str], job: Json) -> Json:
+def build_candidate(
+    row: tuple[str, str, str, str, int, str, tuple[str, ...], str], job: Json
+) -> Json:
     first_name, last_name, city, code, _, status, tags, created = row
     name = f"{first_name}.{last_name}".lower().replace(" ", "").translate(_PLAIN)
     created_on = f"{created}T09:00:00.000Z"
     return {
-        "id": _id(name),
+        "id": stable_id(name),
         "internal": False,
         "firstName": first_name,
         "lastName": last_name,
@@ -164,7 +178,8 @@ def _candidate(row: tuple[str, str, str, str, int, str, tuple[str, ...], str], j
     }
 
 
-def _resume(candidate: Json) -> Attachment:
+def build_resume(candidate: Json) -> Attachment:
+    """Return a candidate's CV, as text."""
     name = f"{candidate['firstName']} {candidate['lastName']}"
     text = (
         f"{name}\n{candidate['location']['city']}\n{candidate['email']}\n\n"
@@ -172,7 +187,7 @@ def _resume(candidate: Json) -> Attachment:
         f"Skills: {', '.join(candidate['tags']) or 'to be talked about'}\n"
     )
     return Attachment(
-        id=_id(f"resume {candidate['id']}"),
+        id=stable_id(f"resume {candidate['id']}"),
         candidate_id=candidate["id"],
         name=f"CV {name}.txt",
         type="RESUME",

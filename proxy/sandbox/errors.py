@@ -21,6 +21,24 @@ class ApiError(Exception):
         return response
 
 
+class InsufficientScope(ApiError):
+    """403 as the vendor's own middleware (`openapi-first`) answers it: any one scope suffices."""
+
+    def __init__(self, scopes: tuple[str, ...]) -> None:
+        super().__init__(
+            403, "INSUFFICIENT_SCOPE", f"One of these scopes is needed: {', '.join(scopes)}"
+        )
+        self._scopes = scopes
+
+    def response(self) -> web.Response:
+        """Return the answer, with the scopes in `WWW-Authenticate` (RFC 6750 section 3)."""
+        response = super().response()
+        response.headers["WWW-Authenticate"] = (
+            f'Bearer scope="{" ".join(self._scopes)}", error="insufficient_scope"'
+        )
+        return response
+
+
 def not_found(what: str) -> ApiError:
     """Return the refusal for something that is not there."""
     return ApiError(404, "RESOURCE_NOT_FOUND", f"{what} not found")

@@ -1,47 +1,47 @@
-"""What every API request passes before its handler: bearer, limits, scope; and error bodies."""
+"""What every API request passes before its handler: credential, limits, scope; and error bodies.
+
+A credential is a bearer token or an API key (`X-SmartToken`), which may do everything.
+"""
 
 import asyncio
+import hmac
 import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from proxy.sandbox.errors import ApiError
-from proxy.sandbox.grants import Grant, Grants
+from proxy.sandbox.endpoint import Endpoint
+from proxy.sandbox.errors import ApiError, InsufficientScope
+from proxy.sandbox.grants import Grants
 from proxy.sandbox.identity import AUTHORIZATION_PATH, TOKEN_PATH
 from proxy.sandbox.settings import SandboxSettings
 from proxy.sandbox.throttle import Throttle, unused_headers
 
 logger = logging.getLogger(__name__)
 
-# The scopes of which one is needed, by endpoint; an endpoint that is not listed needs none.
-SCOPES = {
-    "GET /users/me": ("user_me_read", "users_read"),
-    "GET /configuration/company": ("configuration_read",),
-    "GET /candidates": ("candidates_read", "candidates_manage"),
-    "POST /candidates": ("candidates_create", "candidates_manage"),
-    "GET /candidates/{id}": ("candidates_read", "candidates_manage"),
-    "PATCH /candidates/{id}": ("candidates_manage",),
-    "DELETE /candidates/{id}": ("candidates_manage",),
-    "GET /candidates/{id}/attachments": ("candidates_read", "candidates_manage"),
-    "POST /candidates/{id}/attachments": ("candidates_create", "candidates_manage"),
-    "GET /candidates/{id}/attachments/{attachment}": ("candidates_read", "candidates_manage"),
-    "GET /candidates/attachments/{attachment}": ("candidates_read", "candidates_manage"),
-    "DELETE /candidates/attachments/{attachment}": ("candidates_manage",),
-    "GET /jobs": ("jobs_read", "jobs_manage"),
-    "POST /jobs": ("jobs_manage",),
-    "GET /jobs/{id}": ("jobs_read", "jobs_manage"),
-    "PATCH /jobs/{id}": ("jobs_manage",),
-}
-
 
 class Gate:
     """The middleware of the API side; the identity side passes it untouched."""
 
-    def __init__(self, settings: SandboxSettings, grants: Grants) -> None:
+    def __init__(
+        self, settings: SandboxSettings, grants: Grants, endpoints: Iterable[Endpoint]
+    ) -> None:
         self._settings = settings
         self._grants = grants
+        self._endpoints = {endpoint.name: endpoint for endpoint in endpoints}
         self._throttle = Throttle(enforced=settings.throttle)
+        self._next_status: int | None = None
+
+    def fail_next(self, status: int) -> None:
+        """Answer the next API request with this status, whatever it asks."""
+        self._next_status = status
+
+    def reset(self) -> None:
+        """Forget what limits have counted, and an answer that was asked for."""
+        self._throttle = Throttle(enforced=self._settings.throttle)
+        self._next_status = None
 
     def middleware(self) -> Middleware:
         """Return it as aiohttp wants it."""
@@ -55,36 +55,49 @@ class Gate:
         return gate
 
     async def _admit(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        grant = self._authenticate(request)
-        if grant is None:
+        name = _name(request)
+        endpoint = self._endpoints.get(name)
+        caller = self._authenticate(request)
+        if caller is None and endpoint is not None and endpoint.public:
+            caller = Caller(f"address {request.remote}", None)
+        if caller is None:
             error = ApiError(401, "UNAUTHORIZED", "The access token is missing, wrong or expired")
             return _finish(error.response(), unused_headers())
-        endpoint = _endpoint(request)
-        slot = self._throttle.enter(grant.number, endpoint)
+        slot = self._throttle.enter(caller.credential, name)
         if not slot.admitted:
             error = ApiError(429, "TOO_MANY_REQUESTS", "Too many requests")
             return _finish(error.response(), slot.headers)
         try:
             if self._settings.latency:
                 await asyncio.sleep(self._settings.latency)
-            return _finish(await self._answer(request, handler, grant, endpoint), slot.headers)
+            return _finish(await self._answer(request, handler, caller, endpoint), slot.headers)
         finally:
-            self._throttle.leave(grant.number, endpoint)
+            self._throttle.leave(caller.credential, name)
 
-    def _authenticate(self, request: web.Request) -> Grant | None:
+    def _authenticate(self, request: web.Request) -> "Caller | None":
+        key = request.headers.get("X-SmartToken")
+        if key is not None:
+            known = hmac.compare_digest(key.encode(), self._settings.api_key.encode())
+            return Caller("api key", None) if known else None
         values = request.headers.getall("Authorization", [])
         if len(values) != 1:
             return None
         scheme, _, token = values[0].partition(" ")
-        return self._grants.authenticate(token) if scheme.lower() == "bearer" else None
+        grant = self._grants.authenticate(token) if scheme.lower() == "bearer" else None
+        return None if grant is None else Caller(f"grant {grant.number}", grant.scopes)
 
     async def _answer(
-        self, request: web.Request, handler: Handler, grant: Grant, endpoint: str
+        self,
+        request: web.Request,
+        handler: Handler,
+        caller: "Caller",
+        endpoint: Endpoint | None,
     ) -> web.StreamResponse:
-        needed = SCOPES.get(endpoint, ())
-        if needed and not set(needed) & set(grant.scopes):
-            # The real one does not say which scope is missing either.
-            return ApiError(403, "FORBIDDEN", "Access denied").response()
+        if self._next_status is not None:
+            status, self._next_status = self._next_status, None
+            return ApiError(status, "TEST", "This answer was asked for by a test").response()
+        if endpoint is not None and not caller.may(endpoint.scopes):
+            return InsufficientScope(endpoint.scopes).response()
         try:
             return await handler(request)
         except ApiError as error:
@@ -96,11 +109,23 @@ class Gate:
                 response.headers["Allow"] = error.headers["Allow"]
             return response
         except Exception:
-            logger.exception("sandbox_failed endpoint=%s", endpoint)
+            logger.exception("sandbox_failed endpoint=%s", endpoint and endpoint.name)
             return ApiError(500, "INTERNAL_SERVER_ERROR", "Internal server error").response()
 
 
-def _endpoint(request: web.Request) -> str:
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whose limits count, and which scopes it has; None: all, as an API key."""
+
+    credential: str
+    scopes: tuple[str, ...] | None
+
+    def may(self, needed: tuple[str, ...]) -> bool:
+        """Tell whether it has one of the scopes needed."""
+        return self.scopes is None or not needed or not set(needed).isdisjoint(self.scopes)
+
+
+def _name(request: web.Request) -> str:
     resource = request.match_info.route.resource
     method = "GET" if request.method == "HEAD" else request.method
     return f"{method} {resource.canonical if resource else request.path}"

@@ -126,6 +126,12 @@ class Grants:
         token.spent = True
         return self._issue(token.grant)
 
+    def issue_access_token(self, scopes: tuple[str, ...]) -> str:
+        """Return an access token that the app itself is given; nobody logs in for it."""
+        grant = Grant(len(self._all) + 1, scopes)
+        self._all.append(grant)
+        return self._issue_access_token(grant)
+
     def authenticate(self, value: str) -> Grant | None:
         """Return the grant behind a valid access token, else None."""
         token = self._access_tokens.get(value)
@@ -144,20 +150,22 @@ class Grants:
             grant.ended = True
 
     def _issue(self, grant: Grant) -> Issued:
+        issued = Issued(grant, self._issue_access_token(grant), secrets.token_urlsafe(32))
+        grant.generation += 1
+        self._refresh_tokens[issued.refresh_token] = RefreshToken(
+            grant, self._settings.clock() + self._settings.refresh_token_lifetime
+        )
+        return issued
+
+    def _issue_access_token(self, grant: Grant) -> str:
         now = self._settings.clock()
         # Expired access tokens are of no more use; spent refresh tokens are, to notice reuse.
         self._access_tokens = {
             value: token for value, token in self._access_tokens.items() if token.expires_at > now
         }
-        issued = Issued(grant, secrets.token_urlsafe(32), secrets.token_urlsafe(32))
-        grant.generation += 1
-        self._access_tokens[issued.access_token] = AccessToken(
-            grant, now + self._settings.access_token_lifetime
-        )
-        self._refresh_tokens[issued.refresh_token] = RefreshToken(
-            grant, now + self._settings.refresh_token_lifetime
-        )
-        return issued
+        value = secrets.token_urlsafe(32)
+        self._access_tokens[value] = AccessToken(grant, now + self._settings.access_token_lifetime)
+        return value
 
 
 def _verifies(challenge: str, verifier: str | None) -> bool:

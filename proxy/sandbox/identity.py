@@ -198,6 +198,8 @@ class Identity:
                 value = _required(parameters, "code")
             case "refresh_token" as grant_type:
                 value = _required(parameters, "refresh_token")
+            case "client_credentials":
+                return self._give_to_the_app(parameters)
             case None:
                 raise _TokenError("invalid_request", "grant_type is missing")
             case _:
@@ -219,6 +221,18 @@ class Identity:
             "refresh_token": issued.refresh_token,
         }
         return answer if grant_type == "refresh_token" else {"token_type": "bearer", **answer}
+
+    def _give_to_the_app(self, parameters: dict[str, str]) -> dict[str, object]:
+        """Answer client credentials: an access token alone (RFC 6749 section 4.4.3)."""
+        scopes = tuple(parameters.get("scope", "").split()) or self._settings.default_scopes
+        unknown = sorted(set(scopes) - set(self._settings.default_scopes))
+        if unknown:
+            raise _TokenError("invalid_scope", f"Not given to this app: {' '.join(unknown)}")
+        return {
+            "token_type": "bearer",
+            "access_token": self.grants.issue_access_token(scopes),
+            "expires_in": self._settings.access_token_lifetime,
+        }
 
     def _log(self, grant_type: str, value: str, result: Issued | Refused) -> None:
         grant = result.grant

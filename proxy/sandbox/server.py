@@ -4,14 +4,17 @@ import errno
 import socket
 from collections import deque
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from proxy.sandbox.api import Api
+from proxy.sandbox.api import build_endpoints
+from proxy.sandbox.data import Json, timestamp
 from proxy.sandbox.gate import Gate
 from proxy.sandbox.identity import AUTHORIZATION_PATH, TOKEN_PATH, Identity, Presentation
 from proxy.sandbox.links import Links
+from proxy.sandbox.records import Records
 from proxy.sandbox.settings import SandboxSettings
 
 # Tries to find one port that is free in both loopback families.
@@ -30,8 +33,8 @@ class Sandbox:
         self.interrupt: Callable[[web.Request], Awaitable[web.StreamResponse | None]] | None = None
         self._identity = Identity(self.settings)
         self._links = Links()
-        self._api = Api(self.settings, self._links)
-        self._gate = Gate(self.settings, self._identity.grants)
+        self._records = Records()
+        self._gate: Gate | None = None
         self._runner: web.AppRunner | None = None
 
     @property
@@ -66,13 +69,35 @@ class Sandbox:
         """End every grant, as deleting the user who gave it does."""
         self._identity.grants.end()
 
+    def fail_next(self, status: int) -> None:
+        """Answer the next API request with this status, whatever it asks; once started."""
+        if self._gate is not None:
+            self._gate.fail_next(status)
+
+    def add_candidate(self, **fields: Any) -> Json:
+        """Keep a new candidate, with these fields of the API's; return it with its id."""
+        return self._records.add_candidate(fields, timestamp(self.settings.clock()))
+
+    def add_job(self, **fields: Any) -> Json:
+        """Keep a new job, with these fields of the API's; return it with its id."""
+        return self._records.add_job(fields, timestamp(self.settings.clock()))
+
+    def reset(self, *, empty: bool = False) -> None:
+        """Go back to the sample data, or to a company without candidates and jobs."""
+        self._records.reset(empty=empty)
+        if self._gate is not None:
+            self._gate.reset()
+
     async def start(self, host: str = "localhost", port: int = 0) -> int:
         """Listen, and return the port; `localhost` means both loopback families."""
+        endpoints = build_endpoints(self.settings, self._links, self._records)
+        gate = self._gate = Gate(self.settings, self._identity.grants, endpoints)
         application = web.Application(
-            middlewares=[self._interruption(), self._gate.middleware()],
+            middlewares=[self._interruption(), gate.middleware()],
             client_max_size=self.settings.max_body_size,
         )
-        application.add_routes([*self._identity.routes(), *self._api.routes()])
+        application.add_routes(self._identity.routes())
+        application.add_routes([endpoint.route() for endpoint in endpoints])
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1)
         await self._runner.setup()
         sockets = _open_sockets(host, port)

@@ -11,10 +11,18 @@ DEFAULT_SCOPES = (
     "candidates_read",
     "candidates_create",
     "candidates_manage",
+    "candidates_offers_read",
     "jobs_read",
     "jobs_manage",
+    "users_read",
     "user_me_read",
+    "company_read",
     "configuration_read",
+    "configuration_manage",
+    "messages_read",
+    "messages_write",
+    "reporting_read",
+    "webhooks_manage",
 )
 
 
@@ -26,6 +34,8 @@ class SandboxSettings:
     client_secret: str = field(default="sandbox-secret", repr=False)
     redirect_uris: tuple[str, ...] = ("http://localhost:8080/-/callback",)
     app_name: str = "My legacy tool"
+    # Full access by `X-SmartToken`; 32 characters, as the real ones.
+    api_key: str = field(default="sandbox-api-key-0123456789abcdef", repr=False)
     default_scopes: tuple[str, ...] = DEFAULT_SCOPES
 
     auto_approve: bool = False

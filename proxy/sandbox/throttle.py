@@ -1,7 +1,8 @@
 """SmartRecruiters' documented limits: requests per second and at once, per credential.
 
-Ten a second per endpoint; eight at once; one at once for `GET /candidates`. Every answer carries
-what is left. The body of a 429 is not documented, nor is Retry-After: none is sent.
+Ten a second per endpoint, two for publishing a job and for an offer's document; eight at once; one
+at once for `GET /candidates`. Every answer carries what is left. The body of a 429 is not
+documented, nor is Retry-After: none is sent.
 """
 
 import time
@@ -10,6 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 PER_SECOND = 10
+PER_SECOND_BY_ENDPOINT = {
+    "POST /jobs/{jobId}/publication": 2,
+    "DELETE /jobs/{jobId}/publication": 2,
+    "GET /offers/{offerId}/documents/{documentId}": 2,
+}
 AT_ONCE = 8
 AT_ONCE_BY_ENDPOINT = {"GET /candidates": 1}
 
@@ -46,16 +52,17 @@ class Throttle:
         now = self._monotonic()
         while recent and recent[0] <= now - 1:
             recent.popleft()
+        rate = PER_SECOND_BY_ENDPOINT.get(endpoint, PER_SECOND)
         limit = AT_ONCE_BY_ENDPOINT.get(endpoint)
         busy = use.at_once if limit is None else use.at_once_by_endpoint[endpoint]
-        within = len(recent) < PER_SECOND and use.at_once < AT_ONCE and busy < (limit or AT_ONCE)
+        within = len(recent) < rate and use.at_once < AT_ONCE and busy < (limit or AT_ONCE)
         admitted = within or not self._enforced
         if admitted:
             recent.append(now)
             use.at_once += 1
             use.at_once_by_endpoint[endpoint] += 1
             busy += 1
-        return Slot(admitted, _headers(len(recent), limit or AT_ONCE, busy))
+        return Slot(admitted, _headers(rate, len(recent), limit or AT_ONCE, busy))
 
     def leave(self, credential: object, endpoint: str) -> None:
         """Give the place back once the answer is made."""
@@ -66,13 +73,13 @@ class Throttle:
 
 def unused_headers() -> dict[str, str]:
     """Return the headers of an answer that no credential's limits apply to."""
-    return _headers(0, AT_ONCE, 0)
+    return _headers(PER_SECOND, 0, AT_ONCE, 0)
 
 
-def _headers(used: int, at_once_limit: int, at_once: int) -> dict[str, str]:
+def _headers(rate: int, used: int, at_once_limit: int, at_once: int) -> dict[str, str]:
     return {
-        "X-RateLimit-Limit": str(PER_SECOND),
-        "X-RateLimit-Remaining": str(max(0, PER_SECOND - used)),
+        "X-RateLimit-Limit": str(rate),
+        "X-RateLimit-Remaining": str(max(0, rate - used)),
         "X-RateLimit-Concurrent-Limit": str(at_once_limit),
         "X-RateLimit-Concurrent-Remaining": str(max(0, at_once_limit - at_once)),
     }

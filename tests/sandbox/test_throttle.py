@@ -26,6 +26,14 @@ def test_ten_a_second_per_endpoint() -> None:
     assert ask("GET /jobs")
 
 
+def test_two_a_second_for_publishing() -> None:
+    throttle = Throttle(monotonic=Hands())
+    slots = [throttle.enter("credential", "POST /jobs/{jobId}/publication") for _ in range(3)]
+
+    assert [slot.admitted for slot in slots] == [True, True, False]
+    assert slots[0].headers["X-RateLimit-Limit"] == "2"
+
+
 def test_eight_at_once_per_credential() -> None:
     throttle = Throttle(monotonic=Hands())
     slots = [throttle.enter("credential", f"GET /{n}") for n in range(9)]
