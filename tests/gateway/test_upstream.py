@@ -4,10 +4,12 @@ import asyncio
 import re
 import socket
 import ssl
+import sys
 
 import pytest
 
-from proxy.gateway.upstream.pool import FRESH_LIMIT, IDLE_LIMIT
+from proxy.gateway.upstream.pool import AGE_LIMIT, FRESH_LIMIT, IDLE_LIMIT
+from proxy.system.tcp import DEAD_AFTER
 from tests.support.certificates import Authority, make_authority
 from tests.support.proxying import GET, HOST, proxying
 from tests.support.recorder import OK, RecordedConnection, Recorder
@@ -302,6 +304,31 @@ async def test_a_connection_that_rested_too_long_is_closed() -> None:
         await upstream.connections[0].ended.wait()
         while proxy.upstream.stats().open:
             await asyncio.sleep(0)
+
+
+async def test_a_connection_retires_under_steady_traffic() -> None:
+    async with Recorder() as upstream, proxying(upstream) as proxy:
+        for rested in range(0, int(AGE_LIMIT) + 90, 30):
+            proxy.clock.offset = rested
+            await proxy.ask(GET)
+
+    assert len(upstream.connections) == 2
+
+
+async def test_a_resting_connection_is_watched_over() -> None:
+    async with Recorder() as upstream, proxying(upstream) as proxy:
+        await proxy.ask(GET)
+        (connection,) = proxy.upstream._connections
+        assert connection.transport is not None
+        raw = connection.transport.get_extra_info("socket")
+
+        assert raw.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        if sys.platform == "linux":
+            idle, between, tries = (
+                raw.getsockopt(socket.IPPROTO_TCP, option)
+                for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+            )
+            assert idle + between * tries == DEAD_AFTER
 
 
 async def test_nobody_waits_longer_than_the_queue_time_out() -> None:

@@ -6,6 +6,7 @@ import struct
 
 from proxy.gateway.forward import Framing
 from proxy.gateway.http1 import Headers, encode_last_chunk
+from proxy.system.tcp import Outflow
 
 # Bound once: before Python 3.12 each look-up of an enum's member costs a function call.
 NO_BODY, BY_CHUNKS, BY_CLOSE = Framing.NONE, Framing.CHUNKED, Framing.CLOSE
@@ -18,7 +19,7 @@ class Outgoing:
     """The answers of one connection, one after the other."""
 
     __slots__ = (
-        "_framing", "_moved_at", "_parts", "_size", "_transport", "_unsent", "has_left",
+        "_framing", "_outflow", "_parts", "_size", "_transport", "has_left",
     )  # fmt: skip
 
     def __init__(self, transport: asyncio.Transport) -> None:
@@ -26,8 +27,7 @@ class Outgoing:
         self._framing = NO_BODY
         self._parts: list[bytes] = []  # told, not written yet
         self._size = 0
-        self._unsent = 0
-        self._moved_at = 0.0
+        self._outflow = Outflow(transport)
         self.has_left = False  # the head is written: another answer is out of the question
 
     def begin(self) -> None:
@@ -94,8 +94,4 @@ class Outgoing:
 
     def is_stuck(self, now: float, limit: float) -> bool:
         """Tell whether what was written has not moved for `limit` seconds."""
-        unsent = self._transport.get_write_buffer_size()
-        if unsent != self._unsent:
-            self._unsent = unsent
-            self._moved_at = now
-        return unsent > 0 and now - self._moved_at > limit
+        return self._outflow.is_stuck(now, limit)

@@ -27,6 +27,7 @@ from proxy.gateway.http1 import (
     parse_response_head,
 )
 from proxy.system.clock import Clock
+from proxy.system.tcp import DEAD_AFTER, RawSocket, delivery, keep_alive
 
 # As much of a head as callers' own default limit; nginx takes 4 to 8 KiB, Go 1 MiB of headers.
 MAX_HEAD = 65536
@@ -66,10 +67,10 @@ class UpstreamConnection(asyncio.Protocol):
     """A connection of the pool; an exchange begins it, writes to it and is told what comes back."""
 
     __slots__ = (
-        "_clock", "_decoder", "_ended_well", "_head", "_held", "_home", "_lost", "_method",
-        "_persistent", "_poll", "_previous", "_reading_paused", "_response_timeout", "_sink",
-        "answered", "deadline", "idle_since", "kept_for", "request_done", "reused", "transport",
-        "waits_for_caller", "write_paused",
+        "_acknowledged", "_clock", "_decoder", "_ended_well", "_head", "_heard_at", "_held",
+        "_home", "_lost", "_method", "_persistent", "_poll", "_previous", "_reading_paused",
+        "_response_timeout", "_sink", "_socket", "answered", "deadline", "idle_since", "kept_for",
+        "opened_at", "request_done", "reused", "transport", "waits_for_caller", "write_paused",
     )  # fmt: skip
 
     def __init__(self, home: Home, clock: Clock, response_timeout: float) -> None:
@@ -77,6 +78,9 @@ class UpstreamConnection(asyncio.Protocol):
         self._clock = clock
         self._response_timeout = response_timeout
         self.transport: asyncio.Transport | None = None
+        self._socket: RawSocket | None = None
+        self._acknowledged = 0  # bytes of ours, when last looked at
+        self._heard_at = 0.0  # when the peer was last known to be there
         self._sink: AnswerSink | None = None
         self._head = HeadBuffer(MAX_HEAD, response=True)
         self._decoder: BodyDecoder | None = None
@@ -94,6 +98,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.waits_for_caller = False  # the next byte is the caller's to send
         self.write_paused = False
         self.deadline = 0.0
+        self.opened_at = clock.now()
         self.idle_since = 0.0
         self.kept_for = math.inf  # how long the upstream has said that it keeps it idle
 
@@ -107,6 +112,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.answered = False
         self.request_done = False
         self.waits_for_caller = False
+        self._heard_at = now
         self.deadline = now + self._response_timeout
 
     def write(self, data: bytes) -> None:
@@ -175,7 +181,10 @@ class UpstreamConnection(asyncio.Protocol):
 
     def check_deadline(self, now: float) -> None:
         """Fail the exchange whose answer, or next piece of it, is overdue."""
-        if self._sink is None or self._held is not None or now < self.deadline:
+        if self._sink is None or self._held is not None:
+            return
+        self._look(now)
+        if now < self.deadline:
             return
         # Reading paused: the caller's stall. Body still to come: the caller's, too.
         if self._reading_paused or (self.waits_for_caller and not self.write_paused):
@@ -194,9 +203,10 @@ class UpstreamConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
         self.transport.set_write_buffer_limits(high=WRITE_HIGH_WATER)
-        raw = self.transport.get_extra_info("socket")
+        raw = self._socket = self.transport.get_extra_info("socket")
         if raw is not None:
             self._poll.register(raw.fileno(), select.POLLIN)
+            keep_alive(raw)
 
     def data_received(self, data: bytes) -> None:
         if self._sink is None:
@@ -241,6 +251,25 @@ class UpstreamConnection(asyncio.Protocol):
             self._sink.upstream_ready()
 
     # ── within ──
+
+    def _look(self, now: float) -> None:
+        """See what the kernel has moved: that is progress, and a silent peer is dead."""
+        told = delivery(self._socket) if self._socket is not None else None
+        if told is None:
+            return
+        if told.acknowledged > self._acknowledged:
+            self._acknowledged = told.acknowledged
+            self.deadline = now + self._response_timeout
+        if not told.in_flight or told.heard < DEAD_AFTER:
+            self._heard_at = now
+        elif now - self._heard_at >= DEAD_AFTER:
+            self._fail(
+                Problem(
+                    "connection_terminated",
+                    f"The upstream has acknowledged nothing for {DEAD_AFTER:g} seconds: the "
+                    "connection to it is dead. Whether it acted on the request is unknown.",
+                )
+            )
 
     def _has_said_goodbye(self) -> bool:
         """Tell an end that was meant from a connection merely cut, which TLS can (close_notify)."""

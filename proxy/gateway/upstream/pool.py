@@ -24,6 +24,8 @@ from proxy.system.clock import Clock
 logger = logging.getLogger(__name__)
 
 IDLE_LIMIT = 50.0
+# An address that DNS no longer names is left after so long, however steady the traffic.
+AGE_LIMIT = 300.0
 FRESH_LIMIT = 4.0
 SWEEP_INTERVAL = 1.0
 
@@ -86,7 +88,8 @@ class Upstream:
             if not 0 <= rested <= limit:
                 return None
             idle.pop()
-            if rested <= connection.kept_for and connection.is_usable():
+            young = 0 <= now - connection.opened_at <= AGE_LIMIT
+            if young and rested <= connection.kept_for and connection.is_usable():
                 return connection
             connection.discard()
         return None
@@ -133,11 +136,12 @@ class Upstream:
 
     def released(self, connection: UpstreamConnection) -> None:
         """Take a connection back."""
-        if self._closed:
+        now = self._clock.now()
+        if self._closed or not 0 <= now - connection.opened_at <= AGE_LIMIT:
             connection.discard()
             return
         connection.reused = True
-        connection.idle_since = self._clock.now()
+        connection.idle_since = now
         self._idle.append(connection)
         if self._waiters:
             self._wake_one()
