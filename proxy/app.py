@@ -33,7 +33,7 @@ from proxy.system.clock import Clock
 from proxy.system.listeners import Listeners, open_listeners
 from proxy.system.network import build_ssl_context, outbound_proxy
 from proxy.telemetry.logs import Output
-from proxy.telemetry.metrics import AccountSample, Metrics
+from proxy.telemetry.metrics import AccountSample, Callers, Metrics
 from proxy.telemetry.traffic import Traffic
 
 logger = logging.getLogger(__name__)
@@ -159,7 +159,8 @@ class App:
         warming = asyncio.get_running_loop().create_task(upstream.start())
         self._undo.append(_cancelling(warming))
 
-        metrics.pool = lambda: (upstream.stats().open, upstream.stats().idle)
+        metrics.pool = upstream.stats
+        metrics.callers = self._callers
         metrics.accounts = lambda: [_sample(manager) for manager in accounts.values()]
         for manager in accounts.values():
             _count_refreshes(metrics, manager)
@@ -205,7 +206,8 @@ class App:
 
     async def _open_control(self, context: ControlContext) -> Callable[[], asyncio.Protocol]:
         """Import and build the control routes; see proxy.control.late for why not at once."""
-        await asyncio.to_thread(importlib.import_module, "proxy.control.application")
+        for module in ("proxy.control.application", "proxy.telemetry.metrics.exposition"):
+            await asyncio.to_thread(importlib.import_module, module)
         from aiohttp import web
 
         from proxy.control.application import build_application
@@ -292,6 +294,10 @@ class App:
     def _in_flight(self) -> int:
         return sum(front.in_flight for front in self._fronts)
 
+    def _callers(self) -> Callers:
+        busy = self._in_flight()
+        return Callers(busy, sum(front.connections for front in self._fronts) - busy)
+
     def _login_origin(self) -> str:
         # A caller over the Unix socket has no origin to open; the redirect URI's is a browser's.
         if self._listeners.port is not None:
@@ -320,6 +326,7 @@ def _sample(manager: TokenManager) -> AccountSample:
         login_required=status.state == "login_required",
         access_token_expires_at=tokens.expires_at if tokens else None,
         grant_expires_at=tokens.refresh_expires_at if tokens else None,
+        store_available=status.store_error is None,
     )
 
 

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from proxy.telemetry.metrics import AccountSample, Metrics
+from proxy.gateway.upstream.pool import PoolStats
+from proxy.telemetry.metrics import AccountSample, Callers, Metrics
+from proxy.telemetry.metrics.metrics import MOST_SERIES
 from proxy.telemetry.traffic import RequestRecord
 
 ROOT = Path(__file__).parents[2]
@@ -21,6 +23,8 @@ RECORD = RequestRecord(
     target=b"/candidates/secret-id?pageId=secret",
     status=200,
     whose="upstream",
+    account="default",
+    operation="GET /candidates/{id}",
     duration=0.03,
     upstream_duration=0.02,
     bytes_in=10,
@@ -36,26 +40,33 @@ def samples(metrics: Metrics) -> dict[tuple[str, tuple[tuple[str, str], ...]], f
     }
 
 
+def requests(metrics: Metrics, **labels: str) -> float:
+    usual = {
+        "method": "GET", "status": "200", "whose": "upstream", "code": "", "caller": "",
+        "account": "default", "operation": "GET /candidates/{id}",
+    }  # fmt: skip
+    return value(metrics, "srproxy_requests_total", **(usual | labels))
+
+
 def value(metrics: Metrics, name: str, **labels: str) -> float:
     return samples(metrics)[name, tuple(sorted(labels.items()))]
 
 
-def test_requests_are_counted_by_method_class_side_code_and_caller():
+def test_requests_are_counted_by_their_exact_status_and_every_label():
     metrics = Metrics("1.0")
     for record in (
         RECORD,
-        replace(RECORD, status=201),
+        RECORD,
+        replace(RECORD, status=429),
         replace(RECORD, status=403, whose="proxy", code="not_allowed", caller="reader"),
         replace(RECORD, status=0, aborted=True),
     ):
         metrics.observe([record])
 
-    def requests(**labels: str) -> float:
-        return value(metrics, "srproxy_requests_total", method="GET", **labels)
-
-    assert requests(status_class="2xx", whose="upstream", code="", caller="") == 2
-    assert requests(status_class="4xx", whose="proxy", code="not_allowed", caller="reader") == 1
-    assert requests(status_class="none", whose="upstream", code="", caller="") == 1
+    assert requests(metrics, status="200") == 2
+    assert requests(metrics, status="429") == 1
+    assert requests(metrics, status="403", whose="proxy", code="not_allowed", caller="reader") == 1
+    assert requests(metrics, status="none") == 1
     assert value(metrics, "srproxy_requests_aborted_total") == 1
     assert value(metrics, "srproxy_refusals_total", code="not_allowed") == 1
     assert value(metrics, "srproxy_refusals_total", code="bad_host") == 0
@@ -64,15 +75,17 @@ def test_requests_are_counted_by_method_class_side_code_and_caller():
 def test_durations_and_bytes_are_added_up():
     metrics = Metrics("1.0")
     metrics.observe([RECORD])
-    metrics.observe([replace(RECORD, whose="proxy", code="bad_host", duration=500.0)])
+    metrics.observe([replace(RECORD, duration=500.0, upstream_duration=0.02)])
 
-    assert value(metrics, "srproxy_request_duration_seconds_count") == 2
-    assert value(metrics, "srproxy_request_duration_seconds_sum") == pytest.approx(500.03)
-    assert value(metrics, "srproxy_request_duration_seconds_bucket", le="0.025") == 0
-    assert value(metrics, "srproxy_request_duration_seconds_bucket", le="0.05") == 1
-    assert value(metrics, "srproxy_request_duration_seconds_bucket", le="130.0") == 1
-    assert value(metrics, "srproxy_request_duration_seconds_bucket", le="+Inf") == 2
-    assert value(metrics, "srproxy_upstream_duration_seconds_count") == 1
+    def bucket(le: str) -> float:
+        return value(metrics, f"{duration}_bucket", le=le, **labels)
+
+    duration, upstream = "srproxy_request_duration_seconds", "srproxy_upstream_duration_seconds"
+    labels = {"whose": "upstream", "operation": "GET /candidates/{id}"}
+    assert value(metrics, f"{duration}_count", **labels) == 2
+    assert value(metrics, f"{duration}_sum", **labels) == pytest.approx(500.03)
+    assert [bucket("0.025"), bucket("0.05"), bucket("130.0"), bucket("+Inf")] == [0, 1, 1, 2]
+    assert value(metrics, f"{upstream}_count", operation="GET /candidates/{id}") == 2
     assert value(metrics, "srproxy_received_bytes_total") == 20
     assert value(metrics, "srproxy_sent_bytes_total") == 2000
 
@@ -82,19 +95,72 @@ def test_a_caller_cannot_make_series():
     for number in range(1000):
         metrics.observe([replace(RECORD, method=f"M{number}", target=b"/%d" % number)])
 
-    assert len(metrics._series) == 0
-    assert (
-        value(
-            metrics,
-            "srproxy_requests_total",
-            method="other",
-            status_class="2xx",
-            whose="upstream",
-            code="",
-            caller="",
-        )
-        == 1000
-    )
+    assert len(metrics.series) == 1
+    assert requests(metrics, method="other") == 1000
+
+
+def test_no_label_grows_without_bound_whatever_is_observed():
+    metrics = Metrics("1.0")
+    for number in range(MOST_SERIES + 50):
+        metrics.observe([replace(RECORD, operation=f"GET /{number}", account=f"{number}")])
+
+    assert len(metrics.series) == MOST_SERIES + 1
+    rest = dict.fromkeys(("method", "status", "code", "caller", "account", "operation"), "other")
+    assert requests(metrics, **rest) == 50
+
+
+def test_our_own_refusals_are_no_latency_of_the_upstream_s():
+    metrics = Metrics("1.0")
+    metrics.observe([RECORD])
+    metrics.observe([
+        replace(RECORD, status=503, whose="proxy", code="connection_limit_reached", duration=30.0)
+    ])  # fmt: skip
+
+    operation = "GET /candidates/{id}"
+    upstream = "srproxy_upstream_duration_seconds_sum"
+    duration = "srproxy_request_duration_seconds_sum"
+    assert value(metrics, upstream, operation=operation) == pytest.approx(0.02)
+    assert value(metrics, duration, operation=operation, whose="upstream") == pytest.approx(0.03)
+    assert value(metrics, duration, operation=operation, whose="proxy") == 30.0
+
+
+def test_what_the_vendor_s_limits_do_is_told_by_operation_and_account():
+    metrics = Metrics("1.0")
+    metrics.held = lambda: 3
+    metrics.observe([replace(RECORD, held=0.7, rate_limit="4"), RECORD])
+    metrics.observe([replace(RECORD, rate_limit="a lot")])
+    metrics.limited("GET /candidates/{id}", "default")
+
+    labels = {"operation": "GET /candidates/{id}", "account": "default"}
+    assert value(metrics, "srproxy_held_requests") == 3
+    assert value(metrics, "srproxy_held_seconds_count", **labels) == 1
+    assert value(metrics, "srproxy_held_seconds_sum", **labels) == pytest.approx(0.7)
+    assert value(metrics, "srproxy_held_seconds_bucket", le="0.5", **labels) == 0
+    assert value(metrics, "srproxy_upstream_limited_total", **labels) == 1
+    assert value(metrics, "srproxy_upstream_rate_limit_remaining", **labels) == 4
+
+
+def test_connections_lost_lines_and_the_certificate_are_asked_for_at_the_scrape():
+    metrics = Metrics("1.0")
+    metrics.callers = lambda: Callers(2, 5)
+    metrics.lines_lost = lambda: 17
+    metrics.certificate_expires_at = lambda: 2e9
+
+    assert value(metrics, "srproxy_caller_connections", state="active") == 2
+    assert value(metrics, "srproxy_caller_connections", state="idle") == 5
+    assert value(metrics, "srproxy_log_lines_lost_total") == 17
+    assert value(metrics, "srproxy_tls_certificate_expiry_timestamp_seconds") == 2e9
+
+
+def test_the_store_is_available_while_it_is_so_for_every_account():
+    metrics = Metrics("1.0")
+    metrics.accounts = lambda: [
+        AccountSample("a", False), AccountSample("b", False, store_available=False)
+    ]  # fmt: skip
+    assert value(metrics, "srproxy_store_available") == 0
+
+    metrics.accounts = lambda: [AccountSample("a", False)]
+    assert value(metrics, "srproxy_store_available") == 1
 
 
 def test_nothing_of_a_request_is_in_the_text():
@@ -106,7 +172,7 @@ def test_nothing_of_a_request_is_in_the_text():
 
 def test_accounts_and_the_pool_are_asked_at_the_scrape():
     metrics = Metrics("1.0")
-    metrics.pool = lambda: (5, 2)
+    metrics.pool = lambda: PoolStats(5, 2, 4)
     metrics.accounts = lambda: [
         AccountSample("default", False, access_token_expires_at=1764060000.0, grant_expires_at=2e9)
     ]
@@ -117,6 +183,7 @@ def test_accounts_and_the_pool_are_asked_at_the_scrape():
 
     assert value(metrics, "srproxy_upstream_connections", state="active") == 3
     assert value(metrics, "srproxy_upstream_connections", state="idle") == 2
+    assert value(metrics, "srproxy_upstream_waiting_requests") == 4
     assert value(metrics, "srproxy_login_required", account="default") == 0
     assert value(metrics, "srproxy_grant_expiry_timestamp_seconds", account="default") == 2e9
     assert (
@@ -152,9 +219,12 @@ def test_in_flight_and_build_are_told():
 def families() -> set[str]:
     """Every name of our own, as a query would use it."""
     metrics = Metrics("1.0")
-    metrics.pool = lambda: (0, 0)
+    metrics.pool = lambda: PoolStats(0, 0, 0)
+    metrics.callers = lambda: Callers(0, 0)
+    metrics.certificate_expires_at = lambda: 1.0
     metrics.accounts = lambda: [AccountSample("default", True, 1.0, 1.0)]
-    metrics.observe([RECORD])
+    metrics.observe([replace(RECORD, held=1.0, rate_limit="1")])
+    metrics.limited("other", "default")
     return {
         re.sub(r"_(bucket|count|sum)$", "", name)
         for name, _ in samples(metrics)

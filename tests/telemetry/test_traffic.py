@@ -155,7 +155,7 @@ async def test_a_look_finds_what_is_still_held_back():
         traffic.started()
         traffic.finished(record(b"/%d" % number))
 
-    assert b'code="",method="GET",status_class="2xx",whose="upstream"} 2.0' in metrics.render()
+    assert b'method="GET",operation="other",status="200",whose="upstream"} 2.0' in metrics.render()
     traffic.started()
     traffic.finished(record(b"/2"))
     assert [made.target for made in traffic.recent()] == [b"/0", b"/1", b"/2"]
