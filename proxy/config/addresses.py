@@ -11,14 +11,14 @@ from pydantic_core import PydanticCustomError
 
 from proxy.config.faults import found, wrong
 from proxy.system.loopback import is_loopback
+from proxy.system.redis.address import ACCEPTED as REDIS_URLS
+from proxy.system.redis.address import parse_redis_url
 from proxy.system.secret import Secret
 
 LABELS = re.compile(r"(?!-)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?")
 SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
 URL_CHARACTERS = re.compile(r"[\x21\x23-\x3b\x3d\x3f-\x5b\x5d\x5f\x61-\x7a\x7e]+")
 DOT_SEGMENT = re.compile(r"/(\.|%2e){1,2}(/|$)", re.IGNORECASE)
-SENTINEL = "redis+sentinel://"
-REDIS_SCHEMES = ("redis://", "rediss://", "unix://", SENTINEL)
 DEFAULT_PORTS = {"http": 80, "https": 443}
 # Paths that the proxy serves itself: a callback there would hide one of them.
 OWN_ROUTES = {
@@ -174,42 +174,9 @@ def outbound_proxy(value: object) -> Secret:
 
 def redis_url(value: object) -> Secret:
     """Parse a Redis URL; it may carry a password, so it is a secret."""
-    accepted = (
-        "accepted: redis://host:port/number, rediss://…, redis+sentinel://host,host/service, "
-        "unix://path"
-    )
-    if isinstance(value, Secret):
-        value = value.reveal()
-    if not isinstance(value, str) or not value.startswith(REDIS_SCHEMES):
-        raise wrong("is not a Redis URL (its value is not shown)", accepted)
-    if value.startswith(SENTINEL):
-        if not _names_sentinels(value):
-            raise wrong("names no Sentinels and service (its value is not shown)", accepted)
-        return Secret(value)
+    url = value if isinstance(value, Secret) else Secret(str(value))
     try:
-        parts = urlsplit(value)
-        usable = parts.port != 0 and bool(parts.path if parts.scheme == "unix" else parts.hostname)
-    except ValueError:
-        usable = False
-    if not usable or not value.isprintable():
-        raise wrong("is not a Redis URL (its value is not shown)", accepted)
-    return Secret(value)
-
-
-def _names_sentinels(url: str) -> bool:
-    """Tell whether a URL has the form `redis+sentinel://[user:password@]host[:port],…/service`.
-
-    A database's number may follow the service's name.
-    """
-    hosts, _, path = url.removeprefix(SENTINEL).rpartition("@")[2].partition("/")
-    service, _, number = path.partition("/")
-    if not service or not url.isprintable() or (number and not number.isdecimal()):
-        return False
-    for host in hosts.split(","):
-        try:
-            parts = urlsplit(f"//{host}")
-            if parse_host(parts.hostname) is None or parts.port == 0:
-                return False
-        except ValueError:
-            return False
-    return True
+        parse_redis_url(url)
+    except ValueError as error:
+        raise wrong(str(error), f"accepted: {REDIS_URLS}") from None
+    return url

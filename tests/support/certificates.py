@@ -28,14 +28,18 @@ class Authority:
         self, name: str = "localhost", *, days: int = 1, self_signed: bool = False
     ) -> ssl.SSLContext:
         """Make a server's settings with a certificate for `name`, ended if `days` is negative."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.pair(name, days=days, self_signed=self_signed))
+        return context
+
+    def pair(self, name: str, *, days: int = 1, self_signed: bool = False) -> Path:
+        """Make a file with a certificate for `name` and its key, for a server or a client."""
         key = ec.generate_private_key(ec.SECP256R1())
         signer = None if self_signed else self
         certificate = _certificate(name, key, signer, days=days)
         file = self.folder / f"{name}-{days}-{self_signed}.pem"
         file.write_bytes(_pem(certificate) + _key_pem(key))
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(file)
-        return context
+        return file
 
 
 def make_authority(folder: Path) -> Authority:
