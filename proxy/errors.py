@@ -171,7 +171,7 @@ class StoreError(ProxyError):
 class GrantEnded(ProxyError):
     """The grant is dead or absent.
 
-    `reason`: never_authorized, grant_expired, grant_revoked or logged_out.
+    `reason`: never_authorized, grant_expired, grant_revoked, logged_out or other_app.
     """
 
     def __init__(self, reason: str, detail: str) -> None:

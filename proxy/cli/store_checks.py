@@ -79,11 +79,11 @@ async def check_grant(session: Session) -> AsyncIterator[Finding]:
     """Look at the grant, and make one call with it."""
     try:
         async with open_account(session, ACCOUNT) as account:
-            shown = account.status().as_json(session.clock.now())
-            if shown["state"] == "login_required":
-                yield Finding(
-                    Grade.LOGIN, f"login required ({shown['reason']})", "run srproxy login"
-                )
+            status = account.status()
+            shown = status.as_json(session.clock.now())
+            if status.state == "login_required":
+                text = f"login required ({status.reason}): {status.detail}"
+                yield Finding(Grade.LOGIN, text, "run srproxy login")
                 return
             for finding in _age(shown.get("refresh_token")):
                 yield finding

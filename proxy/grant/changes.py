@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
-from proxy.errors import GrantEnded
+from proxy.errors import GrantEnded, Problem
+from proxy.grant.bound import OTHER_APP
 from proxy.grant.lifecycle import instant
 from proxy.grant.oauth import TokenSet
 from proxy.grant.stores.base import Lease
@@ -23,7 +24,6 @@ async def log_in(
         account=account,
         generation=max(before.generation if before else 0, known) + 1,
         tokens=fresh,
-        previous=before.tokens if before else None,
         subject=subject,
         granted_at=fresh.issued_at,
     )
@@ -57,12 +57,15 @@ async def retire(
 ) -> Record | None:
     """Set the record aside and store why; None where there is no grant.
 
-    `deliver` hands the grant over first: without one to hand over, GrantEnded.
+    `deliver` hands the grant over first: without one to hand over, GrantEnded. Problem where the
+    grant is another app's.
     """
     record = await lease.load()
     if record is None or record.tokens is None:
+        was = record.ended if record else None
+        if was is not None and was.reason == OTHER_APP:
+            raise Problem("login_required", was.detail, reason=was.reason)
         if deliver is not None:
-            was = record.ended if record else None
             raise GrantEnded(
                 was.reason if was else "never_authorized",
                 was.detail if was else "There is no grant here.",

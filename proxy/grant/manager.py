@@ -18,6 +18,7 @@ from proxy.config import Config
 from proxy.errors import GrantEnded, Problem, StoreError, TokenEndpointError
 from proxy.grant import changes, lifecycle
 from proxy.grant.backoff import backoff
+from proxy.grant.bound import BoundStore, binding_of
 from proxy.grant.lifecycle import Facts, Step, Why
 from proxy.grant.live import Credential, Live
 from proxy.grant.moving import bundler, move_in, unpack
@@ -56,7 +57,7 @@ class TokenManager:
         login_url: str | None = None,
     ) -> None:
         self.account = account
-        self._store = store
+        self._store = BoundStore(store, binding_of(config))
         self._endpoint = endpoint
         self._clock = clock
         self._jitter = jitter
@@ -244,6 +245,9 @@ class TokenManager:
 
     async def _import(self, data: bytes, passphrase: Secret) -> None:
         moved = await unpack(self.account, data, passphrase)
+        seen = self._store.seen(moved, "the bundle")
+        if seen is not None and seen.ended is not None:
+            raise GrantEnded(seen.ended.reason, seen.ended.detail)
         async with self._lease() as lease:
             where = self._store.where(self.account)
             record, failure = await move_in(lease, where, moved, self._refresh)

@@ -77,7 +77,6 @@ class Refresh:
             account=record.account,
             generation=record.generation + 1,
             tokens=fresh,
-            previous=tokens,
             last_refresh=LastRefresh(began_at, "ok"),
             forced_at=forced_at,
             subject=record.subject,

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from proxy.errors import Problem, StoreError
+from proxy.grant.bound import OTHER_APP
 from proxy.grant.lifecycle import has_failed, instant, warning_days
 from proxy.grant.oauth import TokenSet
 from proxy.grant.stores.record import LastRefresh, Record
@@ -98,7 +99,9 @@ def warnings(record: Record | None, store_error: StoreError | None, now: float) 
     found = []
     if store_error is not None:
         found.append(f"The token store cannot be used: {store_error}.")
-    if record is not None and record.tokens is not None:
+    if record is not None and record.ended is not None and record.ended.reason == OTHER_APP:
+        found.append(record.ended.detail)
+    elif record is not None and record.tokens is not None:
         tokens = record.tokens
         if record.ended is not None:
             found.append(record.ended.detail)
@@ -146,5 +149,5 @@ def unavailable(code: str | None, detail: str | None, retry_after: int) -> Probl
 
 
 def _login_required(reason: str, detail: str, login_url: str | None) -> Problem:
-    advice = "" if "og in again" in detail else " Open the login page and authorize the app."
+    advice = "" if "og in" in detail else " Open the login page and authorize the app."
     return Problem("login_required", detail + advice, reason=reason, login_url=login_url)

@@ -174,12 +174,12 @@ async def test_a_token_presented_twice_ends_the_grant_and_is_told_so(
     code = await asyncio.to_thread(provider.authorize)
     async with Keeper(provider, tmp_path) as manager:
         await manager.exchange(code, Secret(VERIFIER))
-        await manager.rejected(1)
         record = await manager._store.load("default")
         assert record is not None
-        assert record.previous is not None
+        assert record.tokens is not None
+        await manager.rejected(1)
         with pytest.raises(Exception, match="invalid_grant"):
-            await manager._endpoint.refresh(record.previous)
+            await manager._endpoint.refresh(record.tokens)
         await asyncio.sleep(LIFETIME)
         with pytest.raises(Problem) as caught:
             await manager.credential()

@@ -1,6 +1,7 @@
 """A TokenManager on a strict authorization server, a clock that a test moves, and any store."""
 
 import asyncio
+import copy
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -35,8 +36,11 @@ class World:
     opened: list[tuple[TokenManager, TokenEndpoint]] = field(default_factory=list)
     jitter: float = 0.0
 
+    def config(self) -> Config:
+        return make_config(self.server, **copy.deepcopy(self.sections))
+
     async def open(self, store: TokenStore | None = None, *, start: bool = True) -> TokenManager:
-        config = make_config(self.server, **self.sections)
+        config = self.config()
         endpoint = TokenEndpoint(config.oauth, self.clock)
         manager = TokenManager(
             "default",

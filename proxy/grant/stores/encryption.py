@@ -51,7 +51,7 @@ class EncryptingCodec:
         self._salt = salt, cost
         nonce = secrets.token_bytes(NONCE_SIZE)
         text = json.dumps(to_envelope(record)).encode()
-        data = self._key(salt, cost).encrypt(nonce, text, _associated(record.account))
+        data = self._key(salt, cost).encrypt(nonce, text, _associated(VERSION, record.account))
         envelope = {
             "format": FORMAT,
             "version": VERSION,
@@ -78,7 +78,8 @@ class EncryptingCodec:
             )
         salt, cost, nonce, sealed = _parts(envelope["encrypted"])
         try:
-            text = self._key(salt, cost).decrypt(nonce, sealed, _associated(account))
+            about = _associated(envelope["version"], account)
+            text = self._key(salt, cost).decrypt(nonce, sealed, about)
         except InvalidTag:
             raise RecordError(
                 "cannot be decrypted: the key is another one, or the record is damaged",
@@ -98,8 +99,8 @@ class EncryptingCodec:
         return key
 
 
-def _associated(account: str) -> bytes:
-    return f"{FORMAT}\0{VERSION}\0{account}".encode()
+def _associated(version: int, account: str) -> bytes:
+    return f"{FORMAT}\0{version}\0{account}".encode()
 
 
 def _parts(sealed: Any) -> tuple[bytes, int, bytes, bytes]:

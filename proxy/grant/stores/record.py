@@ -14,7 +14,7 @@ from proxy.grant.oauth import TokenSet
 from proxy.system.secret import Secret
 
 FORMAT = "smartrecruiters-proxy grant"
-VERSION = 1
+VERSION = 2
 # A record is some 2 KB; what is larger than this is none.
 MAX_RECORD = 1024 * 1024
 
@@ -26,6 +26,16 @@ class RecordError(Exception):
         super().__init__(f"{what}; {remedy}")
         self.what = what
         self.remedy = remedy
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """What a grant was given for; it is used for nothing else."""
+
+    client_id: str
+    token_endpoint: str
+    # Scheme and authority of upstream.url.
+    upstream: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +60,7 @@ class LastRefresh:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """Why there is no grant any more: `logged_out`, `grant_revoked` or `grant_expired`."""
+    """Why there is no grant: `logged_out`, `grant_revoked`, `grant_expired` or `other_app`."""
 
     reason: str
     at: float
@@ -64,7 +74,6 @@ class Record:
     account: str
     generation: int
     tokens: TokenSet | None
-    previous: TokenSet | None = None
     intent: Intent | None = None
     last_refresh: LastRefresh | None = None
     ended: Ended | None = None
@@ -74,6 +83,8 @@ class Record:
     subject: str | None = None
     # When somebody logged in for it; None in a record that an earlier version began.
     granted_at: float | None = None
+    # None in a record of version 1, until it is refreshed.
+    bound: Binding | None = None
 
 
 class Codec(Protocol):
@@ -163,7 +174,7 @@ def _plain(value: Any) -> Any:
         return value.reveal()
     if isinstance(value, tuple):
         return list(value)
-    if isinstance(value, (TokenSet, Intent, LastRefresh, Ended)):
+    if isinstance(value, (TokenSet, Intent, LastRefresh, Ended, Binding)):
         return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
     return value
 
@@ -175,13 +186,13 @@ def from_json(grant: dict[str, Any]) -> Record:
             account=_text(grant["account"]),
             generation=_whole(grant["generation"]),
             tokens=_tokens(grant["tokens"]),
-            previous=_tokens(grant["previous"]),
             intent=_intent(grant["intent"]),
             last_refresh=_last_refresh(grant["last_refresh"]),
             ended=_ended(grant["ended"]),
             forced_at=_optional_number(grant["forced_at"]),
             subject=_optional_text(grant["subject"]),
             granted_at=_optional_number(grant.get("granted_at")),
+            bound=_binding(grant.get("bound")),
         )
     except (KeyError, TypeError, ValueError) as error:
         name = error.args[0] if isinstance(error, KeyError) else type(error).__name__
@@ -219,6 +230,12 @@ def _last_refresh(value: Any) -> LastRefresh | None:
 
 def _ended(value: Any) -> Ended | None:
     return value and Ended(_text(value["reason"]), _number(value["at"]), _text(value["detail"]))
+
+
+def _binding(value: Any) -> Binding | None:
+    return value and Binding(
+        _text(value["client_id"]), _text(value["token_endpoint"]), _text(value["upstream"])
+    )
 
 
 def _text(value: Any) -> str:

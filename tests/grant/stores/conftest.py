@@ -12,7 +12,7 @@ from proxy.grant.stores.base import TokenStore
 from proxy.grant.stores.encryption import EncryptingCodec
 from proxy.grant.stores.file import FileStore
 from proxy.grant.stores.memory import MemoryStore
-from proxy.grant.stores.record import Codec, Ended, Intent, LastRefresh, PlainCodec, Record
+from proxy.grant.stores.record import Binding, Codec, Ended, Intent, LastRefresh, PlainCodec, Record
 from proxy.grant.stores.redis import RedisStore
 from proxy.system.secret import Secret
 from tests.support.clock import FakeClock
@@ -45,13 +45,13 @@ def make_record(generation: int = 1, **changes: object) -> Record:
         "account": "default",
         "generation": generation,
         "tokens": make_tokens(generation),
-        "previous": make_tokens(generation - 1),
         "intent": Intent(generation, 1_790_000_100.5),
         "last_refresh": LastRefresh(1_790_000_100.5, "unknown", "http_500", "It failed.", 3),
         "ended": Ended("grant_revoked", 1_790_000_200.5, "It ended."),
         "forced_at": 1_790_000_050.0,
         "subject": "Ana Özdemir",
         "granted_at": 1_788_000_000.5,
+        "bound": Binding("app", "https://sr.example/token", "https://sr.example"),
     }
     return Record(**{**values, **changes})  # type: ignore[arg-type]
 

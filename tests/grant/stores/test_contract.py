@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ from proxy.grant.stores.record import PlainCodec, from_json, to_json
 from tests.grant.stores.conftest import Place, cheap_codec, make_record
 
 Open = Callable[[], Awaitable[TokenStore]]
+DATA = Path(__file__).parents[2] / "data"
 
 
 @pytest.fixture
@@ -63,9 +65,23 @@ def test_a_record_from_before_the_login_was_dated_is_still_read() -> None:
     assert to_json(from_json(plain)) == {**to_json(record), "granted_at": None}
 
 
+async def test_a_record_of_version_1_is_still_read(place: Place) -> None:
+    suffix = "-encrypted" if place.kind.endswith("+key") else ""
+    place.put((DATA / f"record-v1{suffix}.json").read_bytes())
+    store = place.open()
+
+    found = await store.load("default")
+
+    assert found is not None
+    assert (found.generation, found.subject, found.bound) == (7, "Ana Özdemir", None)
+    assert found.tokens is not None
+    assert found.tokens.access_token.reveal() == "access-canary-7"
+    await store.close()
+
+
 async def test_a_record_without_a_grant_keeps_its_reason(open_store: Open) -> None:
     store = await open_store()
-    record = make_record(tokens=None, previous=None, intent=None, subject=None)
+    record = make_record(tokens=None, intent=None, subject=None)
     async with store.lease("default", 5) as lease:
         await lease.save(record)
 
@@ -167,7 +183,7 @@ BROKEN = {
     "zeros": b"\0" * 800,
     "another_format": b'{"format": "something else", "version": 1}',
     "no_version": b'{"format": "smartrecruiters-proxy grant"}',
-    "newer": b'{"format": "smartrecruiters-proxy grant", "version": 2, "grant": {}}',
+    "newer": b'{"format": "smartrecruiters-proxy grant", "version": 3, "grant": {}}',
     "damaged": PlainCodec().seal(make_record()).replace(b"access-canary-1", b"access-canary-2"),
     "another_account": PlainCodec().seal(make_record(account="other")),
     "list": b"[]",
