@@ -58,7 +58,7 @@ async def test_traffic_refreshes_ahead_and_waits_for_nothing(grant: World) -> No
     manager = await grant.authorized()
     await grant.clock.advance(1799 - 301)
     assert manager.current() is not None
-    assert manager._task is None
+    assert manager._flight.task is None
 
     await grant.clock.advance(2)
     early = manager.current()
@@ -76,7 +76,7 @@ async def test_the_margin_is_at_most_half_of_the_lifetime() -> None:
         manager = await grant.authorized()
         await grant.clock.advance(49)
         manager.current()
-        assert manager._task is None
+        assert manager._flight.task is None
         await grant.clock.advance(2)
         manager.current()
         await finish(manager)

@@ -92,7 +92,7 @@ def token_of(credential: Credential) -> str:
 
 async def finish(manager: TokenManager) -> None:
     """Wait until the refresh under way, if any, has come to its end."""
-    task = manager._task
+    task = manager._flight.task
     if task is not None:
         await asyncio.wait({task})
 

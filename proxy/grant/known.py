@@ -1,0 +1,174 @@
+"""What one process knows of a grant: the record in memory, the store's trouble, who watches.
+
+Costs no I/O but for `load`, `look_over` and `poll`, which see what other processes stored.
+"""
+
+import logging
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+
+from proxy.errors import Problem, StoreError, TokenEndpointError
+from proxy.grant.backoff import backoff
+from proxy.grant.live import Live
+from proxy.grant.status import AccountStatus, explain, judge, warnings
+from proxy.grant.stores.base import TokenStore
+from proxy.grant.stores.record import Record
+from proxy.grant.trouble import EndWarning, Trouble
+from proxy.grant.watchers import Watchers
+from proxy.system.clock import Clock
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Chance:
+    """What a back-off is computed with: the clock, and a number from 0 to 1 by chance."""
+
+    clock: Clock
+    jitter: Callable[[], float]
+
+
+class Known:
+    """The grant of one account, as far as this process knows."""
+
+    def __init__(
+        self,
+        account: str,
+        store: TokenStore,
+        live: Live,
+        chance: Chance,
+        *,
+        login_url: str | None,
+    ) -> None:
+        self.account = account
+        self.live = live
+        self.trouble = Trouble(account, chance.clock, chance.jitter)
+        self._store = store
+        self._clock = chance.clock
+        self._jitter = chance.jitter
+        self._login_url = login_url
+        self._watchers = Watchers()
+        self._store_warnings: tuple[str, ...] = ()
+        self._looked_over = False
+        self._polled = False
+        self._stamp: Hashable = None
+        self._ending = EndWarning()
+
+    @property
+    def record(self) -> Record | None:
+        """Return the record in memory."""
+        return self.live.record
+
+    @property
+    def is_ended(self) -> bool:
+        """Tell whether there was a grant, and there is none any more."""
+        return self.record is not None and self.record.ended is not None
+
+    def status(self) -> AccountStatus:
+        """Return what is known."""
+        record, usable, error = self.record, self.live.usable(), self.trouble.error
+        state, reason, detail = judge(record, usable=usable, store_error=error)
+        shown = record if record and (usable or not record.ended) else None
+        return AccountStatus(
+            name=self.account,
+            state=state,
+            reason=reason,
+            detail=detail,
+            generation=self.live.generation,
+            tokens=shown.tokens if shown else None,
+            last_refresh=record.last_refresh if record else None,
+            warnings=(*self._store_warnings, *warnings(record, error, self._clock.now())),
+            subject=record.subject if record else None,
+            granted_at=record.granted_at if record else None,
+            store_error=error,
+        )
+
+    def readiness(self) -> Problem | None:
+        """Return why a request would not be let through now; None if it would."""
+        if self.live.usable():
+            return None
+        return explain(
+            self.record,
+            self.trouble.error,
+            retry_after=self.trouble.retry_after(),
+            login_url=self._login_url,
+        )
+
+    def subscribe(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call back on every change of state, until the returned function is called."""
+        return self._watchers.subscribe(callback)
+
+    def publish(self) -> None:
+        """Tell the watchers, if anything has changed."""
+        self._watchers.tell(self.status())
+
+    def adopt(self, record: Record | None, failure: TokenEndpointError | None = None) -> None:
+        """Take up a record that was read or written, and the failure that it tells of."""
+        before = self.record
+        if record is None and before is not None:
+            # Nothing of ours removes a record: an unmounted volume must not look like a logout.
+            self.note_store_error(
+                StoreError(
+                    self._store.where(self.account),
+                    "the record has disappeared",
+                    "restore it (was a volume unmounted?), or log in again",
+                )
+            )
+            return
+        self.live.adopt(record)
+        self._polled = False  # what was stored since the last look has another stamp
+        last = record.last_refresh if record else None
+        if last is not None and last.outcome != "ok" and last.attempts:
+            if before is None or before.last_refresh != last:
+                retry_after = failure.retry_after if failure else None
+                wait = backoff(last.attempts, self._jitter(), retry_after)
+                self.trouble.wait(wait - max(0.0, self._clock.now() - last.at))
+        elif self.trouble.error is None and (last is None or last.outcome == "ok"):
+            self.trouble.wait(0)
+        self.publish()
+
+    def note_store_error(self, error: StoreError, *, writing: bool = False) -> None:
+        """Remember what the store failed with."""
+        self.trouble.store_failed(error, writing=writing)
+        self.publish()
+
+    def look_at_the_end(self) -> None:
+        """Log that the grant's end comes near."""
+        self._ending.look(self.record, self._clock.now())
+
+    async def load(self) -> None:
+        """Read the grant once; raises StoreError."""
+        self._stamp = await self._store.stamp(self.account)
+        self._store_warnings = tuple(await self._store.warnings())
+        self.adopt(await self._store.load(self.account))
+
+    async def look_over(self) -> None:
+        """Let the store look its place over, until that has succeeded once."""
+        if self._looked_over:
+            return
+        try:
+            self._store_warnings = tuple(await self._store.start())
+        except StoreError as error:
+            self.note_store_error(error)
+            return
+        self._looked_over = True
+        for warning in self._store_warnings:
+            logger.warning("store_warning account=%s warning=%s", self.account, warning)
+
+    async def poll(self, is_busy: Callable[[], bool]) -> None:
+        """See what other processes stored; a refresh under way knows better."""
+        try:
+            stamp = await self._store.stamp(self.account)
+            if stamp == self._stamp and self.trouble.error is None and self._polled:
+                return
+            record = await self._store.load(self.account)
+            if is_busy():
+                return
+            gone = record is None and self.record is not None
+            if self.trouble.is_read_error and not gone:
+                self.trouble.store_works()
+            self.adopt(record)
+            self._stamp, self._polled = stamp, True
+        except StoreError as error:
+            if self.trouble.error is None or self.trouble.is_read_error:
+                self.note_store_error(error)
