@@ -4,16 +4,13 @@ The grant lives in a private folder that is removed at the end; nothing leaves t
 """
 
 import asyncio
-import errno
-import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
-import aiohttp
 import click
 import yaml
 
@@ -34,6 +31,7 @@ from proxy.cli.session import (
     with_session,
 )
 from proxy.errors import StartError
+from proxy.system.listeners import free_port
 
 if TYPE_CHECKING:
     from proxy.app import App
@@ -44,8 +42,6 @@ SANDBOX_PORT = 8081
 CLIENT_ID = "sandbox-client"
 CLIENT_SECRET = "sandbox-secret"  # noqa: S105 - of a SmartRecruiters that is not one
 LIFETIME = 1799
-MOST_REDIRECTS = 6
-FREE_PORT_ATTEMPTS = 20
 
 
 @click.command(
@@ -148,7 +144,7 @@ async def _run_sandbox(
 ) -> None:
     from proxy.sandbox import Sandbox, SandboxSettings  # a server: not for those who only ask help
 
-    port = port or _free_port()
+    port = port or free_port()
     redirect_uri = f"http://localhost:{port}/-/callback"
     embedded = Sandbox(
         SandboxSettings(
@@ -238,20 +234,12 @@ async def _serve(
 
 
 async def _log_in(session: Session, base_url: str) -> None:
-    """Do what a browser would do: follow the redirects, and keep the cookie."""
-    key = session.config.access.command_key
-    url = f"{base_url}/-/login"
-    async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as browser:
-        for _ in range(MOST_REDIRECTS):
-            ours = urlsplit(url).netloc == urlsplit(base_url).netloc
-            headers = {"X-SRProxy-Key": key.reveal()} if ours and key else {}
-            async with browser.get(url, headers=headers, allow_redirects=False) as answer:
-                if answer.status == 200:
-                    return
-                if answer.status not in (302, 303, 307):
-                    break
-                url = urljoin(url, answer.headers["Location"])
-    tell(f"the automatic login did not succeed (status {answer.status}); open {base_url}/-/")
+    from proxy.sandbox import approve_login
+
+    keys = [key.key.reveal() for key in session.config.access.api_keys if key.key is not None]
+    status = await approve_login(base_url, keys[0] if keys else None)
+    if status != 200:
+        tell(f"the automatic login did not succeed (status {status}); open {base_url}/-/")
 
 
 def _next_steps(session: Session, base_url: str, origin: str, authorized: bool) -> str:
@@ -277,19 +265,3 @@ SmartRecruiters     {origin}   (embedded, with sample data)
 
 Ctrl-C stops it; nothing is kept.
 """
-
-
-def _free_port() -> int:
-    """Find a port that is free in both loopback families: the redirect URI has to name it."""
-    for _ in range(FREE_PORT_ATTEMPTS):
-        with socket.socket(socket.AF_INET) as first:
-            first.bind(("127.0.0.1", 0))
-            port = int(first.getsockname()[1])
-            try:
-                with socket.socket(socket.AF_INET6) as second:
-                    second.bind(("::1", port))
-            except OSError as error:
-                if error.errno == errno.EADDRINUSE:
-                    continue
-            return port  # without IPv6 the other family has no port to be free
-    raise CommandError("no port is free on both loopback families")

@@ -9,7 +9,8 @@ would agree on the same mistake.
 from proxy.sandbox.api import operations
 from proxy.sandbox.endpoint import Endpoint
 from proxy.sandbox.identity import Presentation
+from proxy.sandbox.login import approve_login
 from proxy.sandbox.server import Sandbox
 from proxy.sandbox.settings import SandboxSettings
 
-__all__ = ["Endpoint", "Presentation", "Sandbox", "SandboxSettings", "operations"]
+__all__ = ["Endpoint", "Presentation", "Sandbox", "SandboxSettings", "approve_login", "operations"]

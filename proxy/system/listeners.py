@@ -59,6 +59,14 @@ def open_listeners(
     return listeners
 
 
+def free_port() -> int:
+    """Find a port that is free on both loopback families, for those who must name it beforehand."""
+    listeners = open_listeners("localhost", 0)
+    listeners.close()
+    assert listeners.port is not None  # noqa: S101 - there is one for TCP
+    return listeners.port
+
+
 def _bind_tcp(listeners: Listeners, host: str, port: int) -> None:
     addresses = _addresses(host, port)
     attempts = FREE_PORT_ATTEMPTS if port == 0 and len(addresses) > 1 else 1
