@@ -24,12 +24,13 @@ from proxy.errors import Problem
 from proxy.gateway.forward import Forwarder
 from proxy.gateway.front import Front
 from proxy.gateway.guards import Guards
-from proxy.gateway.upstream import Dialer, Route, Upstream
+from proxy.gateway.upstream import Upstream
 from proxy.grant import TokenManager
 from proxy.grant.accounts import Accounts
 from proxy.grant.identify import Identifier
 from proxy.grant.stores.base import TokenStore
 from proxy.system.clock import Clock
+from proxy.system.dialing import Dialer
 from proxy.system.listeners import Listeners, open_listeners
 from proxy.system.network import build_ssl_context, outbound_proxy
 from proxy.telemetry.logs import Output
@@ -148,9 +149,11 @@ class App:
         self._undo.append(accounts.close)
         await accounts.start()
 
-        by_way_of = outbound_proxy(config.upstream.url, config.upstream.proxy, self._environ)
         dialer = Dialer(
-            Route.of(config.upstream.url, by_way_of), context, config.upstream.connect_timeout
+            config.upstream.url,
+            context,
+            config.upstream.connect_timeout,
+            outbound=outbound_proxy(config.upstream.url, config.upstream.proxy, self._environ),
         )
         upstream = Upstream(config.upstream, dialer, clock)
         self._undo.append(_later(upstream.close))
@@ -168,7 +171,7 @@ class App:
         self._undo.append(forwarder.close)
         self._undo.append(_later(traffic.flush))
 
-        identifier = Identifier(config.upstream.url, accounts, context, by_way_of)
+        identifier = Identifier(config.upstream.url, accounts, dialer)
         control = ControlContext(
             config=config,
             accounts=accounts,

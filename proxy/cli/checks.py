@@ -17,9 +17,11 @@ import aiohttp
 from proxy.cli.server import Presence, addresses, open_server
 from proxy.cli.session import Session
 from proxy.errors import ConfigurationError, StartError
+from proxy.system.dialing import Dialer, DialError
 from proxy.system.listeners import open_listeners
 from proxy.system.loopback import is_loopback
 from proxy.system.network import build_ssl_context, outbound_proxy
+from proxy.system.session import open_session
 
 TIMEOUT = 15.0
 # Tokens live 30 minutes: a minute is noticed by nobody, five shorten every token's life.
@@ -113,30 +115,38 @@ async def check_reach(session: Session) -> AsyncIterator[Finding]:
     """Reach both hosts as requests will: outbound proxy, name, TLS; and compare the clocks."""
     config = session.config
     hosts = (
-        ("upstream.url", config.upstream.url),
-        ("oauth.token_endpoint", config.oauth.token_endpoint),
+        ("upstream", "upstream.url", config.upstream.url),
+        ("token endpoint", "oauth.token_endpoint", config.oauth.token_endpoint),
     )
     try:
         context = build_ssl_context(config.upstream.ca_file)
-        ways = [outbound_proxy(url, config.upstream.proxy, session.environ) for _, url in hosts]
+        dialers = [_dialer(session, url, context, name=name, key=key) for name, key, url in hosts]
     except ConfigurationError as error:
         yield Finding(Grade.BAD, str(error))
         return
-    for (key, url), proxy in zip(hosts, ways, strict=True):
-        async for finding in _reach(session, key, url, proxy, context):
+    for (_, key, url), dialer in zip(hosts, dialers, strict=True):
+        async for finding in _reach(session, key, url, dialer):
             yield finding
 
 
-async def _reach(
-    session: Session, key: str, url: str, proxy: str | None, context: ssl.SSLContext
-) -> AsyncIterator[Finding]:
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    port = parts.port or (443 if parts.scheme == "https" else 80)
+def _dialer(
+    session: Session,
+    url: str,
+    context: ssl.SSLContext,
+    *,
+    name: str = "upstream",
+    key: str = "upstream.url",
+) -> Dialer:
+    upstream = session.config.upstream
+    outbound = outbound_proxy(url, upstream.proxy, session.environ)
+    return Dialer(url, context, upstream.connect_timeout, outbound=outbound, name=name, key=key)
+
+
+async def _reach(session: Session, key: str, url: str, dialer: Dialer) -> AsyncIterator[Finding]:
+    host, port = dialer.host, dialer.port
     way = ""
-    if proxy is not None:
-        outbound = urlsplit(proxy)
-        way = f" through the outbound proxy {outbound.hostname}:{outbound.port or 80}"
+    if dialer.outbound is not None:
+        way = f" through the outbound proxy {dialer.outbound.host}:{dialer.outbound.port}"
     elif not is_loopback(host):
         try:
             await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -150,52 +160,35 @@ async def _reach(
         yield Finding(Grade.GOOD, f"{key}: the name {host} resolves")
     try:
         async with (
-            asyncio.timeout(TIMEOUT),
-            aiohttp.ClientSession(trust_env=False) as client,
-            client.get(url, proxy=proxy, ssl=context, allow_redirects=False) as answer,
+            open_session(dialer, TIMEOUT) as client,
+            client.get(url, allow_redirects=False) as answer,
         ):
             date = answer.headers.get("Date")
             now = session.clock.now()
-    except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
-        yield _unreachable(key, host, port, way, error)
+    except (DialError, aiohttp.ClientError, OSError) as error:
+        yield _unreachable(f"{key}: {host}:{port}{way}", error)
         return
-    secure = "TLS and HTTP" if parts.scheme == "https" else "HTTP (plain, to this machine)"
+    secure = "TLS and HTTP" if url.startswith("https:") else "HTTP (plain, to this machine)"
     yield Finding(Grade.GOOD, f"{key}: {secure} with {host}:{port} work{way}")
     if key == "oauth.token_endpoint":
         yield _clock(date, now)
 
 
-def _unreachable(key: str, host: str, port: int, way: str, error: Exception) -> Finding:
-    where = f"{key}: {host}:{port}{way}"
+def _unreachable(where: str, error: Exception) -> Finding:
     match error:
-        case aiohttp.ClientConnectorCertificateError() | ssl.SSLCertVerificationError():
-            return Finding(
-                Grade.BAD,
-                f"{where}: the certificate is not trusted",
-                "behind an inspecting proxy set upstream.ca_file to its certificate",
-            )
-        case aiohttp.ClientSSLError() | ssl.SSLError():
-            return Finding(
-                Grade.BAD, f"{where}: no TLS connection can be agreed on", "check what is between"
-            )
-        case aiohttp.ClientHttpProxyError(status=status):
-            return Finding(
-                Grade.BAD,
-                f"{where}: the outbound proxy refuses ({status})",
-                "check upstream.proxy or HTTPS_PROXY, with user and password if it wants them",
-            )
+        case DialError():
+            return Finding(Grade.BAD, f"{where}: {error.what}", error.remedy)
         case TimeoutError():
             return Finding(
                 Grade.BAD,
-                f"{where}: no answer within {TIMEOUT:g} s",
-                "check firewalls; behind a company proxy set upstream.proxy",
+                f"{where}: connected, and no answer within {TIMEOUT:g} s",
+                "check what is between, and try again",
             )
         case _:
-            reason = getattr(error, "strerror", None) or type(error).__name__
             return Finding(
                 Grade.BAD,
-                f"{where}: no connection ({reason})",
-                f"check the network, and {key}",
+                f"{where}: connected, and no answer in HTTP came ({type(error).__name__})",
+                "check what answers there",
             )
 
 
@@ -219,20 +212,18 @@ async def check_upstream_call(session: Session, token: str) -> Finding:
     """Make one harmless call with the grant."""
     config = session.config
     url = f"{config.upstream.url}/users/me"
+    dialer = _dialer(session, url, build_ssl_context(config.upstream.ca_file))
     try:
         async with (
-            asyncio.timeout(TIMEOUT),
-            aiohttp.ClientSession(trust_env=False) as client,
+            open_session(dialer, TIMEOUT) as client,
             client.get(
                 url,
-                proxy=outbound_proxy(url, config.upstream.proxy, session.environ),
-                ssl=build_ssl_context(config.upstream.ca_file),
                 headers={"Authorization": f"Bearer {token}"},
                 allow_redirects=False,
             ) as answer,
         ):
             status = int(answer.status)
-    except (aiohttp.ClientError, OSError, TimeoutError) as error:
+    except (DialError, aiohttp.ClientError, OSError) as error:
         return Finding(
             Grade.BAD, f"GET /users/me failed ({type(error).__name__})", "see the lines above"
         )

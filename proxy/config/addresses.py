@@ -7,10 +7,9 @@ import ipaddress
 import re
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic_core import PydanticCustomError
-
 from proxy.config.faults import found, wrong
 from proxy.system.loopback import is_loopback
+from proxy.system.network import OutboundProxy
 from proxy.system.redis.address import ACCEPTED as REDIS_URLS
 from proxy.system.redis.address import parse_redis_url
 from proxy.system.secret import Secret
@@ -154,22 +153,14 @@ def redirect_uri(value: object) -> str:
 
 
 def outbound_proxy(value: object) -> Secret:
-    """Parse the outbound proxy's URL; it may carry a password, so it is a secret."""
-    accepted = "accepted: http://[user:password@]host[:port]"
+    """Check the outbound proxy's URL; it may carry a password, so it is a secret."""
     if isinstance(value, Secret):
         value = value.reveal()
     try:
-        if not isinstance(value, str) or not value.isprintable():
-            raise wrong("is not a URL", accepted)
-        parts = urlsplit(value)
-        usable = parse_host(parts.hostname) is not None and parts.port != 0
+        OutboundProxy.parse(value if isinstance(value, str) else "")
     except ValueError as error:
-        if isinstance(error, PydanticCustomError):
-            raise
-        raise wrong("is not a URL", accepted) from None
-    if parts.scheme != "http" or not usable or parts.path not in ("", "/") or parts.query:
-        raise wrong("is not the URL of an HTTP proxy (its value is not shown)", accepted)
-    return Secret(value)
+        raise wrong(str(error), OutboundProxy.ACCEPTED) from None
+    return Secret(str(value))
 
 
 def redis_url(value: object) -> Secret:

@@ -15,6 +15,7 @@ from proxy.grant.stores.file import FileStore
 from proxy.grant.stores.record import Codec, PlainCodec
 from proxy.grant.token_endpoint import TokenEndpoint
 from proxy.system.clock import Clock
+from proxy.system.dialing import Dialer
 from proxy.system.network import build_ssl_context, outbound_proxy
 
 # Until accounts can be configured there is one.
@@ -46,14 +47,16 @@ def open_endpoint(
     ssl_context: ssl.SSLContext | None = None,
 ) -> TokenEndpoint:
     """Build the client of the token endpoint; no connection is made yet."""
-    upstream = config.upstream
-    return TokenEndpoint(
-        config.oauth,
-        clock,
-        ssl_context=ssl_context or build_ssl_context(upstream.ca_file),
-        proxy=outbound_proxy(config.oauth.token_endpoint, upstream.proxy, environ),
-        connect_timeout=upstream.connect_timeout,
+    upstream, url = config.upstream, config.oauth.token_endpoint
+    dialer = Dialer(
+        url,
+        ssl_context or build_ssl_context(upstream.ca_file),
+        min(upstream.connect_timeout, config.oauth.timeout),
+        outbound=outbound_proxy(url, upstream.proxy, environ),
+        name="token endpoint",
+        key="oauth.token_endpoint",
     )
+    return TokenEndpoint(config.oauth, clock, dialer)
 
 
 class Accounts(dict[str, TokenManager]):

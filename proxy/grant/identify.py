@@ -5,12 +5,12 @@ Ordinary use of an HTTP client, nothing is forwarded. A grant without the scope 
 
 import json
 import logging
-import ssl
 from collections.abc import Mapping
 
-from proxy.errors import ProxyError
+from proxy.errors import Problem, ProxyError
 from proxy.grant import TokenManager
 from proxy.grant.live import bearer
+from proxy.system.dialing import Dialer
 from proxy.system.secret import Secret
 
 logger = logging.getLogger(__name__)
@@ -27,13 +27,11 @@ class Identifier:
         self,
         url: str,
         accounts: Mapping[str, TokenManager],
-        context: ssl.SSLContext,
-        outbound_proxy: str | None,
+        dialer: Dialer,
     ) -> None:
         self._url = f"{url.rstrip('/')}/users/me"
         self._accounts = accounts
-        self._context = context
-        self._proxy = outbound_proxy
+        self._dialer = dialer
 
     async def __call__(self, account: str) -> str | None:
         """Return the owner's name for people, or None where the upstream does not tell."""
@@ -51,26 +49,22 @@ class Identifier:
     async def _ask(self, lines: bytes) -> str | None:
         import aiohttp  # late: the start does not wait for it
 
+        from proxy.system.session import open_session
+
         name, _, value = lines.decode("ascii").strip().partition(": ")
         try:
             async with (
-                aiohttp.ClientSession(
-                    timeout=aiohttp.ClientTimeout(total=TIMEOUT),
-                    cookie_jar=aiohttp.DummyCookieJar(),
-                    trust_env=False,
-                ) as session,
+                open_session(self._dialer, TIMEOUT) as session,
                 session.get(
                     self._url,
                     headers={name: value, "Accept": "application/json"},
-                    ssl=self._context,
-                    proxy=self._proxy,
                     allow_redirects=False,
                 ) as answer,
             ):
                 if answer.status != 200:
                     return None
                 return parse_owner(await answer.content.read(LONGEST_ANSWER))
-        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+        except (Problem, aiohttp.ClientError, TimeoutError, ValueError) as error:
             logger.info("owner_unknown error=%s", type(error).__name__)
             return None
 

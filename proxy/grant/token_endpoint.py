@@ -7,17 +7,13 @@ are not reused (a late answer must not meet the next request), the environment i
 nothing of a request or an answer is logged or repeated in a message.
 """
 
-import asyncio
-import errno
-import socket
-import ssl
 from collections.abc import Callable
 from email.utils import parsedate_to_datetime
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 from proxy.config import OAuthConfig
-from proxy.errors import Outcome, ProxyError, TokenEndpointError
+from proxy.errors import Outcome, Problem, ProxyError, TokenEndpointError
 from proxy.grant.oauth import (
     MAX_ANSWER,
     TokenRequest,
@@ -27,6 +23,7 @@ from proxy.grant.oauth import (
     parse_token_response,
 )
 from proxy.system.clock import Clock
+from proxy.system.dialing import Dialer
 from proxy.system.secret import Secret
 
 if TYPE_CHECKING:
@@ -39,20 +36,10 @@ Guard = Callable[[], None]
 class TokenEndpoint:
     """Exchanges codes and spends refresh tokens at the configured endpoint."""
 
-    def __init__(
-        self,
-        oauth: OAuthConfig,
-        clock: Clock,
-        *,
-        ssl_context: ssl.SSLContext | None = None,
-        proxy: str | None = None,
-        connect_timeout: float = 10.0,
-    ) -> None:
+    def __init__(self, oauth: OAuthConfig, clock: Clock, dialer: Dialer) -> None:
         self._oauth = oauth
         self._clock = clock
-        self._ssl = ssl_context
-        self._proxy = proxy
-        self._connect_timeout = min(connect_timeout, oauth.timeout)
+        self._dialer = dialer
         self._session: aiohttp.ClientSession | None = None
         # The server's clock less ours, in seconds, by the Date of its last answer.
         self.skew: float | None = None
@@ -77,20 +64,14 @@ class TokenEndpoint:
             await self._session.close()
 
     def _open(self) -> "aiohttp.ClientSession":
-        import aiohttp
-
         if self._session is None:
+            import aiohttp
+
+            from proxy.system.session import open_session
+
             trace = aiohttp.TraceConfig()
             trace.on_connection_create_end.append(_connected)
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(force_close=True, ssl=self._ssl or True),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                timeout=aiohttp.ClientTimeout(
-                    total=self._oauth.timeout, sock_connect=self._connect_timeout
-                ),
-                trace_configs=[trace],
-                trust_env=False,
-            )
+            self._session = open_session(self._dialer, self._oauth.timeout, trace)
         return self._session
 
     async def _call(
@@ -106,7 +87,6 @@ class TokenEndpoint:
                 data=request.body,
                 headers=request.headers,
                 allow_redirects=False,
-                proxy=self._proxy,
                 trace_request_ctx=progress,
             ) as answer:
                 body = await _read(answer)
@@ -122,6 +102,9 @@ class TokenEndpoint:
                 )
                 self._note_date(answer.headers.get("Date"))
                 return tokens
+        except Problem as problem:
+            # The dialer's: nothing but it raises one.
+            raise TokenEndpointError(Outcome.NOT_SPENT, problem.code, problem.detail) from None
         except ProxyError:
             raise
         except (aiohttp.ClientError, OSError, ValueError) as error:
@@ -159,39 +142,24 @@ async def _read(answer: "aiohttp.ClientResponse") -> bytes:
 
 
 def _translate(error: Exception, *, connected: bool) -> TokenEndpointError:
-    """Put a failure of the connection into our words; what it carries is not repeated."""
-    if connected:
-        reason, what = _broken(error)
+    """Put a failure after the dialing into our words; what it carries is not repeated."""
+    import aiohttp
+
+    if not connected:
         return TokenEndpointError(
-            Outcome.UNKNOWN, reason, f"{what}; whether the token was spent is not known."
+            Outcome.NOT_SPENT,
+            "connection_timeout",
+            "No connection to the token endpoint within oauth.timeout; nothing was sent.",
         )
-    reason, what = _unconnected(error)
-    return TokenEndpointError(Outcome.NOT_SPENT, reason, f"{what}; nothing was sent.")
-
-
-def _broken(error: Exception) -> tuple[str, str]:
-    import aiohttp
-
-    if isinstance(error, (asyncio.TimeoutError, TimeoutError)):
-        return "http_response_timeout", "The token endpoint did not answer within oauth.timeout"
-    if isinstance(error, (aiohttp.ClientResponseError, aiohttp.ClientPayloadError)):
-        return "http_protocol_error", "The token endpoint's answer was malformed or cut short"
-    return "connection_terminated", "The token endpoint broke the connection off"
-
-
-def _unconnected(error: Exception) -> tuple[str, str]:
-    import aiohttp
-
-    if isinstance(error, aiohttp.ClientConnectorDNSError | socket.gaierror):
-        return "dns_error", "The token endpoint's name was not found"
-    if isinstance(error, aiohttp.ClientConnectorCertificateError | ssl.SSLCertVerificationError):
-        return "tls_certificate_error", "The token endpoint's certificate did not verify"
-    if isinstance(error, aiohttp.ClientConnectorSSLError | ssl.SSLError):
-        return "tls_protocol_error", "TLS with the token endpoint failed"
-    if isinstance(error, aiohttp.ClientHttpProxyError):
-        return "outbound_proxy_error", f"The outbound proxy refused the tunnel ({error.status})"
-    if isinstance(error, (asyncio.TimeoutError, TimeoutError)):
-        return "connection_timeout", "No connection to the token endpoint in time"
-    if isinstance(error, OSError) and error.errno == errno.ECONNREFUSED:
-        return "connection_refused", "Nothing accepts connections at the token endpoint's address"
-    return "connection_refused", "No connection to the token endpoint came about"
+    if isinstance(error, TimeoutError):
+        reason = "http_response_timeout"
+        what = "The token endpoint did not answer within oauth.timeout"
+    elif isinstance(error, (aiohttp.ClientResponseError, aiohttp.ClientPayloadError)):
+        reason = "http_protocol_error"
+        what = "The token endpoint's answer was malformed or cut short"
+    else:
+        reason = "connection_terminated"
+        what = "The token endpoint broke the connection off"
+    return TokenEndpointError(
+        Outcome.UNKNOWN, reason, f"{what}; whether the token was spent is not known."
+    )

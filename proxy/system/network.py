@@ -4,17 +4,56 @@ Certificates are always verified; a `ca_file` is added to the system's roots and
 Never reads the environment itself: it is handed in.
 """
 
+import base64
 import ipaddress
+import re
 import ssl
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import Final
+from urllib.parse import unquote_to_bytes, urlsplit
 
 from proxy.errors import ConfigurationError
 from proxy.system.loopback import is_loopback
 from proxy.system.secret import Secret
 
-ACCEPTED = "accepted: http://[user:password@]host[:port], or set upstream.proxy"
+PROXY_URL: Final = re.compile(
+    r"http://(?:(?P<user>[^/?#:@]*)(?::(?P<password>[^/?#]*))?@)?"
+    r"(?:\[(?P<address>[0-9a-f:.]+)\]|(?P<name>[a-z0-9_-]+(?:\.[a-z0-9_-]+)*\.?))"
+    r"(?::(?P<port>[0-9]{1,5}))?/?",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class OutboundProxy:
+    """The HTTP proxy on the way out, and the value of Proxy-Authorization for it."""
+
+    ACCEPTED = (
+        "accepted: http://[user:password@]host[:port], with # / ? @ and % in user and password "
+        "written as %23 %2F %3F %40 %25"
+    )
+
+    host: str
+    port: int
+    authorization: bytes | None = field(default=None, repr=False)
+
+    @classmethod
+    def parse(cls, url: str) -> "OutboundProxy":
+        """Read a proxy's URL, or raise a ValueError that repeats nothing of it.
+
+        User and password are percent-decoded to bytes and sent so (RFC 7617 section 2).
+        """
+        found = PROXY_URL.fullmatch(url) if url.isprintable() else None
+        port = int(found["port"] or 80) if found is not None else 0
+        host = found["name"] or found["address"] if found is not None else ""
+        if found is None or not 0 < port < 65536 or (found["address"] and not _is_ipv6(host)):
+            raise ValueError("is not the URL of an HTTP proxy (its value is not shown)")
+        if found["user"] is None:
+            return cls(host.lower(), port)
+        pair = unquote_to_bytes(found["user"]) + b":" + unquote_to_bytes(found["password"] or "")
+        return cls(host.lower(), port, b"Basic " + base64.b64encode(pair))
 
 
 def build_ssl_context(ca_file: Path | None = None) -> ssl.SSLContext:
@@ -40,14 +79,14 @@ def build_ssl_context(ca_file: Path | None = None) -> ssl.SSLContext:
 
 
 def outbound_proxy(
-    url: str, setting: Secret | str | None, environ: Mapping[str, str]
-) -> str | None:
+    url: str, setting: Secret | None, environ: Mapping[str, str]
+) -> OutboundProxy | None:
     """Choose the outbound HTTP proxy for a URL: the setting, else HTTPS_PROXY but for NO_PROXY.
 
     This machine itself is reached without one unless the setting says so.
     """
     if setting is not None:
-        return setting.reveal() if isinstance(setting, Secret) else setting
+        return OutboundProxy.parse(setting.reveal())
     parts = urlsplit(url)
     host = (parts.hostname or "").lower()
     if parts.scheme != "https" or is_loopback(host):
@@ -55,13 +94,20 @@ def outbound_proxy(
     found = _either(environ, "https_proxy")
     if not found or _is_excepted(host, parts.port or 443, _either(environ, "no_proxy")):
         return None
-    if "://" not in found:
-        found = f"http://{found}"
-    if urlsplit(found).scheme != "http" or not urlsplit(found).hostname:
+    try:
+        return OutboundProxy.parse(found if "://" in found else f"http://{found}")
+    except ValueError as error:
         raise ConfigurationError(
-            ["HTTPS_PROXY: is not the URL of an HTTP proxy (its value is not shown); " + ACCEPTED]
-        )
-    return found
+            [f"HTTPS_PROXY: {error}; {OutboundProxy.ACCEPTED}; or set upstream.proxy"]
+        ) from None
+
+
+def _is_ipv6(host: str) -> bool:
+    try:
+        ipaddress.IPv6Address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _either(environ: Mapping[str, str], name: str) -> str:

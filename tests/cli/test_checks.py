@@ -118,7 +118,7 @@ async def test_nobody_there_is_told_with_the_key_to_look_at(session):
     findings = await found(check_reach, reach(session, url))
 
     assert [grade for grade, _ in findings] == [Grade.BAD] * 2
-    assert "no connection" in findings[0][1]
+    assert "refuses connections" in findings[0][1]
 
 
 async def test_a_name_that_does_not_resolve_is_told_as_that(session):
@@ -137,7 +137,7 @@ async def test_no_tls_there_is_told_as_that(session):
     async with listening(answer_status) as url:
         findings = await found(check_reach, reach(session, url.replace("http:", "https:")))
 
-    assert "no TLS connection can be agreed on" in findings[0][1]
+    assert "No TLS connection could be agreed on" in findings[0][1]
 
 
 @pytest.mark.parametrize(

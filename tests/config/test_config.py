@@ -184,7 +184,7 @@ def test_accepted_values(key, value, kept):
         ("upstream.url", "https://h\n", "is not a URL"),
         ("upstream.url", ["x"], "a list is not a URL"),
         ("upstream.proxy", "socks5://h:1", "is not the URL of an HTTP proxy"),
-        ("upstream.proxy", "http://h:x", "is not a URL"),
+        ("upstream.proxy", "http://u:p#w@h:1", "is not the URL of an HTTP proxy"),
         ("upstream.max_replay_body", -1, "out of range"),
         ("oauth.redirect_uri", "http://127.0.0.1:8080/x", "takes http for localhost only"),
         ("oauth.redirect_uri", "http://localhost.evil/x", "takes http for localhost only"),

@@ -16,7 +16,7 @@ import pytest
 
 from proxy.cli.clock import SystemClock
 from proxy.grant import TokenManager
-from proxy.grant.token_endpoint import TokenEndpoint
+from proxy.grant.accounts import open_endpoint
 from proxy.system.secret import Secret
 from tests.support.authorization_server import (
     CLIENT_ID,
@@ -83,7 +83,7 @@ async def run_processes(
 ) -> int:
     config = make_config(server)
     clock = SystemClock()
-    store, endpoint = open_store(settings), TokenEndpoint(config.oauth, clock)
+    store, endpoint = open_store(settings), open_endpoint(config, clock, {})
     manager = TokenManager("default", store, endpoint, config, clock)
     await manager.exchange(Secret(server.issue_code()))
     context = multiprocessing.get_context("forkserver")

@@ -20,8 +20,8 @@ import pytest
 
 from proxy.cli.clock import SystemClock
 from proxy.grant import TokenManager
+from proxy.grant.accounts import open_endpoint
 from proxy.grant.stores.file import FileStore
-from proxy.grant.token_endpoint import TokenEndpoint
 from proxy.system.secret import Secret
 from tests.support.authorization_server import CLIENT_ID, CLIENT_SECRET, AuthorizationServer
 from tests.support.granting import make_config
@@ -94,7 +94,7 @@ class Harness:
         record = await store.load("default")
         if record is None or record.ended is not None:
             config = make_config(self.server)
-            endpoint = TokenEndpoint(config.oauth, clock)
+            endpoint = open_endpoint(config, clock, {})
             manager = TokenManager("default", store, endpoint, config, clock)
             await manager.exchange(Secret(self.server.issue_code()))
             await manager.close()

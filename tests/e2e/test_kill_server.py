@@ -16,9 +16,9 @@ from aiohttp import web
 
 from proxy.cli.clock import SystemClock
 from proxy.grant import TokenManager
+from proxy.grant.accounts import open_endpoint
 from proxy.grant.stores.file import FileStore
 from proxy.grant.stores.record import Record
-from proxy.grant.token_endpoint import TokenEndpoint
 from proxy.system.secret import Secret
 from tests.support.authorization_server import CLIENT_ID, CLIENT_SECRET, AuthorizationServer
 from tests.support.granting import make_config
@@ -59,7 +59,7 @@ class Setup:
 
     async def log_in(self) -> None:
         config, clock = make_config(self.server), SystemClock()
-        store, endpoint = FileStore(self.home / "tokens", clock), TokenEndpoint(config.oauth, clock)
+        store, endpoint = FileStore(self.home / "tokens", clock), open_endpoint(config, clock, {})
         manager = TokenManager("default", store, endpoint, config, clock)
         await manager.exchange(Secret(self.server.issue_code()))
         await manager.close()

@@ -23,9 +23,9 @@ from proxy.cli.clock import SystemClock
 from proxy.config import Config
 from proxy.errors import Problem
 from proxy.grant import TokenManager
+from proxy.grant.accounts import open_endpoint
 from proxy.grant.oauth import build_authorization_url, parse_callback
 from proxy.grant.stores.file import FileStore
-from proxy.grant.token_endpoint import TokenEndpoint
 from proxy.system.secret import Secret
 from tests.support.granting import token_of
 
@@ -125,7 +125,7 @@ class Keeper:
 
     def __init__(self, provider: Provider, folder: Path) -> None:
         clock = SystemClock()
-        self.endpoint = TokenEndpoint(provider.config.oauth, clock)
+        self.endpoint = open_endpoint(provider.config, clock, {})
         self.store = FileStore(folder, clock)
         self.manager = TokenManager("default", self.store, self.endpoint, provider.config, clock)
 

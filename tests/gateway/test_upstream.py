@@ -75,23 +75,70 @@ async def test_a_connection_that_is_never_accepted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "code"),
+    ("settings", "said", "remedy"),
     [
-        ({"name": "elsewhere.example"}, "tls_certificate_error"),
-        ({"self_signed": True}, "tls_certificate_error"),
-        ({"days": -1}, "tls_certificate_error"),
+        ({"name": "elsewhere.example"}, "is for another name than localhost", "upstream.url"),
+        ({"self_signed": True}, "an authority that this machine does not trust", "ca_file"),
+        ({"days": -1}, "has expired", "this machine's clock"),
     ],
 )
-async def test_a_wrong_certificate(
-    authority: Authority, settings: dict[str, object], code: str
+async def test_a_wrong_certificate_is_told_with_its_own_remedy(
+    authority: Authority, settings: dict[str, object], said: str, remedy: str
 ) -> None:
     context = authority.context(**settings)  # type: ignore[arg-type]
     async with Recorder(context=context) as upstream:
         head, body = await ask_through(upstream.url, ca_file=str(authority.path))
 
     assert head.startswith(b"HTTP/1.1 502 ")
-    assert code_of(body) == code
+    assert code_of(body) == "tls_certificate_error"
+    assert said in body.decode()
+    assert remedy in body.decode()
     assert upstream.requests == []
+
+
+async def test_a_machine_without_root_certificates_is_told_as_that(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", "/nowhere/roots.pem")
+    monkeypatch.setenv("SSL_CERT_DIR", "/nowhere")
+    async with Recorder(context=authority.context()) as upstream:
+        _, body = await ask_through(upstream.url)
+
+    assert "has no root certificates" in body.decode()
+
+
+async def test_the_next_address_is_tried_where_one_fails_in_tls(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {"ca_file": str(authority.path)}
+    loop = asyncio.get_running_loop()
+    async with Recorder(context=authority.context()) as upstream:
+        async with Recorder(script=answer_garbage, host="127.0.0.2", port=upstream.port) as broken:
+
+            async def both(host: str, port: int, **_: object) -> list[object]:
+                kind = (socket.AF_INET, socket.SOCK_STREAM, 6, "")
+                return [(*kind, ("127.0.0.2", port)), (*kind, ("127.0.0.1", port))]
+
+            monkeypatch.setattr(loop, "getaddrinfo", both)
+            async with proxying(upstream, upstream=settings) as proxy:
+                head, _ = await proxy.ask(GET)
+
+    assert head.startswith(b"HTTP/1.1 200 OK")
+    assert (len(broken.connections), len(upstream.requests)) == (1, 1)
+
+
+async def test_the_failure_told_is_the_first_address_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = asyncio.get_running_loop()
+    async with Recorder(script=answer_garbage) as upstream:
+
+        async def both(host: str, port: int, **_: object) -> list[object]:
+            kind = (socket.AF_INET, socket.SOCK_STREAM, 6, "")
+            return [(*kind, ("127.0.0.1", port)), (*kind, ("127.0.0.2", port))]
+
+        monkeypatch.setattr(loop, "getaddrinfo", both)
+        _, body = await ask_through(f"https://localhost:{upstream.port}")
+
+    assert code_of(body) == "tls_protocol_error"
 
 
 async def test_an_authority_that_was_not_added_is_not_trusted(authority: Authority) -> None:

@@ -12,6 +12,8 @@ import pytest
 from proxy.errors import Outcome, StoreError, TokenEndpointError
 from proxy.grant.oauth import TokenSet
 from proxy.grant.token_endpoint import TokenEndpoint
+from proxy.system.dialing import Dialer
+from proxy.system.network import OutboundProxy, build_ssl_context
 from proxy.system.secret import Secret
 from tests.support.authorization_server import Answer, AuthorizationServer
 from tests.support.clock import FakeClock
@@ -54,9 +56,14 @@ async def raw_server(answer: bytes | None, *, seen: list[bytes]) -> AsyncIterato
 async def endpoint_at(
     url: str, *, proxy: str | None = None, context: ssl.SSLContext | None = None, **oauth: object
 ) -> AsyncIterator[TokenEndpoint]:
-    endpoint = TokenEndpoint(
-        make_config(url, oauth=oauth).oauth, FakeClock(), proxy=proxy, ssl_context=context
+    settings = make_config(url, oauth=oauth).oauth
+    dialer = Dialer(
+        url,
+        context or build_ssl_context(),
+        min(10.0, settings.timeout),
+        outbound=OutboundProxy.parse(proxy) if proxy is not None else None,
     )
+    endpoint = TokenEndpoint(settings, FakeClock(), dialer)
     try:
         yield endpoint
     finally:
@@ -134,7 +141,7 @@ async def test_an_outbound_proxy_that_refuses_has_sent_nothing() -> None:
         proxy = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
         error = await refused("https://sr.example/token", proxy=proxy)
 
-    assert (error.outcome, error.reason) == (Outcome.NOT_SPENT, "outbound_proxy_error")
+    assert (error.outcome, error.reason) == (Outcome.NOT_SPENT, "connection_refused")
     assert "407" in error.detail
 
 

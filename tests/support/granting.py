@@ -2,6 +2,7 @@
 
 import asyncio
 import copy
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from typing import Any
 from proxy.config import Config
 from proxy.errors import Problem
 from proxy.grant import Credential, TokenManager
+from proxy.grant.accounts import open_endpoint
 from proxy.grant.stores.base import TokenStore
 from proxy.grant.stores.memory import MemoryStore
 from proxy.grant.stores.record import Record
@@ -17,6 +19,9 @@ from proxy.grant.token_endpoint import TokenEndpoint
 from proxy.system.secret import Secret
 from tests.support.authorization_server import CLIENT_ID, CLIENT_SECRET, AuthorizationServer
 from tests.support.clock import FakeClock
+
+# Loading the system's roots takes longer than most tests, and plain HTTP needs none.
+NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 def make_config(server: AuthorizationServer | str, **sections: Any) -> Config:
@@ -41,7 +46,7 @@ class World:
 
     async def open(self, store: TokenStore | None = None, *, start: bool = True) -> TokenManager:
         config = self.config()
-        endpoint = TokenEndpoint(config.oauth, self.clock)
+        endpoint = open_endpoint(config, self.clock, {}, NO_TLS)
         manager = TokenManager(
             "default",
             store or self.store,

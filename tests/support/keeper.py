@@ -15,12 +15,12 @@ from proxy.cli.clock import SystemClock
 from proxy.config import Config
 from proxy.errors import Problem
 from proxy.grant import TokenManager
+from proxy.grant.accounts import open_endpoint
 from proxy.grant.stores import folder as files
 from proxy.grant.stores.base import TokenStore
 from proxy.grant.stores.encryption import EncryptingCodec
 from proxy.grant.stores.file import FileStore
 from proxy.grant.stores.record import PlainCodec
-from proxy.grant.token_endpoint import TokenEndpoint
 from proxy.system.secret import Secret
 
 CALLERS = 10
@@ -48,7 +48,7 @@ def keep(mapping: dict[str, Any], settings: dict[str, Any], ready: Event | None 
 async def _keep(mapping: dict[str, Any], settings: dict[str, Any], ready: Event | None) -> None:
     config = Config.build(mapping)
     clock = SystemClock()
-    endpoint = TokenEndpoint(config.oauth, clock)
+    endpoint = open_endpoint(config, clock, {})
     store = open_store(settings)
     manager = TokenManager("default", store, endpoint, config, clock)
     await manager.start()

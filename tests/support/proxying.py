@@ -13,8 +13,9 @@ from proxy.errors import Problem
 from proxy.gateway.forward import Forwarder
 from proxy.gateway.front import Front
 from proxy.gateway.guards import Guards
-from proxy.gateway.upstream import Dialer, Route, Upstream
-from proxy.system.network import build_ssl_context
+from proxy.gateway.upstream import Upstream
+from proxy.system.dialing import Dialer
+from proxy.system.network import OutboundProxy, build_ssl_context
 from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.traffic import RequestRecord, Traffic
 from tests.support.recorder import Recorder
@@ -207,7 +208,10 @@ async def proxying(
     if config.upstream.url.startswith("https:"):
         context = build_ssl_context(config.upstream.ca_file)
     dialer = Dialer(
-        Route.of(config.upstream.url, outbound_proxy), context, config.upstream.connect_timeout
+        config.upstream.url,
+        context,
+        config.upstream.connect_timeout,
+        outbound=OutboundProxy.parse(outbound_proxy) if outbound_proxy is not None else None,
     )
     upstream = Upstream(config.upstream, dialer, clock)
     traffic = Traffic(Metrics("test"))

@@ -1,12 +1,13 @@
 """The outbound proxy's choice, and TLS settings that verify."""
 
+import base64
 import ssl
 from pathlib import Path
 
 import pytest
 
 from proxy.errors import ConfigurationError
-from proxy.system.network import build_ssl_context, outbound_proxy
+from proxy.system.network import OutboundProxy, build_ssl_context, outbound_proxy
 from proxy.system.secret import Secret
 
 API = "https://api.smartrecruiters.com"
@@ -36,21 +37,67 @@ OUT = "http://out.example:3128"
     ],
 )
 def test_the_environments_choice(url: str, environ: dict[str, str], chosen: str | None) -> None:
-    assert outbound_proxy(url, None, environ) == chosen
+    expected = OutboundProxy("out.example", 3128) if chosen else None
+    assert outbound_proxy(url, None, environ) == expected
 
 
 def test_the_setting_stands_above_the_environment() -> None:
-    setting = Secret("http://user:pw@mine.example")
+    setting = Secret("http://mine.example")
 
-    assert outbound_proxy(API, setting, {"NO_PROXY": "*"}) == setting.reveal()
+    assert outbound_proxy(API, setting, {"NO_PROXY": "*"}) == OutboundProxy("mine.example", 80)
 
 
-@pytest.mark.parametrize("value", ["socks5://secret@h:1", "https://secret@h", "http://"])
+@pytest.mark.parametrize(
+    ("user_info", "sent"),
+    [
+        ("user:pa%20ss", b"user:pa ss"),
+        ("user:p%C3%A4ss", "user:päss".encode()),
+        ("user:päss", "user:päss".encode()),
+        ("user:p%E4ss", b"user:p\xe4ss"),
+        ("user:a:b%40c%23", b"user:a:b@c#"),
+        ("DOMAIN%5Cuser:p", b"DOMAIN\\user:p"),
+        ("user", b"user:"),
+        (":p", b":p"),
+    ],
+)
+def test_user_and_password_are_decoded_to_bytes(user_info: str, sent: bytes) -> None:
+    made = OutboundProxy.parse(f"http://{user_info}@out.example:3128/")
+
+    assert made.authorization == b"Basic " + base64.b64encode(sent)
+    assert (made.host, made.port) == ("out.example", 3128)
+    assert "Basic" not in repr(made)
+
+
+@pytest.mark.parametrize(("url", "host"), [("http://[FD00::1]:80", "fd00::1"), ("HTTP://h", "h")])
+def test_a_proxys_host(url: str, host: str) -> None:
+    assert OutboundProxy.parse(url) == OutboundProxy(host, 80)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "socks5://secret@h:1",
+        "https://secret@h",
+        "http://",
+        "http://u:secret#more@h:1",
+        "u:secret#more@h:1",
+        "http://u:secret/more@h:1",
+        "http://u:secret?more@h:1",
+        "http://u:secret@more@h:x",
+        "http://u:secret@h:0",
+        "http://u:secret@h:99999",
+        "http://u:secret@h/path",
+        "http://u:secret@[::1::]:1",
+        "http://u:secret\n@h:1",
+    ],
+)
 def test_an_environment_that_names_no_http_proxy_is_an_error_without_its_value(value: str) -> None:
     with pytest.raises(ConfigurationError) as raised:
         outbound_proxy(API, None, {"HTTPS_PROXY": value})
 
     assert "secret" not in str(raised.value)
+    assert "more" not in str(raised.value)
+    assert "%23" in str(raised.value)
 
 
 def test_tls_verifies_and_writes_no_keys(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

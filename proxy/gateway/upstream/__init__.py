@@ -6,7 +6,6 @@ Says of every failure whose it is (RFC 9209). Never repeats a request: that is f
 """
 
 from proxy.gateway.upstream.connection import AnswerSink, UpstreamConnection
-from proxy.gateway.upstream.dialing import Dialer, Route
 from proxy.gateway.upstream.pool import PoolStats, Upstream
 
-__all__ = ["AnswerSink", "Dialer", "PoolStats", "Route", "Upstream", "UpstreamConnection"]
+__all__ = ["AnswerSink", "PoolStats", "Upstream", "UpstreamConnection"]

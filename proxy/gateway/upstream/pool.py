@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from proxy.config import UpstreamConfig
 from proxy.errors import Problem
 from proxy.gateway.upstream.connection import UpstreamConnection
-from proxy.gateway.upstream.dialing import Dialer
 from proxy.system.clock import Clock
+from proxy.system.dialing import Dialer
 
 logger = logging.getLogger(__name__)
 
