@@ -19,10 +19,10 @@ from proxy import __version__
 from proxy.config import Config
 from proxy.control.context import ControlContext
 from proxy.control.late import LateControl
-from proxy.control.pages import render_problem_page, security_headers
-from proxy.errors import Problem
+from proxy.control.policy import security_headers
+from proxy.errors import Problem, StartError
 from proxy.gateway.forward import Forwarder
-from proxy.gateway.front import Front
+from proxy.gateway.front import Front, OneRequest
 from proxy.gateway.guards import Guards
 from proxy.gateway.upstream import Upstream
 from proxy.grant import TokenManager
@@ -66,6 +66,7 @@ class App:
         self._servers: list[asyncio.Server] = []
         self._fronts: list[Front] = []
         self._control = AsyncExitStack()
+        self._opening: asyncio.Task[None] | None = None
         # In the order of starting; undone in the reverse order.
         self._undo: list[Callable[[], Coroutine[Any, Any, None]]] = []
 
@@ -104,11 +105,9 @@ class App:
         """Return why a call would not be let through now, without calling anybody."""
         if self._is_stopping:
             return Problem("shutting_down", "The proxy is stopping and takes no new requests.")
-        for manager in self._accounts.values():
-            problem = manager.readiness()
-            if problem is not None:
-                return problem
-        return None
+        problems = [manager.readiness() for manager in self._accounts.values()]
+        # One account that needs a login leaves the others ready.
+        return None if None in problems else problems[0]
 
     # Starting
 
@@ -171,6 +170,7 @@ class App:
         self._undo.append(forwarder.close)
         self._undo.append(_later(traffic.flush))
 
+        guards = Guards(config)
         identifier = Identifier(config.upstream.url, accounts, dialer)
         control = ControlContext(
             config=config,
@@ -183,13 +183,12 @@ class App:
             version=__version__,
             identify=identifier,
             identify_token=identifier.of_token,
+            cors_headers=guards.cors_headers_for,
         )
         self._undo.append(self._control.aclose)
         late = LateControl(lambda: self._open_control(control))
-        opening = asyncio.get_running_loop().create_task(late.open())
-        self._undo.append(_cancelling(opening))
-
-        guards = Guards(config)
+        self._opening = asyncio.get_running_loop().create_task(late.open())
+        self._undo.append(_cancelling(self._opening))
 
         def front(*, probes_only: bool = False) -> Front:
             return Front(
@@ -199,7 +198,7 @@ class App:
                 traffic,
                 clock,
                 control_factory=late,
-                problem_page=render_problem_page,
+                problem_page=_problem_page,
                 page_headers=security_headers(),
                 probes_only=probes_only,
             )
@@ -221,7 +220,7 @@ class App:
         await runner.setup()
         self._control.push_async_callback(runner.cleanup)
         self._control.push_async_callback(control.shutdown)
-        return protocol_factory(runner)
+        return protocol_factory(runner, OneRequest)
 
     async def _accept(self) -> None:
         loop = asyncio.get_running_loop()
@@ -241,13 +240,37 @@ class App:
     # Stopping
 
     async def run_until(self, stop: asyncio.Event, force: asyncio.Event) -> None:
-        """Serve until `stop`, then stop in order; `force` cuts the waiting short."""
-        await stop.wait()
+        """Serve until `stop`, then stop in order; `force` cuts the waiting short.
+
+        Raises StartError, after it has stopped, where the control routes cannot be opened.
+        """
+        try:
+            await self._wait_for(stop)
+        except StartError:
+            await self.stop()
+            raise
         self._is_stopping = True
         logger.info("stopping in_flight=%d", self._in_flight())
         await _unless(force, asyncio.sleep(self._config.shutdown.delay))
         await self._drain(force)
         await self.stop()
+
+    async def _wait_for(self, stop: asyncio.Event) -> None:
+        stopping = asyncio.ensure_future(stop.wait())
+        opening = self._opening
+        try:
+            if opening is not None:
+                await asyncio.wait({stopping, opening}, return_when=asyncio.FIRST_COMPLETED)
+                if (
+                    opening.done()
+                    and not opening.cancelled()
+                    and (error := opening.exception()) is not None
+                ):
+                    what = f"{type(error).__name__}: {error}"
+                    raise StartError(f"the routes under /-/ cannot be loaded: {what}") from error
+            await stopping
+        finally:
+            stopping.cancel()
 
     async def stop(self) -> None:
         """Stop at once but for a refresh under way, which is finished and stored; idempotent."""
@@ -309,6 +332,13 @@ class App:
         return f"{redirect.scheme}://{redirect.netloc}"
 
 
+def _problem_page(problem: Problem) -> bytes:
+    # Late, as the control routes: jinja2 is not what the first call waits for.
+    from proxy.control.rendering import render_problem_page
+
+    return render_problem_page(problem)
+
+
 def _url(name: Any) -> str:
     host, port = name[0], name[1]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
@@ -367,7 +397,7 @@ def _later(close: Callable[[], object]) -> Callable[[], Coroutine[Any, Any, None
 def _cancelling(task: asyncio.Task[None]) -> Callable[[], Coroutine[Any, Any, None]]:
     async def cancel() -> None:
         task.cancel()
-        with suppress(asyncio.CancelledError):
+        with suppress(asyncio.CancelledError, Exception):
             await task
 
     return cancel

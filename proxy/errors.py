@@ -52,6 +52,10 @@ KINDS: Mapping[str, Kind] = _kinds(
          "proxy_internal_error",
          "The token store cannot be read or written. Mend the path or service that the detail "
          "names; nothing was lost or overwritten."),
+    Kind("unknown_account", 404, "No such account", Side.CALLER, "http_request_denied",
+         "The call names an account that is not configured. Its name comes from the API key, "
+         "X-SRProxy-Account, the Host NAME.localhost, or account= in the query of a route of the "
+         "proxy's own."),
     Kind("bad_host", 421, "Host not served here", Side.CALLER, "http_request_denied",
          "The Host header names none of this proxy's names. Call it as localhost, or add the name "
          "to access.allowed_hosts."),

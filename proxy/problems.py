@@ -4,6 +4,7 @@ Never holds anything of the request but what its author put into `detail`.
 """
 
 import json
+from collections.abc import Callable
 
 from proxy.errors import Problem
 
@@ -39,3 +40,18 @@ def problem_body(problem: Problem) -> bytes:
     if problem.login_url is not None:
         members["login_url"] = problem.login_url
     return json.dumps(members, ensure_ascii=False).encode()
+
+
+def is_navigation(header: Callable[[str], str | None]) -> bool:
+    """Tell whether a person in a browser is going to look at the answer, which is then a page.
+
+    `header` gives a request's header by its lower-case name. Browsers send Fetch Metadata to
+    localhost and over TLS; elsewhere they are known by what they accept first, which no program's
+    default is (Java's names text/html too, but not application/xhtml+xml).
+    """
+    accept = header("accept") or ""
+    mode = header("sec-fetch-mode")
+    if mode is None:
+        return "text/html" in accept and "application/xhtml+xml" in accept
+    destination = header("sec-fetch-dest") or "document"
+    return mode == "navigate" and destination == "document" and "text/html" in accept

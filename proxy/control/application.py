@@ -14,33 +14,34 @@ from aiohttp import hdrs, web
 
 from proxy.control.context import ControlContext
 from proxy.control.events import Events
-from proxy.control.identity import Identities
-from proxy.control.login import Logins
-from proxy.control.login_pages import LoginNews
-from proxy.control.login_routes import LoginRoutes
-from proxy.control.pages import render_problem_page, security_headers
+from proxy.control.login.outcomes import LoginNews
+from proxy.control.login.pending import Logins
+from proxy.control.login.routes import LoginRoutes
+from proxy.control.login.taking import Taking
+from proxy.control.owners import Owners
+from proxy.control.policy import security_headers
 from proxy.control.postman import build_environment
 from proxy.control.probes import Probes
-from proxy.control.requests import MOST_BODY, base_url, is_navigation
+from proxy.control.rendering import render_problem_page
+from proxy.control.requests import MOST_BODY, base_url
 from proxy.control.status_page import StatusPage
 from proxy.errors import Problem
-from proxy.gateway.guards.origins import Origins
-from proxy.problems import problem_body, problem_headers
+from proxy.problems import is_navigation, problem_body, problem_headers
 
 logger = logging.getLogger(__name__)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Routes = Mapping[str, Mapping[str, Handler]]
 
 
 def build_application(context: ControlContext) -> web.Application:
     """Build the application. `shutdown()` of it ends the event streams, so call it first."""
-    identities = Identities(context)
+    owners = Owners(context)
     logins = Logins(context.config.oauth, context.clock, lambda: secrets.token_urlsafe(32))
     news = LoginNews()
-    login = LoginRoutes(context, logins, identities, news)
-    events = Events(context, identities, news)
+    login = LoginRoutes(context, logins, Taking(context, logins, owners, news))
+    events = Events(context, owners, news)
     probes = Probes(context)
-    page = StatusPage(context, identities)
 
     async def postman(request: web.Request) -> web.StreamResponse:
         config = context.config
@@ -49,8 +50,8 @@ def build_application(context: ControlContext) -> web.Application:
         disposition = 'attachment; filename="smartrecruiters-proxy.postman_environment.json"'
         return web.json_response(environment, headers={"Content-Disposition": disposition})
 
-    routes: Mapping[str, Mapping[str, Handler]] = {
-        "/-/": {"GET": page.show},
+    routes: Routes = {
+        "/-/": {"GET": StatusPage(context, owners).show},
         "/-/status": {"GET": probes.status},
         "/-/login": {"GET": login.begin, "POST": login.begin_here},
         "/-/login/complete": {"POST": login.complete},
@@ -61,45 +62,52 @@ def build_application(context: ControlContext) -> web.Application:
         "/-/events": {"GET": events.stream},
         "/-/postman.json": {"GET": postman},
     }
-    application = web.Application(client_max_size=MOST_BODY, middlewares=[_answer_problems])
     callback_path = urlsplit(context.config.oauth.redirect_uri).path or "/"
-
-    async def dispatch(request: web.Request) -> web.StreamResponse:
-        # By the path as it came: what is spelt in another way is another path.
-        path = request.rel_url.raw_path
-        if path == callback_path:
-            return await login.callback(request)
-        methods = routes.get(path)
-        if methods is None:
-            raise Problem("not_found", "The proxy has no such route; its own are listed at /-/.")
-        method = "GET" if request.method == "HEAD" and "GET" in methods else request.method
-        if method not in methods:
-            allowed = [*methods, "HEAD"] if "GET" in methods else list(methods)
-            raise Problem(
-                "method_not_allowed",
-                f"This route takes {', '.join(allowed)}.",
-                headers=[("Allow", ", ".join(allowed))],
-            )
-        return await methods[method](request)
-
-    application.router.add_route(hdrs.METH_ANY, "/{path:.*}", dispatch)
-    origins = Origins(context.config.access.allowed_origins)
+    dispatch = _dispatcher(routes, callback_path, login.callback)
 
     async def finish_headers(request: web.Request, answer: web.StreamResponse) -> None:
         answer.headers.popall("Server", None)
         for name, value in security_headers():
             answer.headers[name] = value
+        given = request.headers.get("X-Request-ID")
+        answer.headers["X-Request-ID"] = context.traffic.request_id(
+            None if given is None else given.encode("utf-8", "surrogateescape")
+        )
         # Which origin may call is the guards' to say; here is only told what they let in.
-        origin = origins.allowed(request.headers.get("Origin", "").encode())
-        for field, content in origins.answer_headers(origin):
+        origin = request.headers.get("Origin", "").encode("utf-8", "surrogateescape")
+        for field, content in context.cors_headers(origin):
             answer.headers[field.decode()] = content.decode()
         answer.headers["Connection"] = "close"
         answer.force_close()
 
+    application = web.Application(client_max_size=MOST_BODY, middlewares=[_answer_problems])
+    application.router.add_route(hdrs.METH_ANY, "/{path:.*}", dispatch)
     application.on_response_prepare.append(finish_headers)
     application.on_shutdown.append(events.close)
-    application.on_shutdown.append(identities.close)
+    application.on_shutdown.append(owners.close)
     return application
+
+
+def _dispatcher(routes: Routes, callback_path: str, callback: Handler) -> Handler:
+    listed = ", ".join(routes)
+
+    async def dispatch(request: web.Request) -> web.StreamResponse:
+        # By the path as it came: what is spelt in another way is another path.
+        path = request.rel_url.raw_path
+        if path == callback_path:
+            return await callback(request)
+        methods = routes.get(path)
+        if methods is None:
+            raise Problem("not_found", f"The proxy has no such route. Its own are: {listed}.")
+        method = "GET" if request.method == "HEAD" and "GET" in methods else request.method
+        if method not in methods:
+            allowed = ", ".join([*methods, "HEAD"] if "GET" in methods else methods)
+            raise Problem(
+                "method_not_allowed", f"This route takes {allowed}.", headers=[("Allow", allowed)]
+            )
+        return await methods[method](request)
+
+    return dispatch
 
 
 @web.middleware
@@ -121,7 +129,7 @@ async def _answer_problems(request: web.Request, handler: Handler) -> web.Stream
 
 
 def _problem_answer(request: web.Request, problem: Problem) -> web.Response:
-    if is_navigation(request.headers):
+    if is_navigation(request.headers.get):
         content_type = "text/html; charset=utf-8"
         body = render_problem_page(problem)
     else:

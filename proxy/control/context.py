@@ -5,41 +5,19 @@ The protocols say how little that is; tests hand in fakes of them.
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 from proxy.config import Config
 from proxy.errors import Problem
 from proxy.grant.oauth import TokenSet
+from proxy.grant.status import AccountStatus
 from proxy.system.clock import Clock
 from proxy.system.secret import Secret
 from proxy.telemetry.traffic import RequestRecord
 
 Unsubscribe = Callable[[], None]
-# Is asked for whose tokens are before they replace a grant; raises if they may not.
+# Called before new tokens replace a grant: returns their owner, raises to refuse.
 Admit = Callable[[TokenSet], Awaitable[str | None]]
-
-
-class AccountStatus(Protocol):
-    """What is known of an account's grant at one moment."""
-
-    @property
-    def state(self) -> str:
-        """Return authorized, login_required or degraded."""
-        ...
-
-    @property
-    def subject(self) -> str | None:
-        """Return whose grant it is, in words for people, as far as known."""
-        ...
-
-    @property
-    def granted_at(self) -> float | None:
-        """Return when somebody logged in for it, as far as known."""
-        ...
-
-    def as_json(self, now: float) -> dict[str, Any]:
-        """Return the account's object of the contract's `GET /-/status`."""
-        ...
 
 
 class Account(Protocol):
@@ -67,6 +45,10 @@ class Account(Protocol):
         """Return what is known, without I/O."""
         ...
 
+    def readiness(self) -> Problem | None:
+        """Return why a call of this account would not be let through now, without I/O."""
+        ...
+
     def subscribe(self, callback: Callable[[], None]) -> Unsubscribe:
         """Call back on every change of state."""
         ...
@@ -83,12 +65,63 @@ class TrafficView(Protocol):
         """Call back with every record as its request ends."""
         ...
 
+    def request_id(self, given: bytes | None) -> str:
+        """Return the id that a request is known by: the caller's own where it is usable."""
+        ...
+
 
 class MetricsView(Protocol):
     """The part of Metrics that is scraped."""
 
     def render(self) -> bytes:
         """Return the Prometheus text."""
+        ...
+
+
+class LimitUse(Protocol):
+    """How much of one limit is used at this moment."""
+
+    @property
+    def account(self) -> str:
+        """Return whose limit it is."""
+        ...
+
+    @property
+    def operation(self) -> str:
+        """Return what it counts, such as `GET /candidates`, or `all together`."""
+        ...
+
+    @property
+    def used(self) -> int:
+        """Return the calls that count now: of the last second, or under way."""
+        ...
+
+    @property
+    def limit(self) -> float:
+        """Return the number that holds now."""
+        ...
+
+    @property
+    def unit(self) -> str:
+        """Return what the number means: `a second` or `at once`."""
+        ...
+
+    @property
+    def held(self) -> int:
+        """Return how many calls are held back at this moment."""
+        ...
+
+    @property
+    def refused(self) -> int:
+        """Return how many calls were refused for it since the start."""
+        ...
+
+
+class LimitsView(Protocol):
+    """The part of the limits that the status page shows."""
+
+    def uses(self) -> Sequence[LimitUse]:
+        """Return the limits that were touched lately, the busiest first; bounded."""
         ...
 
 
@@ -103,7 +136,8 @@ class ControlContext:
     `readiness` answers for the whole program (stopping, store, grant) without calling anybody.
     `identify` asks the upstream, with an account's present token, whose grant it is (a name for
     people, or None where that cannot be told), `identify_token` with a token that is no account's
-    yet; both bound their own time and raise nothing.
+    yet; both bound their own time and raise nothing. `cors_headers` gives what a web page of that
+    `Origin` is told, `certificate_ends_at` until when our own TLS certificate is good.
     """
 
     config: Config
@@ -116,3 +150,6 @@ class ControlContext:
     version: str
     identify: Callable[[str], Awaitable[str | None]] = field(default=_nobody)
     identify_token: Callable[[Secret], Awaitable[str | None]] = field(default=_nobody)
+    cors_headers: Callable[[bytes], Sequence[tuple[bytes, bytes]]] = field(default=lambda _: ())
+    limits: LimitsView | None = None
+    certificate_ends_at: Callable[[], float | None] = field(default=lambda: None)

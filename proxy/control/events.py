@@ -2,29 +2,39 @@
 
 Each connection begins with a snapshot of everything, so that a page which was cut off, by a restart
 or by sleep, is whole again without a history of events; a Last-Event-ID is not needed and harmless.
-A reader too slow to keep up is cut off, and comes back to a fresh snapshot. Memory is bounded.
+While nothing happens a reader still hears from us every second and a half: silence says that the
+proxy is gone. A reader too slow to keep up is cut off, and comes back to a fresh snapshot. Memory
+is bounded.
 """
 
 import asyncio
 import contextlib
 import json
+import math
 from typing import Any
 
 from aiohttp import web
 
 from proxy.control.context import ControlContext
-from proxy.control.identity import Identities
-from proxy.control.live_list import row
-from proxy.control.login_pages import LoginFailure, LoginNews
+from proxy.control.filters import Filter
+from proxy.control.login.outcomes import LoginFailure, LoginNews
+from proxy.control.overview import overview
+from proxy.control.owners import Owners
 from proxy.control.status import status_json
+from proxy.control.status_page import limits_section
+from proxy.control.traffic_list import row
+from proxy.grant.accounts import DEFAULT_ACCOUNT
 from proxy.telemetry.traffic import RequestRecord, describe
 
-HEARTBEAT = 15.0
+# The page says after four seconds of silence that the proxy is not running.
+HEARTBEAT = 1.5
 # What may wait for one reader, and for how long one write may rest.
 MOST_WAITING = 256
 MOST_FAILURES = 8
 WRITE_TIMEOUT = 20.0
-RETRY_MILLISECONDS = 2000
+RETRY_MILLISECONDS = 1500
+# How often the meter of limits is looked at while there is traffic.
+METER_INTERVAL = 1.0
 
 Event = tuple[str, Any]
 
@@ -32,10 +42,10 @@ Event = tuple[str, Any]
 class Events:
     """All open event streams."""
 
-    def __init__(self, context: ControlContext, identities: Identities, news: LoginNews) -> None:
+    def __init__(self, context: ControlContext, owners: Owners, news: LoginNews) -> None:
         self._context = context
         self._news = news
-        self._identities = identities
+        self._owners = owners
         self._streams: set[_Stream] = set()
 
     async def stream(self, request: web.Request) -> web.StreamResponse:
@@ -45,12 +55,12 @@ class Events:
         await answer.prepare(request)
         if request.method == "HEAD":
             return answer
-        stream = _Stream()
+        stream = _Stream(Filter.of(request.query))
         context = self._context
         leaving = [
             context.traffic.subscribe(stream.on_record),
             *(account.subscribe(stream.on_change) for account in context.accounts.values()),
-            self._identities.subscribe(stream.on_change),
+            self._owners.subscribe(stream.on_change),
             self._news.subscribe(stream.on_login_failure),
         ]
         self._streams.add(stream)
@@ -71,32 +81,43 @@ class Events:
         for stream in self._streams:
             stream.end()
 
-    def snapshot(self) -> dict[str, Any]:
+    def _snapshot(self, wanted: Filter) -> dict[str, Any]:
         """Build what a reader begins with."""
-        records = [_request(record) for record in self._context.traffic.recent()]
+        recent = self._context.traffic.recent()
+        records = [_request(record) for record in recent if wanted.matches(record)]
         return {**self._state(), "records": records}
 
     def _state(self) -> dict[str, Any]:
-        owners = {name: self._identities.known(name) for name in self._context.accounts}
-        return {"status": status_json(self._context), "owners": owners}
+        owners = {name: self._owners.known(name) for name in self._context.accounts}
+        return {
+            "status": status_json(self._context, self._context.accounts),
+            "owners": owners,
+            "now": self._context.clock.now(),
+            "overview": overview(self._context, self._owners),
+        }
 
     async def _serve(self, answer: web.StreamResponse, stream: "_Stream") -> None:
-        opening = f"retry: {RETRY_MILLISECONDS}\n" + _event("snapshot", self.snapshot())
-        await _write(answer, opening)
+        opening = _event("snapshot", self._snapshot(stream.wanted))
+        await _write(answer, f"retry: {RETRY_MILLISECONDS}\n{opening}")
+        limits, looked_at = "", -math.inf
         while not stream.ended:
-            try:
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(HEARTBEAT):
                     await stream.wake.wait()
-            except TimeoutError:
-                await _write(answer, ": still here\n\n")
-                continue
             records, failures, changed = stream.take()
             text = "".join(_event("request", _request(record)) for record in records)
             text += "".join(_event("login", _login(failure)) for failure in failures)
             if changed:
                 text += _event("state", self._state())
-            if text:
-                await _write(answer, text)
+            now = self._context.clock.monotonic()
+            if now - looked_at >= METER_INTERVAL:
+                looked_at = now
+                meter = limits_section(self._context)
+                if meter != limits:
+                    limits = meter
+                    text += _event("limits", {"limits": meter})
+            if text or not stream.ended:
+                await _write(answer, text or _event("alive", {}))
         if stream.overflowed:
             raise TimeoutError
         with contextlib.suppress(ConnectionError):
@@ -106,7 +127,8 @@ class Events:
 class _Stream:
     """What waits for one reader."""
 
-    def __init__(self) -> None:
+    def __init__(self, wanted: Filter) -> None:
+        self.wanted = wanted
         self.wake = asyncio.Event()
         self.ended = False
         self.overflowed = False
@@ -115,6 +137,8 @@ class _Stream:
         self._changed = False
 
     def on_record(self, record: RequestRecord) -> None:
+        if not self.wanted.matches(record):
+            return
         if len(self._records) >= MOST_WAITING:
             self.overflowed = True
             self.end()
@@ -152,12 +176,11 @@ def _request(record: RequestRecord) -> dict[str, Any]:
 
 
 def _login(failure: LoginFailure) -> dict[str, Any]:
-    problem = failure.problem
     return {
-        "account": failure.account,
+        "account": failure.account or DEFAULT_ACCOUNT,
         "outcome": "failed",
-        "reason": problem.reason or problem.code,
-        "detail": problem.detail,
+        "reason": failure.reason,
+        "detail": failure.problem.detail,
     }
 
 

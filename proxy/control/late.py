@@ -20,6 +20,7 @@ class LateControl:
     def __init__(self, build: Callable[[], Awaitable[Factory]]) -> None:
         self._build = build
         self._factory: Factory | None = None
+        self._has_failed = False
         self._waiting: list[LateProtocol] = []
         self._wanted = asyncio.Event()
 
@@ -28,18 +29,30 @@ class LateControl:
         if self._factory is not None:
             return self._factory()
         protocol = LateProtocol()
+        if self._has_failed:
+            protocol.give_up()
+            return protocol
         self._waiting.append(protocol)
         self._wanted.set()
         return protocol
 
     async def open(self) -> None:
-        """Build the routes in good time, and let those who wait for them in."""
+        """Build the routes in good time, and let those who wait for them in.
+
+        Raises what the building raised; those who wait are then cut off, and those to come too.
+        """
         try:
             async with asyncio.timeout(GRACE):
                 await self._wanted.wait()
         except TimeoutError:
             pass  # nobody asked yet
-        self._factory = await self._build()
+        try:
+            self._factory = await self._build()
+        except BaseException:
+            self._has_failed = True
+            for protocol in self._waiting:
+                protocol.give_up()
+            raise
         waiting, self._waiting = self._waiting, []
         for protocol in waiting:
             protocol.become(self._factory)
@@ -53,6 +66,13 @@ class LateProtocol(asyncio.Protocol):
         self._factory: Factory | None = None
         self._inner: asyncio.Protocol | None = None
         self._kept = b""
+        self._given_up = False
+
+    def give_up(self) -> None:
+        """Cut the caller off: there is nobody to become."""
+        self._given_up = True
+        if self._transport is not None:
+            self._transport.abort()
 
     def become(self, factory: Factory) -> None:
         """Hand the connection over, unless the caller has left."""
@@ -70,6 +90,9 @@ class LateProtocol(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        if self._given_up:
+            self._transport.abort()
+            return
         self._transport.pause_reading()
         if self._factory is not None:
             self.become(self._factory)

@@ -1,9 +1,9 @@
 """The connection of one control request: aiohttp's handler, with two habits of its own.
 
 The front hands over a head that it has parsed strictly, and whatever came behind it. Here the
-handler sees exactly one request, its body framed anew: what lies behind it is never parsed, for the
-answer closes the connection. And an error of aiohttp's parser is answered by a Problem that says
-nothing of the request, where aiohttp would quote it in the answer and in the log.
+handler sees exactly one request, which `OneRequest` cuts out: what lies behind it is never parsed,
+for the answer closes the connection. And an error of aiohttp's parser is answered by a Problem that
+says nothing of the request, where aiohttp would quote it in the answer and in the log.
 
 Of aiohttp it overrides three methods of RequestHandler: `data_received`, `finish_response` and
 `handle_error`.
@@ -11,25 +11,32 @@ Of aiohttp it overrides three methods of RequestHandler: `data_received`, `finis
 
 import asyncio
 import logging
-import re
 from collections.abc import Callable
+from typing import Protocol
 
 from aiohttp import web
 from aiohttp.http_exceptions import BadHttpMethod
 from aiohttp.web_protocol import RequestHandler
 
-from proxy.control.pages import security_headers
+from proxy.control.policy import security_headers
 from proxy.errors import Problem
-from proxy.gateway.http1 import LAST_CHUNK, BodyDecoder, ChunkedDecoder, LengthDecoder, encode_chunk
 from proxy.problems import problem_body, problem_headers
 
-CONTENT_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]+)[ \t]*\r\n", re.IGNORECASE)
-CHUNKED = re.compile(rb"\r\ntransfer-encoding:", re.IGNORECASE)
 REASONS = {400: "Bad Request", 405: "Method Not Allowed", 500: "Internal Server Error"}
 END = b"\r\n\r\n"
 
 
-def protocol_factory(runner: web.AppRunner) -> Callable[[], asyncio.Protocol]:
+class OneRequest(Protocol):
+    """Cuts one request out of what a caller sends."""
+
+    def feed(self, data: bytes) -> bytes:
+        """Return what of the data belongs to the request; raises Problem where it is malformed."""
+        ...
+
+
+def protocol_factory(
+    runner: web.AppRunner, cut: Callable[[], OneRequest]
+) -> Callable[[], asyncio.Protocol]:
     """Make the factory of the control routes' protocols; the runner is set up already."""
     server = runner.server
     assert server is not None  # noqa: S101 - said above
@@ -37,13 +44,15 @@ def protocol_factory(runner: web.AppRunner) -> Callable[[], asyncio.Protocol]:
     def make() -> asyncio.Protocol:
         # None is what aiohttp's runners pass for "no access log"; its lines would hold queries.
         access_log: logging.Logger = None  # type: ignore[assignment]
-        return ControlProtocol(
+        protocol = ControlProtocol(
             server,
             loop=asyncio.get_running_loop(),
             access_log=access_log,
             # Nobody sends these routes a compressed body: it is no JSON and no form, and refused.
             auto_decompress=False,
         )
+        protocol.one_request = cut()
+        return protocol
 
     return make
 
@@ -51,35 +60,18 @@ def protocol_factory(runner: web.AppRunner) -> Callable[[], asyncio.Protocol]:
 class ControlProtocol(RequestHandler):
     """One connection, one request; the first data it is given begins with the whole head."""
 
-    _body: BodyDecoder | None = None
-    _is_chunked = False
+    one_request: OneRequest
     _answered = False
 
     def data_received(self, data: bytes) -> None:
-        """Pass on what belongs to the one request, its body framed anew."""
-        head = b""
-        if self._body is None:
-            head, _, data = data.partition(END)
-            length = CONTENT_LENGTH.search(head + b"\r\n")
-            self._is_chunked = CHUNKED.search(head) is not None
-            if self._is_chunked:
-                self._body = ChunkedDecoder()
-            else:
-                self._body = LengthDecoder(int(length[1]) if length else 0)
-            head += END
-            super().data_received(head)
-        if self._body.finished:
-            return
+        """Pass on what belongs to the one request."""
         try:
-            piece = self._body.feed(data)
+            piece = self.one_request.feed(data)
         except Problem as problem:
             self._refuse(problem)
             if self.transport is not None:
                 self.transport.close()
             return
-        if self._is_chunked:
-            piece = encode_chunk(piece) if piece else b""
-            piece += LAST_CHUNK if self._body.finished else b""
         if piece:
             super().data_received(piece)
 

@@ -6,26 +6,17 @@ A body is read within a size and a time; nothing of it is echoed.
 import asyncio
 import json
 from collections.abc import Mapping
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 from aiohttp import web
 
 from proxy.config import Config
 from proxy.errors import Problem
+from proxy.grant.accounts import DEFAULT_ACCOUNT
 
 MOST_BODY = 64 * 1024
 BODY_TIMEOUT = 10.0
 FORM = "application/x-www-form-urlencoded"
-
-
-def is_navigation(headers: Mapping[str, str]) -> bool:
-    """Tell whether a browser is going to show the answer as a page."""
-    mode = headers.get("Sec-Fetch-Mode")
-    if mode is not None:
-        destination = headers.get("Sec-Fetch-Dest", "document")
-        return mode == "navigate" and destination in ("document", "iframe", "frame")
-    # Browsers without Fetch Metadata name text/html; programs send */* or JSON.
-    return "text/html" in headers.get("Accept", "")
 
 
 def base_url(request: web.Request, config: Config) -> str:
@@ -36,14 +27,26 @@ def base_url(request: web.Request, config: Config) -> str:
     return f"{own.scheme if host.lower() == own.netloc.lower() else 'http'}://{host}"
 
 
-def account_name(request: web.Request, accounts: Mapping[str, object]) -> str:
-    """Return the account that the query names, or the default one; an unknown name is 404."""
-    name = request.query.get("account", "default")
+def asked_account(request: web.Request, accounts: Mapping[str, object]) -> str:
+    """Return the account that the query names, or the default one."""
+    name = request.query.get("account", DEFAULT_ACCOUNT)
     if name not in accounts:
         raise Problem(
-            "not_found", "No account of that name is configured; the only one is default."
+            "unknown_account",
+            f"No account of that name is configured. Those that are: {', '.join(accounts)}.",
         )
     return name
+
+
+def account_query(account: str | None) -> dict[str, str]:
+    """Return the query that names an account; the default one needs none."""
+    return {} if account in (None, DEFAULT_ACCOUNT) else {"account": account}
+
+
+def with_account(path: str, account: str | None) -> str:
+    """Return the path of a route for an account."""
+    query = urlencode(account_query(account))
+    return f"{path}?{query}" if query else path
 
 
 async def read_body(request: web.Request) -> bytes:

@@ -1,103 +1,82 @@
 """The status page: may my tools call now, until when, how to call, and what went through.
 
-Rendered here, whole, so that it works without JavaScript; its script only asks for this page anew
-when the state changes, and puts rows that were rendered here into the table.
+Rendered here, whole, so that it works without JavaScript; its script only puts in what was rendered
+here too and comes by the event stream.
 """
 
+from dataclasses import dataclass
 from shlex import quote as shell_quote
 
 from aiohttp import web
 
 from proxy.control.context import ControlContext
-from proxy.control.identity import Identities
-from proxy.control.live_list import traffic_section
-from proxy.control.markup import Html, html, join
-from proxy.control.overview import overview, problem_help
-from proxy.control.pages import document
+from proxy.control.filters import Filter
+from proxy.control.overview import overview
+from proxy.control.owners import Owners
+from proxy.control.rendering import render
 from proxy.control.requests import base_url
+from proxy.control.traffic_list import traffic_section
+from proxy.errors import KINDS
 
-SAMPLE_PATH = "/users/me"
-MOST_FILTER = 200
+# The page warns this long before our own certificate ends.
+CERTIFICATE_WARNING = 14 * 86400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Something to copy."""
+
+    label: str
+    text: str
 
 
 class StatusPage:
     """Renders the page."""
 
-    def __init__(self, context: ControlContext, identities: Identities) -> None:
+    def __init__(self, context: ControlContext, owners: Owners) -> None:
         self._context = context
-        self._identities = identities
+        self._owners = owners
 
     async def show(self, request: web.Request) -> web.StreamResponse:
         """Answer the page."""
         context = self._context
-        now = context.clock.now()
-        problem = context.readiness()
-        parts = []
-        for name, manager in context.accounts.items():
-            self._identities.ask_soon(name)
-            status = manager.status()
-            account = status.as_json(now)
-            owner = self._identities.known(name)
-            margin = context.config.tokens.refresh_margin
-            parts.append(overview(account, owner, problem, now, margin, status.granted_at))
-        body = html(
-            """<a class="skip" href="#traffic-heading">Skip to the requests</a>
-<header><p class="brand">smartrecruiters-proxy</p>
-<p class="quiet">$version · forwards to <span class="upstream">$upstream</span></p></header>
-<main><div id="overview" class="overview">$parts</div>
-<div class="columns">$guide$elsewhere</div>$traffic$help</main>
-<p id="announce" class="hidden" role="status"></p>""",
+        for name in context.accounts:
+            self._owners.ask_soon(name)
+        keys = context.config.access.api_keys
+        ends_at = context.certificate_ends_at()
+        page = render(
+            "status.html",
             version=context.version,
             upstream=context.config.upstream.url,
-            parts=join(parts),
-            guide=self._guide(base_url(request, context.config)),
-            elsewhere=_elsewhere(),
+            overview=overview(context, self._owners),
+            limits=limits_section(context),
+            lines=_lines(base_url(request, context.config), has_keys=bool(keys)),
+            has_keys=bool(keys),
+            certificate_ends_at=ends_at,
+            certificate_ends_soon=ends_at is not None
+            and ends_at - context.clock.now() < CERTIFICATE_WARNING,
             traffic=traffic_section(
-                context.traffic.recent(), request.query.get("filter", "")[:MOST_FILTER]
+                context.traffic.recent(),
+                Filter.of(request.query),
+                callers=[key.name for key in keys],
+                accounts=list(context.accounts),
             ),
-            help=problem_help(),
+            kinds=KINDS.values(),
         )
-        page = document(
-            "smartrecruiters-proxy", body, kind="status", script="page.js", has_form=True
-        )
-        return web.Response(body=page, content_type="text/html", charset="utf-8")
-
-    def _guide(self, base: str) -> Html:
-        keys = bool(self._context.config.access.api_keys)
-        key = ' -H "X-API-Key: $SRPROXY_KEY"' if keys else ""
-        lines = [
-            ("Base URL", base),
-            ("Who am I", f"curl{key} {shell_quote(base + SAMPLE_PATH)}"),
-            ("Candidates", f"curl{key} {shell_quote(base + '/candidates?limit=10')}"),
-        ]
-        return html(
-            """<section class="card guide" aria-labelledby="guide-heading">
-<h2 id="guide-heading">Copy and go</h2>$lines
-<p class="quiet">$keys Everything else about a call stays as SmartRecruiters documents it.</p>
-<p class="actions"><a class="button small" href="/-/postman.json" download>Postman
-environment</a></p></section>""",
-            lines=join(
-                html(
-                    '<div class="copy"><span class="copy-label">$label</span>'
-                    '<input readonly value="$line" aria-label="$label" data-select>'
-                    '<button class="button small needs-js" type="button" data-copy="$line"'
-                    ' aria-label="Copy: $label">Copy</button></div>',
-                    label=label,
-                    line=line,
-                )
-                for label, line in lines
-            ),
-            keys="Put one of access.api_keys where $SRPROXY_KEY stands." if keys else
-            "No token and no key is needed.",
-        )  # fmt: skip
+        return web.Response(text=page, content_type="text/html")
 
 
-def _elsewhere() -> Html:
-    return html(
-        """<section class="card elsewhere" aria-labelledby="elsewhere-heading">
-<h2 id="elsewhere-heading">No browser on that machine?</h2>
-<p>Give consent in a browser anywhere, and paste the final address back here. It works through a
-published container port, <code>kubectl port-forward</code> or ssh.</p>
-<form method="post" action="/-/login" class="actions">
-<button class="button small">Log in from another browser</button></form></section>"""
-    )
+def limits_section(context: ControlContext) -> str:
+    """Build the meter of SmartRecruiters' limits; nothing where none was touched."""
+    uses = context.limits.uses() if context.limits is not None else ()
+    several = len(context.accounts) > 1
+    return render("limits.html", uses=uses, several=several) if uses else ""
+
+
+def _lines(base: str, *, has_keys: bool) -> list[Line]:
+    key = ' -H "X-API-Key: $SRPROXY_KEY"' if has_keys else ""
+    return [
+        Line("Base URL", base),
+        Line("Who am I", f"curl{key} {shell_quote(base + '/users/me')}"),
+        Line("Candidates", f"curl{key} {shell_quote(base + '/candidates?limit=10')}"),
+    ]

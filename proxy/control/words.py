@@ -2,8 +2,6 @@
 
 from datetime import UTC, datetime
 
-from proxy.control.markup import Html, html
-
 STEPS = ((86400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
 
 
@@ -41,22 +39,10 @@ def milliseconds(seconds: float) -> str:
     return f"{value:.0f} ms" if value < 10_000 else f"{value / 1000:.1f} s"
 
 
-def parse_instant(text: str) -> float:
-    """Read an instant as the status JSON writes it."""
-    return datetime.fromisoformat(text).timestamp()
-
-
-def moment(seconds: float, style: str = "full") -> Html:
-    """Write an instant, in UTC until the page's script puts it into the reader's own zone."""
+def moment(seconds: float, style: str) -> str:
+    """Write an instant in UTC: its `clock`, its `day`, or both (`full`)."""
     at = datetime.fromtimestamp(seconds, UTC)
-    text = {
-        "clock": f"{at:%H:%M:%S}",
-        "day": f"{at.day} {at:%B %Y}",
-        "full": f"{at.day} {at:%B}, {at:%H:%M} UTC",
-    }[style]
-    return html(
-        '<time datetime="$iso" data-style="$style">$text</time>',
-        iso=f"{at:%Y-%m-%dT%H:%M:%SZ}",
-        style=style,
-        text=text,
-    )
+    if style == "clock":
+        return f"{at:%H:%M:%S}"
+    day = f"{at.day} {at:%B}"
+    return f"{day} {at.year}" if style == "day" else f"{day}, {at:%H:%M} UTC"

@@ -88,7 +88,7 @@ def test_a_login_with_consent_in_another_browser(product: Product, open_page: Op
     here, elsewhere = open_page(), open_page()
     here.goto(f"{product.url}/-/")
     here.get_by_role("button", name="Log in from another browser").click()
-    url = here.get_by_label("Address to open").input_value()
+    url = here.get_by_label("Address to open", exact=True).input_value()
 
     elsewhere.goto(url)
     elsewhere.get_by_role("button", name="Authorize").click()

@@ -19,6 +19,12 @@ def open_logged_in(page: Any, product: Product) -> None:
     page.get_by_text("live", exact=True).wait_for()
 
 
+def wait_for_rows(page: Any, count: int) -> None:
+    page.wait_for_function(
+        "([rows, count]) => document.querySelectorAll(rows).length === count", arg=[ROWS, count]
+    )
+
+
 def test_requests_appear_while_they_are_made(product: Product, open_page: OpenPage) -> None:
     page = open_page()
     open_logged_in(page, product)
@@ -41,15 +47,15 @@ def test_requests_are_filtered_and_paused(product: Product, open_page: OpenPage)
     call(product, "/jobs/last")
     page.locator(ROWS, has_text="/jobs/last").wait_for()
 
-    page.get_by_label("Filter the requests").fill("get filt")
-    page.wait_for_function(f"document.querySelectorAll('{ROWS}').length === 1")
+    page.get_by_label("Text").fill("get filt")
+    wait_for_rows(page, 1)
     page.get_by_role("button", name="Pause").click()
     call(product, "/candidates/filtered-2")
     page.get_by_role("button", name="Resume (1)").wait_for()
     assert page.locator(ROWS).count() == 1
     page.get_by_role("button", name="Resume (1)").click()
 
-    page.wait_for_function(f"document.querySelectorAll('{ROWS}').length === 2")
+    wait_for_rows(page, 2)
 
 
 def test_an_error_code_leads_to_its_explanation(product: Product, open_page: OpenPage) -> None:
@@ -68,14 +74,14 @@ def test_the_clock_begins_anew_after_a_refresh(products: Begin, open_page: OpenP
         product.wait()
         page = open_page()
         open_logged_in(page, product)
-        bar = page.locator("#access-label ~ progress")
+        bar = page.locator("#access-default ~ progress")
         begin = bar.get_attribute("data-begin")
 
         page.locator("[data-countdown]", has_text="expired").wait_for()
         assert call(product, "/users/me") == 200
 
         page.wait_for_function(
-            "begin => document.querySelector('#access-label ~ progress').dataset.begin !== begin",
+            "begin => document.querySelector('#access-default ~ progress').dataset.begin !== begin",
             arg=begin,
         )
 
@@ -87,7 +93,7 @@ def test_the_page_survives_a_restart(products: Begin, open_page: OpenPage) -> No
         again.wait()
         open_logged_in(page, again)
         page.get_by_role("heading", name=CAN_CALL).wait_for()
-    page.get_by_text("the proxy is away").wait_for()
+    page.get_by_role("heading", name="The proxy is not running").wait_for(timeout=5000)
 
     with again.run():
         again.wait()

@@ -1,7 +1,8 @@
 """A control application on fakes of its seams, and a client that is a browser's or a program's."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -10,9 +11,11 @@ from aiohttp.test_utils import TestClient
 
 from proxy.config import Config
 from proxy.control.application import build_application
-from proxy.control.context import Admit, ControlContext
+from proxy.control.context import Admit, ControlContext, LimitsView
 from proxy.errors import Problem
+from proxy.gateway.guards.origins import Origins
 from proxy.grant.oauth import TokenSet
+from proxy.grant.status import AccountStatus
 from proxy.system.secret import Secret
 from proxy.telemetry.traffic import RequestRecord
 
@@ -20,6 +23,12 @@ BROWSER = {"Accept": "text/html,*/*;q=0.8", "Sec-Fetch-Mode": "navigate"}
 SECRETS = ("client-secret-0123456789", "the-code", "api-key-0123456789abcdef", "fresh-token")
 # What every code is exchanged for.
 FRESH = TokenSet(Secret("fresh-token"), Secret("fresh-token-2"), 0.0, 1799.0, 0.0, 2_419_200.0)
+# The grant that an account then has, from 21 September 2026, 14:13:20, on.
+BEGAN = 1_790_000_000.0
+GRANTED = TokenSet(
+    Secret("fresh-token"), Secret("fresh-token-2"), BEGAN, BEGAN + 1799, BEGAN, BEGAN + 2_419_200,
+    ("candidates_read", "jobs_read"),
+)  # fmt: skip
 
 Client = TestClient[web.Request, web.Application]
 
@@ -28,7 +37,7 @@ class FakeClock:
     """Two hands that a test moves."""
 
     def __init__(self) -> None:
-        self.seconds = 1_790_000_000.0
+        self.seconds = BEGAN
 
     def now(self) -> float:
         return self.seconds
@@ -40,55 +49,27 @@ class FakeClock:
         self.seconds += seconds
 
 
-class FakeStatus:
-    def __init__(self, account: "FakeAccount") -> None:
-        self._account = account
-        self.state: str = account.json.get("state", "login_required")
-        self.subject = account.subject
-        self.granted_at = account.granted_at
-
-    def as_json(self, now: float) -> dict[str, Any]:
-        return dict(self._account.json)
-
-
 class FakeAccount:
     """An account that is logged in by any code, unless told to fail."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "default") -> None:
         self.exchanged: list[tuple[str, str | None]] = []
         self.failure: Exception | None = None
+        self.pause: asyncio.Event | None = None
+        self.problem: Problem | None = None
         self.stored = 0
-        self.subject: str | None = None
-        self.granted_at: float | None = None
         self.callbacks: list[Callable[[], None]] = []
-        self.json: dict[str, Any] = {
-            "name": "default",
-            "state": "login_required",
-            "reason": "never_authorized",
-            "scopes": [],
-            "generation": 0,
-            "access_token": None,
-            "refresh_token": None,
-            "last_refresh": None,
-        }
+        self.now = AccountStatus(name, "login_required", "never_authorized", 0, None, None)
+
+    @property
+    def subject(self) -> str | None:
+        return self.now.subject
+
+    def change(self, **fields: Any) -> None:
+        self.now = replace(self.now, **fields)
 
     def authorize(self) -> None:
-        self.json |= {
-            "state": "authorized",
-            "reason": None,
-            "scopes": ["candidates_read", "jobs_read"],
-            "generation": 1,
-            "access_token": {
-                "issued_at": "2026-09-21T13:33:20Z",
-                "expires_at": "2026-09-21T14:03:19Z",
-                "expires_in": 1799,
-            },
-            "refresh_token": {
-                "issued_at": "2026-09-21T13:33:20Z",
-                "expires_at": "2026-10-19T13:33:20Z",
-                "expires_in": 2419200,
-            },
-        }
+        self.change(state="authorized", reason=None, generation=1, tokens=GRANTED)
         self.changed()
 
     def changed(self) -> None:
@@ -100,6 +81,8 @@ class FakeAccount:
     ) -> None:
         verifier = code_verifier.reveal() if code_verifier else None
         self.exchanged.append((code.reveal(), verifier))
+        if self.pause is not None:
+            await self.pause.wait()
         if self.failure is not None:
             raise self.failure
         await self.take(FRESH, await admit(FRESH) if admit else None)
@@ -109,18 +92,21 @@ class FakeAccount:
             raise self.failure
         assert fresh is FRESH
         self.stored += 1
-        self.subject = subject
+        self.change(subject=subject)
         self.authorize()
 
     async def set_subject(self, subject: str) -> None:
-        self.subject = subject
+        self.change(subject=subject)
 
     async def logout(self) -> None:
-        self.json |= {"state": "login_required", "reason": "logged_out", "access_token": None}
+        self.change(state="login_required", reason="logged_out", tokens=None)
         self.changed()
 
-    def status(self) -> FakeStatus:
-        return FakeStatus(self)
+    def status(self) -> AccountStatus:
+        return self.now
+
+    def readiness(self) -> Problem | None:
+        return self.problem
 
     def subscribe(self, callback: Callable[[], None]) -> Callable[[], None]:
         self.callbacks.append(callback)
@@ -134,6 +120,9 @@ class FakeTraffic:
 
     def recent(self) -> list[RequestRecord]:
         return self.records
+
+    def request_id(self, given: bytes | None) -> str:
+        return "made-here" if given is None else given.decode()
 
     def add(self, record: RequestRecord) -> None:
         self.records.append(record)
@@ -156,7 +145,10 @@ class World:
 
     clock: FakeClock = field(default_factory=FakeClock)
     account: FakeAccount = field(default_factory=FakeAccount)
+    others: dict[str, FakeAccount] = field(default_factory=dict)
     traffic: FakeTraffic = field(default_factory=FakeTraffic)
+    limits: LimitsView | None = None
+    certificate_ends_at: float | None = None
     problem: Problem | None = None
     owner: str | None = None
     new_owner: str | None = None
@@ -171,9 +163,10 @@ class World:
         return self.new_owner
 
     def context(self, config: Config) -> ControlContext:
+        origins = Origins(config.access.allowed_origins)
         return ControlContext(
             config=config,
-            accounts={"default": self.account},
+            accounts={"default": self.account, **self.others},
             traffic=self.traffic,
             metrics=FakeMetrics(),
             clock=self.clock,
@@ -182,6 +175,9 @@ class World:
             version="1.2.3",
             identify=self.identify,
             identify_token=self.identify_token,
+            cors_headers=lambda origin: origins.answer_headers(origins.allowed(origin)),
+            limits=self.limits,
+            certificate_ends_at=lambda: self.certificate_ends_at,
         )
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from proxy.errors import KINDS, Problem
-from tests.control.conftest import BROWSER, Serve, World
+from tests.control.conftest import BROWSER, FakeAccount, Serve, World
 
 ROUTES = [
     ("GET", "/-/"), ("GET", "/-/status"), ("GET", "/-/login"), ("POST", "/-/login"),
@@ -92,7 +92,7 @@ async def test_head_is_get_without_a_body(serve: Serve, path: str) -> None:
 async def test_live_touches_nothing(serve: Serve, world: World) -> None:
     client = await serve()
     world.problem = Problem("store_unavailable", "The store is away.")
-    world.account.json.clear()
+    world.account.now = None  # type: ignore[assignment]
 
     assert (await client.get("/-/live")).status == 200
 
@@ -119,7 +119,57 @@ async def test_status_is_the_contracts_json(serve: Serve, world: World) -> None:
     assert body["version"] == "1.2.3"
     assert body["upstream"] == "https://api.smartrecruiters.com"
     assert body["started_at"] == "2026-09-21T14:13:20Z"
-    assert body["accounts"] == [world.account.json]
+    assert body["accounts"] == [world.account.now.as_json(world.clock.now())]
+
+
+async def test_status_tells_one_account_alone_where_one_is_named(
+    serve: Serve, world: World
+) -> None:
+    world.others["acme"] = FakeAccount("acme")
+    client = await serve()
+
+    both = await (await client.get("/-/status")).json()
+    one = await (await client.get("/-/status?account=acme")).json()
+    none = await client.get("/-/status?account=nobody")
+
+    assert [account["name"] for account in both["accounts"]] == ["default", "acme"]
+    assert [account["name"] for account in one["accounts"]] == ["acme"]
+    assert none.status == 404
+    assert (await none.json(content_type=None))["code"] == "unknown_account"
+
+
+async def test_ready_asks_for_one_account_where_one_is_named(serve: Serve, world: World) -> None:
+    world.others["acme"] = FakeAccount("acme")
+    world.others["acme"].problem = Problem("login_required", "x", reason="never_authorized")
+    client = await serve()
+
+    answers = [
+        (await client.get(path)).status
+        for path in ("/-/ready", "/-/ready?account=default", "/-/ready?account=acme",
+                     "/-/ready?account=nobody")
+    ]  # fmt: skip
+
+    assert answers == [200, 200, 503, 404]
+
+
+@pytest.mark.parametrize("path", ["/-/live", "/-/status", "/-/nothing", "/-/"])
+async def test_every_answer_returns_the_requests_id(serve: Serve, path: str) -> None:
+    client = await serve()
+
+    own = await client.get(path, headers={"X-Request-ID": "my-42"})
+    made = await client.get(path)
+
+    assert own.headers["X-Request-ID"] == "my-42"
+    assert made.headers["X-Request-ID"] == "made-here"
+
+
+async def test_an_unknown_route_is_told_those_that_there_are(serve: Serve) -> None:
+    client = await serve()
+
+    detail = (await (await client.get("/-/nope")).json(content_type=None))["detail"]
+
+    for route in ("/-/status", "/-/login/complete", "/-/postman.json", "/-/events"):
+        assert route in detail
 
 
 async def test_metrics_are_text(serve: Serve) -> None:
@@ -148,14 +198,14 @@ async def test_an_unforeseen_failure_tells_nothing(
     serve: Serve, world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     client = await serve()
-    world.account.json.clear()
+    world.account.now = None  # type: ignore[assignment]
 
     answer = await client.get("/-/")
     body = json.loads(await answer.text())
 
     assert answer.status == 500
     assert body["code"] == "internal_error"
-    assert "KeyError" not in json.dumps(body)
+    assert "AttributeError" not in json.dumps(body)
     assert "control_route_failed" in caplog.text
 
 

@@ -46,7 +46,7 @@ async def test_a_stream_begins_with_everything(serve: Serve, world: World) -> No
 
     assert answer.content_type == "text/event-stream"
     assert name == "snapshot"
-    assert data["status"]["accounts"] == [world.account.json]
+    assert data["status"]["accounts"] == [world.account.now.as_json(world.clock.now())]
     assert [record["id"] for record in data["records"]] == ["r1", "r2"]
     assert "Ada" not in json.dumps(data)
     answer.close()
@@ -111,9 +111,9 @@ async def test_heartbeats_keep_the_stream_alive(
     await read_event(answer)
 
     async with asyncio.timeout(5):
-        lines = [await answer.content.readuntil(b"\n") for _ in range(3)]
+        lines = [await answer.content.readuntil(b"\n") for _ in range(4)]
 
-    assert b": still here\n" in lines
+    assert b"event: alive\n" in lines
     answer.close()
 
 

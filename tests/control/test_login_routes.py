@@ -1,5 +1,6 @@
 """The login from its beginning to each of its ends (docs/security.md, the login)."""
 
+import asyncio
 import json
 import re
 from urllib.parse import parse_qs, quote, urlsplit
@@ -7,6 +8,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 import pytest
 from aiohttp import ClientResponse
 
+from proxy.control.login.pending import MOST_LOGINS
 from proxy.errors import GrantEnded, Outcome, Problem, StoreError, TokenEndpointError
 from tests.control.conftest import BROWSER, SECRETS, Client, Serve, World
 from tests.control.support import CALLBACK, begin, come_back, cookie_header, cookies_of
@@ -106,7 +108,7 @@ async def test_an_unknown_account_is_not_found(serve: Serve) -> None:
     for method, path in (("GET", "/-/login"), ("POST", "/-/login"), ("POST", "/-/logout")):
         answer = await client.request(method, f"{path}?account=other", allow_redirects=False)
         assert answer.status == 404
-        assert (await answer.json(content_type=None))["code"] == "not_found"
+        assert (await answer.json(content_type=None))["code"] == "unknown_account"
 
 
 async def test_a_code_is_exchanged_at_once_and_the_page_says_so(serve: Serve, world: World) -> None:
@@ -188,8 +190,97 @@ async def test_a_state_works_once(serve: Serve, world: World) -> None:
     query = f"code=the-code&state={state}"
 
     assert (await come_back(client, query, cookies)).status == 200
-    assert (await come_back(client, query, cookies)).status == 400
+    again = await come_back(client, query, cookies)
+    elsewhere = await come_back(client, query, {})
+
+    assert (again.status, elsewhere.status) == (409, 409)
+    assert "the login succeeded then" in await again.text()
     assert len(world.account.exchanged) == 1
+
+
+async def test_a_callback_that_is_reloaded_while_its_code_is_exchanged_waits_for_the_outcome(
+    serve: Serve, world: World
+) -> None:
+    client = await serve()
+    world.account.pause = asyncio.Event()
+    state, cookies = await begin(client)
+    query = f"code=the-code&state={state}"
+    first = asyncio.ensure_future(come_back(client, query, cookies))
+    while not world.account.exchanged:
+        await asyncio.sleep(0)
+    second = asyncio.ensure_future(come_back(client, query, cookies))
+    await asyncio.sleep(0.05)
+    assert not second.done()
+
+    world.account.pause.set()
+
+    assert ((await first).status, (await second).status) == (200, 409)
+    assert len(world.account.exchanged) == 1
+
+
+async def test_a_decline_that_is_opened_again_says_the_same(serve: Serve) -> None:
+    client = await serve()
+    state, cookies = await begin(client)
+    query = f"error=access_denied&state={state}"
+
+    await come_back(client, query, cookies)
+    again = await come_back(client, query, cookies)
+
+    assert again.status == 400
+    page = await again.text()
+    assert "Access was declined" in page
+    assert "opened before" in page
+
+
+async def test_a_question_that_is_opened_again_is_asked_again(serve: Serve, world: World) -> None:
+    client = await serve()
+    world.account.authorize()
+    world.owner, world.new_owner = "Ada", "Mallory"
+    state, cookies = await begin(client)
+    query = f"code=c&state={state}"
+
+    pages = [await (await come_back(client, query, cookies)).text() for _ in range(2)]
+
+    assert question_on(pages[0]) == question_on(pages[1])
+    assert len(world.account.exchanged) == 1
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, 3, 4, 5), (5, 3, 1, 0, 2, 4)])
+async def test_six_tabs_are_finished_in_any_order(
+    serve: Serve, world: World, order: tuple[int, ...]
+) -> None:
+    client = await serve()
+    jar: dict[str, str] = {}
+    states = []
+    for _ in order:
+        answer = await client.get("/-/login", allow_redirects=False, headers=cookie_header(jar))
+        jar |= cookies_of(answer)
+        states.append(parse_qs(urlsplit(answer.headers["Location"]).query)["state"][0])
+
+    for number in order:
+        answer = await come_back(client, f"code=code-{number}&state={states[number]}", jar)
+        assert answer.status == 200
+        for name in answer.cookies:
+            del jar[name]
+
+    assert [code for code, _ in world.account.exchanged] == [f"code-{n}" for n in order]
+
+
+@pytest.mark.parametrize(
+    ("error", "logged"), [("access_denied", "access_denied"), ("tOp-SeCrEt", "other")]
+)
+@pytest.mark.parametrize("with_state", [True, False])
+async def test_a_decline_leaves_a_log_line(
+    serve: Serve, caplog: pytest.LogCaptureFixture, error: str, logged: str, with_state: bool
+) -> None:
+    client = await serve()
+    state, cookies = await begin(client)
+
+    await come_back(client, f"error={error}" + f"&state={state}" * with_state, cookies)
+    await come_back(client, f"error={error}", {})  # nobody's
+
+    lines = [line for line in caplog.messages if line.startswith("login_declined")]
+    assert lines == [f"login_declined account=default error={logged}"]
 
 
 async def test_a_state_is_good_for_ten_minutes(serve: Serve, world: World) -> None:
@@ -227,7 +318,7 @@ async def test_the_oldest_of_many_logins_gives_way(serve: Serve, world: World) -
             else:
                 del jar[name]
 
-    assert len(jar) == 5
+    assert len(jar) == MOST_LOGINS
 
 
 async def test_a_decline_is_explained_and_its_code_500_is_no_code(
@@ -351,7 +442,8 @@ async def test_each_failure_of_the_exchange_is_told_apart_and_tried_once(
     assert "Start again" in page
     assert "<b>answer" not in page
     assert f'details="{code}"' in answer.headers["Proxy-Status"]
-    assert again.status == 400
+    assert again.status == status
+    assert "nothing was sent again" in await again.text()
     assert len(world.account.exchanged) == 1
 
 
@@ -594,6 +686,59 @@ async def test_what_is_not_the_whole_final_address_is_refused_and_consumes_nothi
     assert good.status == 200
 
 
+@pytest.mark.parametrize(
+    ("redirect_uri", "text"),
+    [
+        ("http://localhost:8080/-/callback", "localhost:8080/-/callback?{query}"),
+        ("http://localhost:8080/-/callback", "//localhost:8080/-/callback?{query}"),
+        ("http://localhost:8080/-/callback", "\ufeffhttp://localhost:8080/-/callback?{query}"),
+        ("http://localhost:8080/-/callback", "<http://localhost:8080/-/callback?{query}>"),
+        ("http://localhost:8080/-/callback", '("http://localhost:8080/-/callback?{query}")'),
+        ("http://localhost:8080/-/callback", "[http://localhost:8080/-/callback?{query}]"),
+        ("http://localhost:8080/-/callback", "HTTP://LocalHost:8080/-/callback?{query}#_=_"),
+        ("http://localhost:8080/-/callback", "http://localhost:8080/-/call\r\n  back?{query}"),
+        ("http://localhost:80/-/callback", "http://localhost/-/callback?{query}"),
+        ("http://localhost/-/callback", "localhost:80/-/callback?{query}"),
+        ("https://proxy.example:443/-/callback", "proxy.example/-/callback?{query}"),
+        ("http://localhost:8080/", "http://localhost:8080?{query}"),
+        ("http://localhost:8080/", "localhost:8080?{query}"),
+    ],
+)
+async def test_the_final_address_is_taken_as_browsers_and_mails_show_it(
+    serve: Serve, world: World, redirect_uri: str, text: str
+) -> None:
+    client = await serve(oauth={"redirect_uri": redirect_uri})
+    begun = await client.post("/-/login")
+    url = (await begun.json())["authorization_url"]
+    state = parse_qs(urlsplit(url).query)["state"][0]
+
+    done = await paste(client, text.format(query=f"code=the-code&state={state}"), cookies_of(begun))
+
+    assert done.status == 200
+    assert world.account.exchanged == [("the-code", None)]
+
+
+async def test_a_wrong_paste_keeps_the_field_and_says_what_was_wrong(
+    serve: Serve, world: World
+) -> None:
+    client = await serve()
+    begun = await client.post("/-/login", headers=BROWSER)
+    cookies = cookie_header(cookies_of(begun))
+    state = (await begun.text()).partition("state=")[2].partition("&")[0].partition('"')[0]
+
+    wrong = await client.post("/-/login/complete", data={"url": "the-code"}, headers=FORM | cookies)
+    page = await wrong.text()
+    url = f"http://localhost:8080/-/callback?code=c&state={state}"
+    done = await client.post("/-/login/complete", data={"url": url}, headers=FORM | cookies)
+
+    assert wrong.status == 400
+    assert "Paste the whole address" in page
+    assert 'name="url"' in page
+    assert "the-code" not in page
+    assert f"state={state}" in page
+    assert done.status == 200
+
+
 async def test_paste_back_is_bound_to_the_browser_that_began(serve: Serve, world: World) -> None:
     client = await serve()
     state, _ = await begin(client)
@@ -625,7 +770,7 @@ async def test_logout_forgets_the_grant(serve: Serve, world: World) -> None:
 
     assert answer.status == 200
     assert (await answer.json())["state"] == "login_required"
-    assert world.account.json["reason"] == "logged_out"
+    assert world.account.now.reason == "logged_out"
 
 
 async def test_logout_by_a_form_leads_back_to_the_page(serve: Serve, world: World) -> None:

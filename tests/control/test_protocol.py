@@ -9,6 +9,7 @@ from aiohttp import web
 
 from proxy.control.application import build_application
 from proxy.control.protocol import protocol_factory
+from proxy.gateway.front import OneRequest
 from tests.control.conftest import World, make_config
 
 Talk = Callable[..., Awaitable[bytes]]
@@ -22,7 +23,7 @@ async def talk(world: World) -> AsyncIterator[Talk]:
     runner = web.AppRunner(build_application(world.context(make_config())), access_log=None)
     await runner.setup()
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(protocol_factory(runner), "127.0.0.1", 0)
+    server = await loop.create_server(protocol_factory(runner, OneRequest), "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
 
     async def send(*pieces: bytes) -> bytes:

@@ -4,10 +4,10 @@ import re
 
 import pytest
 
-from proxy.control.overview import problem_help
 from proxy.control.words import duration, milliseconds, size
 from proxy.errors import KINDS, Problem
-from tests.control.conftest import Serve, World
+from proxy.grant.stores.record import LastRefresh
+from tests.control.conftest import BEGAN, Serve, World
 from tests.control.test_events import make_record
 
 KEYS = {"api_keys": [{"name": "ats", "key": "api-key-0123456789abcdef"}]}
@@ -31,7 +31,7 @@ async def test_without_a_grant_it_says_to_log_in(serve: Serve, world: World) -> 
 
 async def test_with_a_grant_it_shows_the_clock(serve: Serve, world: World) -> None:
     world.account.authorize()
-    world.clock.seconds = 1_789_998_800.0
+    world.clock.seconds = BEGAN + 1200
 
     page = await page_of(serve)
 
@@ -39,7 +39,7 @@ async def test_with_a_grant_it_shows_the_clock(serve: Serve, world: World) -> No
     assert "9 minutes 59 seconds left" in page
     assert "19 October 2026" in page
     assert 'action="/-/logout"' in page
-    assert "candidates_read" in page
+    assert "candidates_<wbr>read" in page
 
 
 async def test_it_says_since_when_there_is_a_grant_if_that_is_known(
@@ -47,7 +47,7 @@ async def test_it_says_since_when_there_is_a_grant_if_that_is_known(
 ) -> None:
     world.account.authorize()
     assert "<dt>Since</dt>" not in await page_of(serve)
-    world.account.granted_at = 1_789_000_000.0
+    world.account.change(granted_at=1_789_000_000.0)
 
     page = await page_of(serve)
 
@@ -57,11 +57,8 @@ async def test_it_says_since_when_there_is_a_grant_if_that_is_known(
 
 async def test_degraded_says_what_failed(serve: Serve, world: World) -> None:
     world.account.authorize()
-    world.account.json["state"] = "degraded"
-    world.account.json["last_refresh"] = {
-        "at": "2026-09-21T13:53:20Z", "outcome": "failed", "code": "dns_error",
-        "detail": "<No> name.",
-    }  # fmt: skip
+    last = LastRefresh(BEGAN + 1200, "failed", "dns_error", "<No> name.")
+    world.account.change(state="degraded", last_refresh=last)
 
     page = await page_of(serve)
 
@@ -107,7 +104,7 @@ async def test_an_expired_token_is_not_refreshed_to_ask_for_the_owner(
     serve: Serve, world: World
 ) -> None:
     world.account.authorize()
-    world.account.json["access_token"]["expires_in"] = 0
+    world.clock.seconds = BEGAN + 1800
     client = await serve()
 
     await client.get("/-/")
@@ -120,7 +117,7 @@ async def test_curl_lines_are_for_the_address_in_use(serve: Serve) -> None:
 
     page = await (await client.get("/-/", headers={"Host": "127.0.0.1:9000"})).text()
 
-    assert "curl -H &quot;X-API-Key: $SRPROXY_KEY&quot; http://127.0.0.1:9000/users/me" in page
+    assert "curl -H &#34;X-API-Key: $SRPROXY_KEY&#34; http://127.0.0.1:9000/users/me" in page
     assert "api-key-0123456789abcdef" not in page
 
 
@@ -144,6 +141,7 @@ async def test_requests_are_listed_newest_first_without_query_values(
     rows = page.partition('id="rows"')[2].partition("</tbody>")[0]
 
     assert rows.index("caller left") < rows.index("429") < rows.index("not_allowed")
+    rows = rows.replace("<wbr>", "")
     assert "/candidates?limit&amp;q" in rows
     assert "/jobs/&lt;b&gt;" in rows
     assert "Ada" not in rows
@@ -154,13 +152,13 @@ async def test_requests_are_listed_newest_first_without_query_values(
 async def test_the_filter_works_without_javascript(serve: Serve, world: World) -> None:
     world.traffic.records = [make_record(1, target=b"/users/me"), make_record(2)]
 
-    page = await page_of(serve, "/-/?filter=USERS%22%3E")
+    page = await page_of(serve, "/-/?text=USERS%22%3E")
     rows = page.partition('id="rows"')[2].partition("</tbody>")[0]
-    found = await page_of(serve, "/-/?filter=get%20users")
+    found = await page_of(serve, "/-/?text=get%20users")
 
     assert "<tr" not in rows
-    assert 'value="USERS&quot;&gt;"' in page
-    assert found.count('<tr class="') == 1
+    assert 'value="USERS&#34;&gt;"' in page
+    assert found.partition('id="rows"')[2].partition("</tbody>")[0].count("<tr") == 1
 
 
 async def test_a_page_holds_no_other_resource(serve: Serve, world: World) -> None:
@@ -174,8 +172,8 @@ async def test_a_page_holds_no_other_resource(serve: Serve, world: World) -> Non
     assert not re.search(r"\son\w+=", page.partition("</style>")[2].partition("<script>")[0])
 
 
-def test_every_problem_code_is_explained() -> None:
-    text = problem_help()
+async def test_every_problem_code_is_explained(serve: Serve) -> None:
+    text = await page_of(serve)
 
     assert all(f'id="problem-{code}"' in text for code in KINDS)
 

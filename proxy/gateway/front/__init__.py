@@ -12,5 +12,6 @@ request is repeated in an answer of ours or in a log.
 
 from proxy.gateway.front.connection import CallerConnection
 from proxy.gateway.front.front import Front
+from proxy.gateway.front.one_request import OneRequest
 
-__all__ = ["CallerConnection", "Front"]
+__all__ = ["CallerConnection", "Front", "OneRequest"]

@@ -6,22 +6,11 @@ from http import HTTPStatus
 from proxy.errors import Problem
 from proxy.gateway.guards import origin_form
 from proxy.gateway.http1 import RequestHead
-from proxy.problems import problem_body, problem_headers
+from proxy.problems import is_navigation, problem_body, problem_headers
 
 REASONS = {status.value: status.phrase for status in HTTPStatus} | {
     431: "Request Header Fields Too Large"
 }
-
-
-def is_navigation(head: RequestHead) -> bool:
-    """Tell whether a person in a browser is looking at this answer (Fetch Metadata)."""
-    fields = head.fields
-    return (
-        head.method == b"GET"
-        and fields.get(b"sec-fetch-mode") == b"navigate"
-        and fields.get(b"sec-fetch-dest") == b"document"
-        and b"text/html" in fields.get(b"accept", b"")
-    )
 
 
 def build_problem_answer(
@@ -35,7 +24,7 @@ def build_problem_answer(
 ) -> tuple[bytes, bytes]:
     """Build the head of a problem's answer, all but Connection and the blank line, and its body."""
     headers = problem_headers(problem)
-    if problem_page is not None and head is not None and is_navigation(head):
+    if problem_page is not None and head is not None and is_navigation(_header_of(head)):
         body = problem_page(problem)
         content_type = "text/html; charset=utf-8"
         present = {name.lower() for name, _ in headers}
@@ -54,6 +43,14 @@ def build_problem_answer(
     if head is not None and head.method == b"HEAD":
         body = b""
     return block, body
+
+
+def _header_of(head: RequestHead) -> Callable[[str], str | None]:
+    def header(name: str) -> str | None:
+        value = head.fields.get(name.encode())
+        return None if value is None else value.decode("latin-1")
+
+    return header
 
 
 def build_preflight_answer(headers: Sequence[tuple[bytes, bytes]], date: bytes) -> bytes:

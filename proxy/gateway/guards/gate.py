@@ -168,7 +168,11 @@ class Guards:
             return []
         if admission is not None:
             return self._origins.answer_headers(admission.origin)
-        return self._origins.answer_headers(self._origins.allowed(head.fields.get(b"origin")))
+        return self.cors_headers_for(head.fields.get(b"origin"))
+
+    def cors_headers_for(self, origin: bytes | None) -> list[tuple[bytes, bytes]]:
+        """Build what an answer to a web page of that origin carries for CORS."""
+        return self._origins.answer_headers(self._origins.allowed(origin))
 
     def preflight(self, head: Head) -> list[tuple[bytes, bytes]] | None:
         """Build the headers of a 204 if this admitted request is a CORS preflight."""

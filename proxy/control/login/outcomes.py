@@ -1,12 +1,9 @@
-"""What a login came to, in words: each end of it as a Problem or a success, and as a page."""
+"""What a login came to: success, or each kind of failure as a Problem with a heading for people."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from urllib.parse import quote
 
-from proxy.control.markup import Html, html, join, when
-from proxy.control.pages import button, facts, paragraph, step_page
-from proxy.control.replacing import Held
+from proxy.control.login.replacing import Held
 from proxy.errors import (
     GrantEnded,
     Outcome,
@@ -31,15 +28,25 @@ PROVIDER_ERRORS = {
 class LoginFailure(ProxyError):
     """A login that did not succeed: the problem, and a heading for people."""
 
-    def __init__(self, heading: str, problem: Problem, *, finished: bool = True) -> None:
+    def __init__(
+        self, heading: str, problem: Problem, *, finished: bool = True, account: str | None = None
+    ) -> None:
         super().__init__(heading, problem.detail)
         self.heading = heading
         self.problem = problem
-        self.account = "default"
+        # Whose login it was, where that is known.
+        self.account = account
         # The login has ended; otherwise nothing was consumed, and it may still succeed.
         self.finished = finished
         # The provider said so itself, instead of sending a code.
         self.reported = False
+        # It is not news: the callback was taken before.
+        self.is_repeated = False
+
+    @property
+    def reason(self) -> str:
+        """Return the word that tells this failure from others."""
+        return self.problem.reason or self.problem.code
 
 
 class OtherUser(LoginFailure):
@@ -51,10 +58,10 @@ class OtherUser(LoginFailure):
             "Nothing was changed yet: calls go on as before until you say which of them stays."
         )
         problem = Problem("bad_request", detail, status=409, reason="other_user")
-        super().__init__("Another user's grant is here", problem, finished=False)
+        heading = "Another user's grant is here"
+        super().__init__(heading, problem, finished=False, account=held.account)
         self.held = held
         self.name = name
-        self.account = held.account
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +76,8 @@ class Success:
     @property
     def is_other_person(self) -> bool:
         """Tell whether the grant changed hands, as far as known."""
-        return self.replaced and None not in (self.owner, self.previous_owner) and (
-            self.owner != self.previous_owner
-        )  # fmt: skip
+        known = self.owner is not None and self.previous_owner is not None
+        return self.replaced and known and self.owner != self.previous_owner
 
 
 class LoginNews:
@@ -148,118 +154,6 @@ def _token_endpoint_failure(error: TokenEndpointError) -> LoginFailure:
         advice = "Nothing was changed; start again in a moment."
     detail = f"{error.detail.rstrip('.')}. {advice}"
     return LoginFailure(heading, Problem("token_endpoint_unavailable", detail, reason=error.reason))
-
-
-def failure_page(failure: LoginFailure) -> bytes:
-    """Build the page of a login that did not succeed, with the way to start again."""
-    problem = failure.problem
-    again = "/-/login"
-    if failure.account != "default":
-        again += "?account=" + quote(failure.account, safe="")
-    reason = problem.reason or problem.code
-    return step_page(
-        failure.heading,
-        paragraph(problem.detail),
-        facts([("Reason", html("<code>$reason</code>", reason=reason))]),
-        tone="warn" if problem.status < 500 else "bad",
-        actions=join([button("Start again", again), button("Status page", "/-/", primary=False)]),
-        script="step.js",
-        finished=failure.finished,
-    )
-
-
-def replace_page(question: OtherUser) -> bytes:
-    """Build the page that asks whose grant stays."""
-    held = question.held
-    answer = html(
-        '<form method="post" action="/-/login/complete" class="actions">'
-        '<button class="button primary" name="keep" value="$name">Keep $previous</button>'
-        '<button class="button" name="replace" value="$name">Replace: act as $owner</button>'
-        "</form>",
-        name=question.name,
-        previous=held.previous,
-        owner=held.owner,
-    )
-    return step_page(
-        question.heading,
-        paragraph(question.problem.detail),
-        paragraph(
-            f"If you replace it, every program that calls through this proxy acts as {held.owner} "
-            f"from then on. To go back, {held.previous} has to log in again.",
-            "quiet",
-        ),
-        answer,
-        tone="warn",
-        script="step.js",
-        has_form=True,
-        finished=True,
-    )
-
-
-def success_page(success: Success) -> bytes:
-    """Build the page of a login that succeeded: done, whose account, close this."""
-    if success.is_other_person:
-        change = html(
-            '<p class="notice" role="status">This <strong>replaces the grant of $previous</strong>:'
-            " calls through the proxy now act as $owner. If that was not meant, log in again as "
-            "$previous.</p>",
-            previous=success.previous_owner,
-            owner=success.owner,
-        )
-    elif success.replaced and success.owner is None:
-        change = html(
-            '<p class="notice" role="status">It <strong>replaces the grant of $previous</strong>. '
-            "Whose account it is now cannot be told: that takes the scope "
-            "<code>user_me_read</code>.</p>",
-            previous=success.previous_owner or "an unknown owner",
-        )
-    elif success.replaced and success.previous_owner is None:
-        change = paragraph("It replaces the grant that was here before, whose owner is not known.")
-    else:
-        change = when(success.replaced, paragraph("It takes the place of your earlier grant."))
-    owner = (
-        html("<p>The proxy now acts for <strong>$owner</strong>.</p>", owner=success.owner)
-        if success.owner
-        else paragraph("The proxy now has a grant, and keeps it alive by itself.")
-    )
-    return step_page(
-        "You are logged in",
-        owner,
-        change,
-        paragraph("Your tools can call now. You may close this page.", "quiet"),
-        tone="warn" if success.is_other_person else "good",
-        actions=button("Status page", "/-/"),
-        script="step.js",
-        finished=True,
-    )
-
-
-def begin_page(authorization_url: str, redirect_uri: str, minutes: int) -> bytes:
-    """Build the page for a login whose consent is given in a browser elsewhere."""
-    body = html(
-        """<ol class="steps">
-<li><p>Open this address in any browser and click <b>Authorize</b>:</p>
-<p><a class="button primary" href="$url" target="_blank" rel="noopener noreferrer"
- data-authorize>Open SmartRecruiters</a></p>
-<p><label for="authorization-url">Address to open</label>
-<textarea id="authorization-url" readonly rows="4" data-select>$url</textarea></p></li>
-<li><p>That browser then goes to an address that begins with <code>$redirect</code>. The page may
-well fail to load there; only its address counts. Copy the whole address.</p></li>
-<li><form method="post" action="/-/login/complete">
-<p><label for="final-url">Final address</label>
-<input id="final-url" name="url" type="text" inputmode="url" autocomplete="off"
- autocapitalize="none" spellcheck="false" required placeholder="$redirect?code=…&amp;state=…"
- aria-describedby="code-clock"></p>
-<p id="code-clock" class="quiet" role="status" data-code-clock>After <b>Authorize</b> you have
-30 seconds to paste it here.</p>
-<p class="actions"><button class="button primary">Finish the login</button></p></form></li>
-</ol>
-<p class="quiet">This login is good for $minutes minutes, in this browser.</p>""",
-        url=authorization_url,
-        redirect=redirect_uri,
-        minutes=minutes,
-    )
-    return step_page("Log in from another browser", Html(body), script="step.js", has_form=True)
 
 
 def _short(text: str, limit: int = MOST_SHOWN) -> str:

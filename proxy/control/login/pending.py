@@ -6,8 +6,8 @@ replica of the same configuration may take the callback. The cookie's name carri
 the state, so that several logins may be under way in one browser.
 
 - `state` is 256 random bits, bound to the browser by that cookie, compared in constant time, good
-  for ten minutes and used once: this process remembers the used ones for as long as they would be
-  good (RFC 6749 section 10.12, RFC 9700 section 4.7).
+  for ten minutes and used once, which `taken` sees to (RFC 6749 section 10.12, RFC 9700 section
+  4.7).
 - A state that belongs to no login of this browser consumes nothing: noise cannot end a login.
 - The PKCE verifier is derived from the state and a second key, so that it needs no storage and
   never leaves the server (RFC 7636).
@@ -22,22 +22,20 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from cachetools import TTLCache
-
 from proxy.config import OAuthConfig
 from proxy.system.clock import Clock
 from proxy.system.secret import Secret
 
 # RFC 6749 section 4.1.2 recommends ten minutes at most for the code; a person needs no longer.
 LIFETIME = 600
-# Replicas' clocks differ a little: a login may seem to begin in the future.
-CLOCK_SKEW = 60
+# A login may seem to begin in the future: replicas' clocks differ, and a clock may be set back
+# while a person gives consent. The signature says that it is ours.
+FUTURE = 86400
 COOKIE_PREFIX = "srproxy_login_"
 # Behind TLS: a sibling domain cannot plant a cookie of this name (RFC 6265bis section 4.1.3.2).
 HOST_PREFIX = "__Host-"
 # A person who clicks again and again keeps this many logins open; the oldest give way.
-MOST_LOGINS = 5
-USED_STATES = 4096
+MOST_LOGINS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +49,16 @@ class Login:
     @property
     def cookie_name(self) -> str:
         """The name of this login's own cookie."""
-        digest = hashlib.sha256(self.state.encode()).hexdigest()
-        return COOKIE_PREFIX + digest[:12]
+        return COOKIE_PREFIX + digest(self.state)[:12]
+
+
+def digest(state: str) -> str:
+    """Return what a login is known by where its state must not be kept."""
+    return hashlib.sha256(state.encode()).hexdigest()
 
 
 class Logins:
-    """Begins logins, recognises their end, and remembers the states already used."""
+    """Begins logins, and recognises the one that an answer belongs to."""
 
     def __init__(self, oauth: OAuthConfig, clock: Clock, random: Callable[[], str]) -> None:
         self._clock = clock
@@ -64,9 +66,6 @@ class Logins:
         self._pkce = oauth.pkce
         self._cookie_key = _derive(oauth, b"smartrecruiters-proxy login cookie 1")
         self._verifier_key = _derive(oauth, b"smartrecruiters-proxy code verifier 1")
-        self._used: TTLCache[str, bool] = TTLCache(
-            maxsize=USED_STATES, ttl=LIFETIME + CLOCK_SKEW, timer=clock.monotonic
-        )
 
     def begin(self, account: str) -> Login:
         """Begin a login."""
@@ -88,23 +87,18 @@ class Logins:
         return sorted(found, key=lambda login: login.begun_at)
 
     def match(self, cookies: Mapping[str, str], state: str) -> Login | None:
-        """Return this browser's login with that state; a wrong or used one consumes nothing."""
+        """Return this browser's login with that state; a wrong one consumes nothing."""
         match = None
         for login in self.open(cookies):
             if hmac.compare_digest(login.state.encode(), state.encode()):
                 match = login
         return match
 
-    def consume(self, login: Login) -> None:
-        """Mark the login's state as used: it matches no more."""
-        self._used[login.state] = True
-
     def code_verifier(self, login: Login) -> Secret | None:
         """Return the PKCE verifier, if PKCE is on."""
         if not self._pkce:
             return None
-        digest = hmac.digest(self._verifier_key, login.state.encode(), "sha256")
-        return Secret(_encode(digest))
+        return Secret(_encode(hmac.digest(self._verifier_key, login.state.encode(), "sha256")))
 
     def code_challenge(self, login: Login) -> str | None:
         """Return the S256 challenge for the verifier, if PKCE is on (RFC 7636 section 4.2)."""
@@ -114,8 +108,7 @@ class Logins:
         return _encode(hashlib.sha256(verifier.reveal().encode()).digest())
 
     def _is_current(self, login: Login) -> bool:
-        age = self._clock.now() - login.begun_at
-        return -CLOCK_SKEW <= age <= LIFETIME and login.state not in self._used
+        return -FUTURE <= self._clock.now() - login.begun_at <= LIFETIME
 
     def _sign(self, payload: bytes) -> bytes:
         return hmac.digest(self._cookie_key, payload, "sha256")

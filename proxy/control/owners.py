@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 ASK_AGAIN = 60
 
 
-class Identities:
+class Owners:
     """The names of the accounts' owners; each is kept with its grant."""
 
     def __init__(self, context: ControlContext) -> None:
@@ -37,9 +37,8 @@ class Identities:
     def _has_token(self, account: str) -> bool:
         # Asking must not cause a refresh: beside an exchange it could bring the new owner's name
         # for the old one's, and a look at the page is no traffic.
-        now = self._context.clock.now()
-        token = self._context.accounts[account].status().as_json(now)["access_token"]
-        return token is not None and token["expires_in"] > 0
+        tokens = self._context.accounts[account].status().tokens
+        return tokens is not None and tokens.expires_at > self._context.clock.now()
 
     async def ask(self, account: str) -> str | None:
         """Return the owner's name, asking the upstream where there is a valid token to ask with."""

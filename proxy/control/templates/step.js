@@ -3,10 +3,6 @@
 // that did not is left: its address may have to be copied into the browser that began it.
 if (document.querySelector("[data-finished]")) history.replaceState(null, "", "/-/");
 
-for (const field of document.querySelectorAll("[data-select]")) {
-  field.addEventListener("focus", () => field.select());
-}
-
 // The code lives 30 seconds from the click on Authorize, which we cannot see: we count from the
 // moment this page is looked at again.
 const clock = document.querySelector("[data-code-clock]");

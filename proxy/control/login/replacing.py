@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from cachetools import TTLCache
 
-from proxy.control.login import LIFETIME
+from proxy.control.login.pending import LIFETIME
 from proxy.grant.oauth import TokenSet
 from proxy.system.clock import Clock
 

@@ -1,0 +1,212 @@
+"""The login's routes: begin, callback, paste-back, logout.
+
+No parameter redirects anywhere but to the authorization endpoint and, once, to the redirect URI's
+own origin.
+"""
+
+import json
+from urllib.parse import urlencode, urlsplit
+
+from aiohttp import web
+
+from proxy.control.context import ControlContext
+from proxy.control.login import cookies
+from proxy.control.login.outcomes import LoginFailure, OtherUser
+from proxy.control.login.pages import failure_page, success_page
+from proxy.control.login.pending import LIFETIME, Login, Logins
+from proxy.control.login.taking import Taking
+from proxy.control.rendering import render
+from proxy.control.requests import (
+    account_query,
+    asked_account,
+    read_body,
+    read_fields,
+)
+from proxy.errors import Problem
+from proxy.grant.oauth import build_authorization_url
+from proxy.problems import is_navigation, problem_body, problem_headers
+
+# In the query of a login that was already sent to the redirect URI's own origin.
+MOVED = "moved"
+PREFETCH_HEADERS = ("Sec-Purpose", "Purpose", "X-Purpose", "X-Moz")
+LOGIN_URL = "/-/login"
+
+
+class LoginRoutes:
+    """The handlers of everything that begins, ends or forgets a grant."""
+
+    def __init__(self, context: ControlContext, logins: Logins, taking: Taking) -> None:
+        self._context = context
+        self._oauth = context.config.oauth
+        self._logins = logins
+        self._taking = taking
+        self._own = urlsplit(self._oauth.redirect_uri)
+
+    async def begin(self, request: web.Request) -> web.StreamResponse:
+        """Send the browser to the authorization endpoint (GET /-/login)."""
+        account = asked_account(request, self._context.accounts)
+        if MOVED not in request.query and not self._is_own_name(request):
+            # The cookie binds to the host name (of any port), so the name must be the redirect
+            # URI's, or the callback would come without it. Once only: a front may give us a name
+            # of its own.
+            query = urlencode(account_query(account) | {MOVED: "1"})
+            return _redirect(f"{self._own.scheme}://{self._own.netloc}{LOGIN_URL}?{query}")
+        login = self._logins.begin(account)
+        return self._with_cookie(request, login, _redirect(self._authorization_url(login)))
+
+    async def begin_here(self, request: web.Request) -> web.StreamResponse:
+        """Begin a login whose consent is given elsewhere (POST /-/login)."""
+        account = asked_account(request, self._context.accounts)
+        await read_body(request)
+        login = self._logins.begin(account)
+        url = self._authorization_url(login)
+        if is_navigation(request.headers.get):
+            answer = self._paste_page(url)
+        else:
+            answer = web.json_response({"authorization_url": url, "expires_in": LIFETIME})
+        return self._with_cookie(request, login, answer)
+
+    async def callback(self, request: web.Request) -> web.StreamResponse:
+        """Take the code or the error (GET of the redirect URI's path); always answers a page."""
+        if request.method != "GET":
+            raise Problem(
+                "method_not_allowed",
+                "The callback is for the browser that comes back from SmartRecruiters.",
+                headers=[("Allow", "GET")],
+            )
+        if any("prefetch" in request.headers.get(name, "").lower() for name in PREFETCH_HEADERS):
+            raise Problem(
+                "bad_request",
+                "The callback is not prefetched: it would spend the code.",
+                status=503,
+            )
+        query = request.rel_url.raw_query_string
+        login = self._taking.match(request.cookies, query)
+        try:
+            answer = page(success_page(await self._taking.take(request.cookies, query)))
+        except LoginFailure as failure:
+            return _failed(request, login, failure, _problem_page(failure))
+        return _without_cookie(request, login, answer)
+
+    async def complete(self, request: web.Request) -> web.StreamResponse:
+        """Take the final redirect URL as text (POST /-/login/complete)."""
+        fields, is_form = await read_fields(request)
+        as_page = is_form or is_navigation(request.headers.get)
+        login: Login | None = None
+        try:
+            if "replace" in fields or "keep" in fields:
+                success = await self._taking.decide(fields)
+            else:
+                query = self._taking.pasted(fields.get("url", ""))
+                login = self._taking.match(request.cookies, query)
+                success = await self._taking.take(request.cookies, query)
+        except LoginFailure as failure:
+            answer = self._failure_answer(request, fields, failure, as_page=as_page)
+            return _failed(request, login, failure, answer)
+        if as_page:
+            answer = page(success_page(success))
+        else:
+            status = self._context.accounts[success.account].status()
+            account = status.as_json(self._context.clock.now())
+            answer = web.json_response({**account, "owner": success.owner})
+        return _without_cookie(request, login, answer)
+
+    async def logout(self, request: web.Request) -> web.StreamResponse:
+        """Forget the grant (POST /-/logout)."""
+        account = asked_account(request, self._context.accounts)
+        await read_body(request)
+        manager = self._context.accounts[account]
+        await manager.logout()
+        if is_navigation(request.headers.get):
+            return web.Response(status=303, headers={"Location": "/-/"})
+        return web.json_response(manager.status().as_json(self._context.clock.now()))
+
+    def _is_own_name(self, request: web.Request) -> bool:
+        try:
+            asked = urlsplit(f"//{request.headers.get('Host', '')}").hostname
+        except ValueError:
+            asked = None
+        return not asked or asked == self._own.hostname
+
+    def _authorization_url(self, login: Login) -> str:
+        challenge = self._logins.code_challenge(login)
+        return build_authorization_url(self._oauth, login.state, challenge)
+
+    def _with_cookie(
+        self, request: web.Request, login: Login, answer: web.Response
+    ) -> web.Response:
+        cookies.put(
+            answer,
+            request.cookies,
+            self._logins,
+            login,
+            is_https=self._own.scheme == "https",
+            is_own_name=self._is_own_name(request),
+        )
+        return answer
+
+    def _failure_answer(
+        self, request: web.Request, fields: dict[str, str], failure: LoginFailure, *, as_page: bool
+    ) -> web.Response:
+        if not as_page:
+            return _problem_json(failure)
+        pending = self._logins.open(request.cookies)
+        if "url" not in fields or failure.account is not None or not pending:
+            return _problem_page(failure)
+        # Nothing was consumed: the field stays, for another try with the login under way.
+        answer = self._paste_page(self._authorization_url(pending[-1]), failure)
+        return _as_problem(answer, failure)
+
+    def _paste_page(self, url: str, failure: LoginFailure | None = None) -> web.Response:
+        return page(
+            render(
+                "login/begin.html",
+                url=url,
+                redirect_uri=self._oauth.redirect_uri,
+                minutes=LIFETIME // 60,
+                failure=failure,
+            )
+        )
+
+
+def page(text: str) -> web.Response:
+    """Answer a page."""
+    return web.Response(text=text, content_type="text/html")
+
+
+def _redirect(url: str) -> web.Response:
+    return web.Response(status=302, headers={"Location": url})
+
+
+def _without_cookie(
+    request: web.Request, login: Login | None, answer: web.Response
+) -> web.Response:
+    if login is not None:
+        cookies.take_back(answer, request.cookies, login)
+    return answer
+
+
+def _failed(
+    request: web.Request, login: Login | None, failure: LoginFailure, answer: web.Response
+) -> web.Response:
+    # A failure that is no account's consumed nothing: its login goes on.
+    return answer if failure.account is None else _without_cookie(request, login, answer)
+
+
+def _problem_page(failure: LoginFailure) -> web.Response:
+    return _as_problem(page(failure_page(failure)), failure)
+
+
+def _as_problem(answer: web.Response, failure: LoginFailure) -> web.Response:
+    answer.set_status(failure.problem.status)
+    answer.headers.extend(problem_headers(failure.problem))
+    return answer
+
+
+def _problem_json(failure: LoginFailure) -> web.Response:
+    body = json.loads(problem_body(failure.problem))
+    body["login_ended"] = failure.finished or failure.reported
+    if isinstance(failure, OtherUser):
+        body["question"] = failure.name
+    text = json.dumps(body, ensure_ascii=False)
+    return _as_problem(web.Response(text=text, content_type="application/problem+json"), failure)

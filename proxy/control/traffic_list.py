@@ -1,0 +1,47 @@
+"""What went through: one row a request, the same on the page and in its live updates."""
+
+from collections.abc import Iterable
+
+from proxy.control.filters import METHODS, Filter
+from proxy.control.rendering import render
+from proxy.errors import KINDS
+from proxy.telemetry.traffic import RequestRecord, shown_path_and_keys
+
+STATUS_CLASSES = ("2xx", "3xx", "4xx", "5xx")
+
+
+def row(record: RequestRecord) -> str:
+    """Build the row of one request."""
+    path, keys = shown_path_and_keys(record.target)
+    return render(
+        "request_row.html",
+        record=record,
+        path=path,
+        keys=keys,
+        tone=_tone(record),
+        is_explained=record.code in KINDS,
+    )
+
+
+def traffic_section(
+    records: Iterable[RequestRecord], wanted: Filter, callers: list[str], accounts: list[str]
+) -> str:
+    """Build the section with the table and its filter."""
+    records = list(records)
+    return render(
+        "traffic.html",
+        rows=[row(record) for record in reversed(records) if wanted.matches(record)],
+        wanted=wanted,
+        methods=METHODS,
+        statuses=STATUS_CLASSES,
+        operations=sorted({record.operation for record in records}),
+        callers=callers,
+        accounts=accounts,
+    )
+
+
+def _tone(record: RequestRecord) -> str:
+    is_ours = record.whose == "proxy"
+    if record.aborted or (is_ours and record.status >= 400):
+        return "ours"
+    return "theirs" if record.status >= 400 else ""
