@@ -74,6 +74,9 @@ KINDS: Mapping[str, Kind] = _kinds(
     Kind("head_too_large", 431, "Request head too large", Side.CALLER, "http_request_error",
          "The request line or the headers exceed listen.max_head_size. Send fewer or smaller "
          "ones, or raise the limit."),
+    Kind("rate_limited", 429, "Held back for too long", Side.PROXY, "http_request_denied",
+         "SmartRecruiters' limits held the request back for limits.max_wait, and nothing was sent. "
+         "Try again after the time in Retry-After, or send fewer at once."),
     Kind("connection_limit_reached", 503, "Connection limit reached", Side.PROXY,
          "connection_limit_reached",
          "Every connection is busy. Try again after the time in Retry-After, or raise the limit."),

@@ -1,0 +1,13 @@
+"""When a request may be sent: SmartRecruiters' limits, kept ahead of time (rule 11 of forwarding).
+
+window    how many a second, how many at once: arithmetic with instants handed in
+row       one account's calls in order, callers by turns
+lanes     which limits a request falls under
+limiter   one account's limits at work; a Ticket goes with each request
+limits    all accounts' limiters, as the configuration of the moment has them
+"""
+
+from proxy.gateway.limits.limiter import Limiter, Ticket
+from proxy.gateway.limits.limits import Limits
+
+__all__ = ["Limiter", "Limits", "Ticket"]

@@ -1,0 +1,315 @@
+"""One account's limits at work: admits, wakes those that wait, hears what the answers tell.
+
+A ticket goes with a request from its coming to the end of its answer:
+
+    admit ─▶ (held) ─▶ sent ─▶ answered ─▶ over
+                ▲                  │
+                └── 429, resend ───┘
+
+Nothing here blocks and no task is started: one timer for all that wait.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from math import ceil, inf
+from typing import Protocol
+
+from proxy.config import LimitsConfig
+from proxy.errors import Problem
+from proxy.gateway.limits.lanes import Lanes, Rules
+from proxy.gateway.limits.refusals import Backoff, number, retry_after
+from proxy.gateway.limits.row import Call, Lane, Row
+from proxy.gateway.limits.window import SECOND, AtOnce
+from proxy.system.clock import Clock
+
+Fields = Mapping[bytes, bytes]
+
+
+class Timer(Protocol):
+    """What a scheduled call can be taken back by."""
+
+    def cancel(self) -> None: ...
+
+
+class Shared(Protocol):
+    """An account's budget that several replicas share; each of them has its own limits besides."""
+
+    def ask(self, calls: Sequence[Call], decided: Callable[[Call, float | None], None]) -> None:
+        """Ask for calls to go; `decided` tells of each: now (None), or in how many seconds."""
+        ...
+
+    def answered(self, call: Call, *, held: bool) -> None:
+        """Hear of an answer; `held`: nothing of its kind may go for a second."""
+        ...
+
+    def over(self, call: Call, *, sent: bool) -> None:
+        """Hear that a call is over, or that nothing of it was sent."""
+        ...
+
+
+Schedule = Callable[[float, Callable[[], None]], Timer]
+
+
+class Ticket(Call):
+    """One request's way through the limits; each of its methods is told at most once a sending."""
+
+    __slots__ = ("_held_since", "_limiter", "_refusals", "_was_sent", "_woken", "held")
+
+    def __init__(
+        self, limiter: "Limiter", lane: Lane, caller: str | None, asked_at: float, max_wait: float
+    ) -> None:
+        super().__init__(lane, caller, asked_at, asked_at + max_wait)
+        self._limiter = limiter
+        self._refusals = 0
+        self._was_sent = False
+        self._woken: asyncio.Future[None] | None = None
+        self._held_since = asked_at
+        self.held = 0.0  # seconds that it was held back for, all in all
+
+    def enter(self) -> bool:
+        """Go at once where the limits allow it; else `admitted` is to be awaited."""
+        return self._limiter.enter(self)
+
+    async def admitted(self) -> None:
+        """Wait until the request may be sent; the Problem rate_limited after max_wait."""
+        woken = self._woken
+        if woken is not None:
+            await woken
+
+    def sent(self) -> None:
+        """Hear that the request is being written to a connection."""
+        self._was_sent = True
+        self._limiter.sent(self)
+
+    def answered(self, fields: Fields) -> None:
+        """Hear the head of the answer."""
+        self._limiter.answered(self, fields)
+
+    def resend_in(self, status: int, fields: Fields) -> float | None:
+        """Return in how many seconds a refused request is to be sent again.
+
+        None: the answer is no refusal, or the wait would be longer than max_wait allows.
+        """
+        if status != 429:
+            return None
+        wait = retry_after(fields)
+        # "At once" is believed once: who says it again and again is not to be hammered.
+        if wait is None or (wait == 0 and self._refusals):
+            wait = self._limiter.backoff.after(self._refusals)
+        self._refusals += 1
+        return wait if self._limiter.now() + wait <= self.deadline else None
+
+    def again(self, wait: float) -> None:
+        """Take the place in the row again, not to be sent before the wait; await `admitted`."""
+        self._limiter.again(self, wait)
+
+    def over(self) -> None:
+        """Give everything back: the answer has ended, or the caller is gone; no harm if it was."""
+        self._limiter.over(self, sent=self._was_sent)
+
+    # ── what the limiter tells ──
+
+    def hold(self, now: float) -> None:
+        """Begin to wait."""
+        self._held_since = now
+        self._was_sent = False
+        self._woken = asyncio.get_running_loop().create_future()
+
+    def wake(self, now: float) -> None:
+        """End the wait: the request may be sent."""
+        self._stop_waiting(now)
+        if self._woken is not None and not self._woken.done():
+            self._woken.set_result(None)
+
+    def refuse(self, now: float, problem: Problem) -> None:
+        """End the wait: it was too long."""
+        self._stop_waiting(now)
+        if self._woken is not None and not self._woken.done():
+            self._woken.set_exception(problem)
+
+    def _stop_waiting(self, now: float) -> None:
+        self.held += now - self._held_since
+
+
+class Limiter:
+    """The limits of one account's credential."""
+
+    def __init__(
+        self,
+        config: LimitsConfig,
+        clock: Clock,
+        schedule: Schedule,
+        backoff: Backoff,
+        shared: Shared | None = None,
+    ) -> None:
+        self.backoff = backoff
+        self.now = clock.monotonic
+        self._schedule = schedule
+        self._shared = shared
+        self._timer: Timer | None = None
+        self._timer_at = inf
+        self._config = config
+        self._together = AtOnce("", 0, corrects=True)
+        self._row = Row(self._together)
+        self.configure(config)
+
+    def configure(self, config: LimitsConfig) -> None:
+        """Take over a configuration; what waits or is under way stays where it is."""
+        self._config = config
+        rules = Rules(config.rules)
+        self._together.limit = rules.together
+        self._together.corrects = not rules.sets_together
+        self._lanes = Lanes(rules)
+
+    @property
+    def held(self) -> int:
+        """Count the requests that are held back."""
+        return self._row.waiting
+
+    def held_by_operation(self) -> dict[str, int]:
+        """Count the requests that are held back by the name of their operation."""
+        return self._row.waiting_by_lane()
+
+    def ticket(self, operation: str, method: bytes, path: bytes, caller: str | None) -> Ticket:
+        """Make the ticket of a request that has just come."""
+        lane = self._lanes.of(operation, method, path)
+        return Ticket(self, lane, caller, self.now(), self._config.max_wait)
+
+    # ── what a ticket tells ──
+
+    def enter(self, ticket: Ticket) -> bool:
+        """Let it go, or let it wait."""
+        now = self.now()
+        if not self._row.enter(ticket, now):
+            ticket.hold(now)
+            self._arm(now)
+            return False
+        if self._shared is None:
+            return True
+        ticket.hold(now)
+        self._shared.ask([ticket], self._decided)
+        return False
+
+    def sent(self, ticket: Ticket) -> None:
+        """Count from now."""
+        if ticket.place is not None:
+            now = self.now()
+            ticket.place.sent(now)
+            if self._row.waiting:
+                self._arm(now)
+
+    def answered(self, ticket: Ticket, fields: Fields) -> None:
+        """Learn what the answer tells of the limits."""
+        if ticket.place is None:
+            return
+        now = self.now()
+        ticket.place.answered(now)
+        window = ticket.lane.window
+        limit = number(fields.get(b"x-ratelimit-limit"))
+        if limit is not None:
+            window.correct(limit)
+        remaining = number(fields.get(b"x-ratelimit-remaining"))
+        if remaining == 0:
+            window.hold(now + SECOND)
+        together = number(fields.get(b"x-ratelimit-concurrent-limit"))
+        if together is not None and not self._is_own(ticket.lane, together):
+            self._together.correct(together)
+        if self._shared is not None:
+            self._shared.answered(ticket, held=remaining == 0)
+        if self._row.waiting:
+            self._pump()
+
+    def again(self, ticket: Ticket, wait: float) -> None:
+        """Put a refused one back, in front of its row."""
+        now = self.now()
+        self._leave(ticket, sent=True)
+        # What is refused now would be refused to the others of its kind too.
+        ticket.lane.window.hold(now + wait)
+        self._row.enter(ticket, now)
+        ticket.hold(now)
+        self._pump()
+
+    def over(self, ticket: Ticket, *, sent: bool) -> None:
+        """Take it out."""
+        self._leave(ticket, sent=sent)
+        if self._row.waiting:
+            self._pump()
+
+    # ── within ──
+
+    @staticmethod
+    def _is_own(lane: Lane, together: int) -> bool:
+        """Tell whether a concurrent limit is the operation's own, and not that of all together."""
+        return lane.at_once is not None and together <= lane.at_once.limit
+
+    def _leave(self, ticket: Ticket, *, sent: bool) -> None:
+        if self._shared is not None and ticket.place is not None:
+            self._shared.over(ticket, sent=sent)
+        self._row.leave(ticket, sent=sent)
+
+    def _pump(self) -> None:
+        """Let go what may go, refuse what has waited for too long, and set the timer."""
+        now = self.now()
+        for call in self._row.expired(now):
+            self._refuse(call, now)
+        due = self._row.due(now)
+        if due and self._shared is not None:
+            self._shared.ask(due, self._decided)
+        else:
+            for call in due:
+                _ticket(call).wake(now)
+        self._arm(now)
+
+    def _decided(self, call: Call, wait: float | None) -> None:
+        """Hear of the budget that replicas share: granted, or not before `wait` seconds."""
+        if call.place is None:
+            return  # its caller is gone
+        now = self.now()
+        if wait is None:
+            _ticket(call).wake(now)
+            return
+        self._row.leave(call, sent=False)
+        call.lane.window.hold(now + wait)
+        self._row.enter(call, now)
+        self._arm(now)
+
+    def _refuse(self, call: Call, now: float) -> None:
+        ahead = call.lane.waiting + 1
+        seconds = max(1, ceil(ahead / call.lane.window.limit))
+        _ticket(call).refuse(
+            now,
+            Problem(
+                "rate_limited",
+                "SmartRecruiters' limits held the request back for limits.max_wait "
+                f"({self._config.max_wait:g} s): {ahead} more of {call.lane.name} wait. "
+                "Nothing was sent.",
+                retry_after=seconds,
+            ),
+        )
+
+    def _arm(self, now: float) -> None:
+        wakes_at = self._row.wakes_at(now)
+        if self._timer is not None:
+            if wakes_at == self._timer_at:
+                return
+            self._timer.cancel()
+            self._timer = None
+        self._timer_at = wakes_at
+        if wakes_at < inf:
+            self._timer = self._schedule(max(0.0, wakes_at - now), self._on_time)
+
+    def _on_time(self) -> None:
+        self._timer = None
+        self._pump()
+
+    def close(self) -> None:
+        """Stop the timer."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+def _ticket(call: Call) -> Ticket:
+    if not isinstance(call, Ticket):
+        raise TypeError("only tickets are entered into a limiter's row")
+    return call
