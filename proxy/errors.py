@@ -56,6 +56,9 @@ KINDS: Mapping[str, Kind] = _kinds(
          "The call names an account that is not configured. Its name comes from the API key, "
          "X-SRProxy-Account, the Host NAME.localhost, or account= in the query of a route of the "
          "proxy's own."),
+    Kind("not_recorded", 404, "Not recorded", Side.CALLER, "http_request_error",
+         "The recording that `srproxy replay` serves has no such answer. The detail names the "
+         "nearest request that was recorded."),
     Kind("bad_host", 421, "Host not served here", Side.CALLER, "http_request_denied",
          "The Host header names none of this proxy's names. Call it as localhost, or add the name "
          "to access.allowed_hosts."),

@@ -21,6 +21,7 @@ COMMANDS = {
     "token": ("proxy.cli.grant", "Print a fresh access token."),
     "wait": ("proxy.cli.wait", "Wait until the server is ready."),
     "run": ("proxy.cli.run", "Run a command with a proxy of its own."),
+    "replay": ("proxy.cli.replay", "Serve the answers recorded in a HAR file."),
     "logout": ("proxy.cli.grant", "Forget the grant."),
     "export": ("proxy.cli.transfer", "Move the grant out, into an encrypted bundle."),
     "import": ("proxy.cli.transfer", "Take a grant from an encrypted bundle."),
