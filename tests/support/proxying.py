@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from proxy.config import Config
 from proxy.errors import Problem
-from proxy.gateway.forward import Forwarder
+from proxy.gateway.forward import Forwarder, Gate, TapFor, TransformFor
 from proxy.gateway.front import Front
 from proxy.gateway.guards import Guards
 from proxy.gateway.upstream import Upstream
@@ -189,6 +189,9 @@ async def proxying(
     outbound_proxy: str | None = None,
     probes_only: bool = False,
     problem_page: Callable[[Problem], bytes] | None = None,
+    gate: Gate | None = None,
+    transform_for: TransformFor | None = None,
+    tap_for: TapFor | None = None,
     **sections: dict[str, Any],
 ) -> AsyncIterator[Harness]:
     """Run the data path in front of a recorder; sections of the configuration by keyword."""
@@ -217,7 +220,15 @@ async def proxying(
     traffic = Traffic(Metrics("test"))
     records: list[RequestRecord] = []
     traffic.subscribe(records.append)
-    forwarder = Forwarder(config.upstream, upstream, {"default": credentials}, clock)
+    forwarder = Forwarder(
+        config.upstream,
+        upstream,
+        {"default": credentials},
+        clock,
+        gate=gate,
+        transform_for=transform_for,
+        tap_for=tap_for,
+    )
     front = Front(
         config.listen,
         Guards(config),

@@ -1,48 +1,67 @@
 """One request under way, from the moment it is admitted to the end of its answer.
 
-    start ─▶ credential ─▶ connection ─▶ sent ─▶ answer's head ─▶ body ─▶ end
-               (waits only when none is in memory, or no connection is idle)
-    401, first time      held back, the grant refreshed, sent again; or passed on (rule 6)
-    connection lost      sent again where that is safe (rule 7); else a problem, or an abort
-    the caller hangs up  the connection is broken off, waiting is ended (rule 8)
+    OBTAINING ─▶ AWAITING ─▶ ANSWERING ─▶ OVER
+        ▲            │
+        │            ├─▶ RENEWING   a 401 is held back while the grant is refreshed (rule 6)
+        │            └─▶ SKIPPING   a 429 is read to its end and waited out (rule 11)
+        └────────────┴── sent again, also after a lost connection where that is safe (rule 7)
+
+Obtaining is one step, `_obtain`: leave by the limits, then a credential, then a connection; it
+waits only for what is not at hand. What was obtained is given back exactly once, in `_finish`. The
+caller's hang-up cancels it from any state (rule 8). The rules are those of docs/behaviour.md.
 
 Both sides tell it what happens by plain calls; it never blocks and is over exactly once.
 """
 
 import asyncio
 from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any
+from enum import Enum
+from typing import Any
 
 from proxy.errors import Problem
-from proxy.gateway.forward.seams import Credential, Framing, Inbound
+from proxy.gateway.forward.delivery import Delivery
+from proxy.gateway.forward.forwarder import Forwarder
+from proxy.gateway.forward.seams import Credential, Inbound
 from proxy.gateway.forward.upload import NO_UPLOAD, Upload
 from proxy.gateway.guards import Admission
-from proxy.gateway.headers import passing_trailers
 from proxy.gateway.http1 import Headers, RequestHead, ResponseHead
 from proxy.gateway.retry import is_idempotent, may_resend
 from proxy.gateway.upstream import UpstreamConnection
 from proxy.telemetry.traffic import RequestRecord
 
-if TYPE_CHECKING:
-    from proxy.gateway.forward.forwarder import Forwarder
+# How long a caller that asked for it waits for 100 Continue (RFC 9110 section 10.1.1 has it not
+# wait for ever; not every upstream sends it).
+CONTINUE_AFTER = 2.0
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
-# The statuses without a body (RFC 9112 section 6.3), beside every answer to HEAD.
-BODILESS = (204, 304)
+
+class State(Enum):
+    """What comes next."""
+
+    OBTAINING = "obtaining"
+    AWAITING = "awaiting"  # sent; the head of the answer
+    RENEWING = "renewing"
+    SKIPPING = "skipping"
+    ANSWERING = "answering"  # the caller has the head; the rest of the answer
+    OVER = "over"
+
+
 # Bound once: before Python 3.12 each look-up of an enum's member costs a function call.
-NO_BODY, BY_LENGTH, BY_CHUNKS, BY_CLOSE = Framing
+OBTAINING, AWAITING, RENEWING, SKIPPING, ANSWERING, OVER = State
 
 
 class Exchange:
     """The state of one forwarded request."""
 
     __slots__ = (
-        "_admission", "_connection", "_forwarder", "_generation", "_head", "_inbound", "_over",
-        "_record", "_refreshed", "_resent", "_sent_at", "_source", "_task", "head_sent", "upload",
+        "_connection", "_credential", "_delivery", "_forwarder", "_head", "_inbound",
+        "_key_header", "_record", "_refreshed", "_resent", "_sent_at", "_source", "_state",
+        "_task", "_ticket", "_wait", "upload",
     )  # fmt: skip
 
     def __init__(
         self,
-        forwarder: "Forwarder",
+        forwarder: Forwarder,
         inbound: Inbound,
         head: RequestHead,
         admission: Admission,
@@ -51,38 +70,42 @@ class Exchange:
         self._forwarder = forwarder
         self._inbound = inbound
         self._head = head
-        self._admission = admission
+        self._key_header = admission.key_header
         self._record = record
         self._source = forwarder.credentials[admission.account]
         self._connection: UpstreamConnection | None = None
+        self._credential: Credential | None = None
         self._task: asyncio.Task[None] | None = None
-        self._generation = 0
+        self._state = OBTAINING
         self._sent_at = 0.0
         self._refreshed = False
         self._resent = False
-        self._over = False
-        self.head_sent = False
+        self._wait = 0.0
+        tap_for = forwarder.tap_for
+        tap = tap_for(head, admission, record) if tap_for is not None else None
+        self._delivery = Delivery(forwarder, inbound, head, tap)
+        self._ticket = forwarder.gate.ticket(
+            admission.account,
+            record.operation,
+            head.method,
+            head.target.partition(b"?")[0],
+            admission.caller,
+        )
         self.upload = (
-            Upload(head, inbound, forwarder.max_replay_body)
+            Upload(head, inbound, forwarder.max_replay_body, tap)
             if head.chunked or head.content_length
             else NO_UPLOAD
         )
 
     def start(self) -> None:
-        """Send the request: at once where a credential and a connection are at hand."""
-        credential = self._source.current()
-        if credential is not None:
-            connection = self._forwarder.upstream.take(repeatable=self._is_repeatable())
-            if connection is not None:
-                self._send(connection, credential)
-                return
-        self._wait_for(self._obtain(fresh=False))
+        """Send the request: at once where the limits, a credential and a connection allow it."""
+        self._obtain(at_once=self._ticket is None or self._ticket.enter())
 
     # ── what the caller's side tells ──
 
     def caller_full(self) -> None:
         """Note that the caller reads more slowly than the upstream answers."""
-        if self._connection is not None:
+        if self._connection is not None and self._state is not SKIPPING:
             self._connection.pause_reading()
 
     def caller_ready(self) -> None:
@@ -92,12 +115,24 @@ class Exchange:
 
     def hang_up(self) -> None:
         """Cancel: the caller is gone, or what it sends is malformed."""
-        self._finish()
+        self._break_off()
         if self._task is not None:
             self._task.cancel()
-        if self._connection is not None:
-            self._connection.discard()
-            self._connection = None
+
+    def look(self, now: float) -> None:
+        """Tell a caller to go on with its body that waits for it in vain."""
+        if (
+            self._state is AWAITING
+            and self.upload.expects_continue
+            and now - self._sent_at >= CONTINUE_AFTER
+        ):
+            self._inbound.send_interim(CONTINUE)
+            self.upload.continued()
+
+    @property
+    def head_sent(self) -> bool:
+        """Tell whether the caller has been answered in part."""
+        return self._state is ANSWERING
 
     @property
     def awaits_caller(self) -> bool:
@@ -108,52 +143,67 @@ class Exchange:
 
     def interim(self, head: ResponseHead) -> None:
         """Pass a 1xx on, to callers that know of such (RFC 9110 section 15.2)."""
-        if self._head.minor == 1:
+        is_continue = head.status == 100
+        if self._head.minor == 1 and (not is_continue or self.upload.expects_continue):
             lines = self._forwarder.inbound.build(head, self._inbound.origin)
             self._inbound.send_interim(lines + b"\r\n")
-        if head.status == 100:
+        if is_continue:
             self.upload.continued()
 
     def answer(self, head: ResponseHead) -> None:
         """Take the head of the answer."""
-        self._record.upstream_duration = self._forwarder.clock.monotonic() - self._sent_at
-        if head.status == 401 and not self._refreshed and self._connection is not None:
+        self._note(head)
+        connection = self._connection
+        if head.status == 401 and not self._refreshed and connection is not None:
             self._refreshed = True
-            self._connection.hold()
+            self._state = RENEWING
+            connection.hold()
             if self.upload.is_replayable:
                 self.upload.detach()
-                self._wait_for(self._replay_or_pass_on(self._connection, head))
-            else:
-                self._wait_for(self._refresh_and_pass_on(self._connection, head))
-            return
-        self._pass_on(head)
+            self._wait_for(self._renew(connection, head))
+        elif head.status == 429 and self._is_waited_out(head):
+            self._state = SKIPPING
+            self.upload.detach()
+        else:
+            self._pass_on(head)
 
     def whole_answer(self, head: ResponseHead, body: bytes) -> None:
         """Take an answer that came all at once, as most do, framed by its length."""
-        self._record.upstream_duration = self._forwarder.clock.monotonic() - self._sent_at
+        self._note(head)
         self._connection = None
+        if head.status == 429 and self._is_waited_out(head):
+            self.upload.detach()
+            self._send_again(self._wait)
+            return
         self._finish()
-        self._inbound.send_whole(self._answer_lines(head, keep_trailer=False), body)
+        self._delivery.send_whole(head, body, self._extra(head))
 
     def data(self, data: bytes) -> None:
-        """Pass a piece of the answer's body on."""
-        self._inbound.send(data)
+        """Take a piece of the answer's body."""
+        if self._state is not SKIPPING:
+            self._delivery.data(data)
 
     def flush(self) -> None:
         """Pass on what is there: more may be long in coming."""
-        self._inbound.flush()
+        if self._state is not SKIPPING:
+            self._inbound.flush()
 
     def end(self, trailers: Headers) -> None:
         """Take the end of the answer."""
         self._connection = None
+        if self._state is SKIPPING:
+            self._send_again(self._wait)
+            return
         self._finish()
-        self._inbound.end(passing_trailers(trailers) if trailers else trailers)
+        self._delivery.end(trailers)
 
     def failed(self, problem: Problem, connection: UpstreamConnection) -> None:
         """Take the end of a connection without the end of an answer."""
         self._connection = None
         self.upload.detach()
-        if (
+        if self._state is SKIPPING:
+            self._send_again(self._wait)
+        elif (
             problem.code == "connection_terminated"
             and not self._resent
             and may_resend(
@@ -164,8 +214,7 @@ class Exchange:
             )
         ):
             self._resent = True
-            self._record.replays += 1
-            self._wait_for(self._obtain(fresh=True))
+            self._send_again(0.0, fresh=True)
         else:
             self._refuse(problem)
 
@@ -177,14 +226,24 @@ class Exchange:
         """Note that the upstream can take more."""
         self.upload.resume()
 
-    # ── within ──
+    # ── obtaining and sending ──
 
-    def _is_repeatable(self) -> bool:
-        upload = self.upload
-        return is_idempotent(self._head.method) and (upload is NO_UPLOAD or upload.is_replayable)
+    def _obtain(self, *, at_once: bool, fresh: bool = False) -> None:
+        """Get what sending takes, and send; `at_once`: the limits have let it go already."""
+        if at_once and not fresh:
+            credential = self._source.current()
+            if credential is not None:
+                connection = self._forwarder.upstream.take(repeatable=self._is_repeatable())
+                if connection is not None:
+                    self._send(connection, credential)
+                    return
+        self._wait_for(self._obtain_in_turn(fresh=fresh))
 
-    async def _obtain(self, *, fresh: bool) -> None:
-        """Wait for what is missing, the credential first: without one no connection is needed."""
+    async def _obtain_in_turn(self, *, fresh: bool) -> None:
+        if self._ticket is not None:
+            await self._ticket.admitted()
+            self._record.held = self._ticket.held
+        # Before the connection: without a credential none is needed.
         credential = self._source.current() or await self._source.credential()
         connection = await self._forwarder.upstream.acquire(
             repeatable=self._is_repeatable(), fresh=fresh
@@ -195,90 +254,111 @@ class Exchange:
     def _send(self, connection: UpstreamConnection, credential: Credential) -> None:
         forwarder = self._forwarder
         head = self._head
-        prepared = head.prepared or forwarder.prepare(head, self._admission.key_header)
+        prepared = head.prepared or forwarder.prepare(head, self._key_header)
         request = b"%b%b\r\n" % (prepared, credential.lines)
         # Looked at last of all: what arrives before the request would be taken for its answer.
         if connection.reused and connection.has_input():
             connection.discard()
-            self._wait_for(self._obtain(fresh=True))
+            self._obtain(at_once=True, fresh=True)
             return
+        self._state = AWAITING
         self._connection = connection
-        self._generation = credential.generation
+        self._credential = credential
         self._sent_at = forwarder.clock.monotonic()
+        if self._ticket is not None:
+            self._ticket.sent()
         connection.begin(self, head.method, self._sent_at)
         self.upload.attach(connection, request)
 
-    async def _replay_or_pass_on(self, connection: UpstreamConnection, head: ResponseHead) -> None:
-        credential = await self._newer_credential()
-        if credential is None:
+    def _send_again(self, wait: float, *, fresh: bool = False) -> None:
+        """Send once more what was sent before, not before `wait` seconds."""
+        self._state = OBTAINING
+        self._record.replays += 1
+        if self._ticket is not None:
+            self._ticket.again(wait)
+        self._obtain(at_once=self._ticket is None, fresh=fresh)
+
+    def _is_repeatable(self) -> bool:
+        upload = self.upload
+        return is_idempotent(self._head.method) and (upload is NO_UPLOAD or upload.is_replayable)
+
+    # ── answers ──
+
+    def _note(self, head: ResponseHead) -> None:
+        self._record.upstream_duration = self._forwarder.clock.monotonic() - self._sent_at
+        if self._ticket is not None:
+            self._ticket.answered(head.fields)
+
+    def _is_waited_out(self, head: ResponseHead) -> bool:
+        """Tell whether a refusal for its rate is to be sent again, and after how long."""
+        if self._ticket is None or not self.upload.is_replayable:
+            return False
+        wait = self._ticket.resend_in(head.status, head.fields)
+        self._wait = wait or 0.0
+        return wait is not None
+
+    async def _renew(self, connection: UpstreamConnection, head: ResponseHead) -> None:
+        """Get a newer token and send again; or pass the 401 on, held back until then."""
+        generation = self._credential.generation if self._credential is not None else 0
+        try:
+            newer = await self._source.rejected(generation)
+        except Problem:
+            # Rule 5 of the grant: a 401 whose refresh fails is passed on.
+            newer = None
+        if newer is None or not self.upload.is_replayable:
+            # The caller's next request finds the new token, where there is one.
             self._pass_on(head)
             connection.go_on()
             return
         self._connection = None
         connection.discard()
-        self._record.replays += 1
-        connection = await self._forwarder.upstream.acquire(repeatable=self._is_repeatable())
-        self._send(connection, self._source.current() or credential)
-
-    async def _newer_credential(self) -> Credential | None:
-        try:
-            return await self._source.rejected(self._generation)
-        except Problem:
-            # Rule 5 of the grant: a 401 whose refresh fails is passed on.
-            return None
-
-    async def _refresh_and_pass_on(
-        self, connection: UpstreamConnection, head: ResponseHead
-    ) -> None:
-        # Too late for this one, but the caller's next request must find the new token (rule 6).
-        await self._newer_credential()
-        self._pass_on(head)
-        connection.go_on()
+        self._send_again(0.0)
 
     def _pass_on(self, head: ResponseHead) -> None:
-        self.head_sent = True
+        self._state = ANSWERING
         self.upload.forget()
-        request = self._head
-        if request.method == b"HEAD" or head.status in BODILESS:
-            framing = NO_BODY
-        elif head.content_length is not None:
-            framing = BY_LENGTH
-        elif request.minor == 1:
-            framing = BY_CHUNKS
-        else:
-            framing = BY_CLOSE
-        lines = self._answer_lines(head, keep_trailer=framing is BY_CHUNKS and head.chunked)
-        self._inbound.send_head(lines, framing)
+        self._delivery.send_head(head, self._extra(head))
 
-    def _answer_lines(self, head: ResponseHead, *, keep_trailer: bool) -> bytes:
-        fields, record, inbound = head.fields, self._record, self._inbound
+    def _extra(self, head: ResponseHead) -> bytes:
+        """Note what the record tells of an answer; return header lines of ours for it."""
+        record = self._record
         record.status = head.status
         record.whose = "upstream"
-        remaining = fields.get(b"x-ratelimit-remaining")
+        remaining = head.fields.get(b"x-ratelimit-remaining")
         if remaining is not None:
             record.rate_limit = remaining.decode("latin-1")
-        lines = self._forwarder.inbound.build(
-            head, inbound.origin, keep_trailer=keep_trailer, cors=inbound.cors
-        )
-        if b"date" not in fields:
-            lines += inbound.date_line()  # RFC 9110 section 6.6.1
-        return lines
+        if head.status == 429 and self._ticket is not None and b"retry-after" not in head.fields:
+            return b"Retry-After: 1\r\n"
+        return b""
+
+    # ── the end ──
 
     def _wait_for(self, work: Coroutine[Any, Any, None]) -> None:
         self._task = self._forwarder.spawn(work, self._refuse)
 
     def _refuse(self, problem: Problem) -> None:
-        if self._over:
+        if self._state is OVER:
             return
-        self._finish()
-        if self._connection is not None:
-            self._connection.discard()
-            self._connection = None
-        if self.head_sent:
+        answered = self._state is ANSWERING
+        self._break_off()
+        if answered:
             self._inbound.abort(problem)
         else:
             self._inbound.refuse(problem)
 
+    def _break_off(self) -> None:
+        if self._state is not OVER:
+            self._delivery.break_off()
+        self._finish()
+        if self._connection is not None:
+            self._connection.discard()
+            self._connection = None
+
     def _finish(self) -> None:
-        self._over = True
+        """Give back what was obtained: once, at the end of the answer or of the caller."""
+        if self._state is OVER:
+            return
+        self._state = OVER
         self.upload.detach()
+        if self._ticket is not None:
+            self._ticket.over()

@@ -1,4 +1,4 @@
-"""What all requests share: upstream, credentials, header rules, and the slow path's tasks."""
+"""What all requests share: upstream, credentials, header rules, doors, the slow path's tasks."""
 
 import asyncio
 import logging
@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from proxy.config import UpstreamConfig
 from proxy.errors import Problem
-from proxy.gateway.forward.seams import CredentialSource
+from proxy.gateway.forward.seams import CredentialSource, Gate, Open, TapFor, TransformFor
 from proxy.gateway.guards import origin_form
 from proxy.gateway.headers import InboundHeaders, Links, OutboundHeaders
 from proxy.gateway.http1 import RequestHead
@@ -20,7 +20,11 @@ logger = logging.getLogger(__name__)
 
 
 class Forwarder:
-    """Knows the upstream's address and how headers are to be changed."""
+    """Knows the upstream's address and how headers are to be changed.
+
+    `gate`, `transform_for` and `tap_for` are the doors for what holds requests back, changes
+    answers' bodies, or looks at exchanges; left out, nothing is held back, changed or looked at.
+    """
 
     def __init__(
         self,
@@ -29,12 +33,18 @@ class Forwarder:
         credentials: Mapping[str, CredentialSource],
         clock: Clock,
         *,
+        gate: Gate | None = None,
+        transform_for: TransformFor | None = None,
+        tap_for: TapFor | None = None,
         instance: str | None = None,
     ) -> None:
         parts = urlsplit(config.url)
         self.upstream = upstream
         self.credentials = credentials
         self.clock = clock
+        self.gate: Gate = gate or Open()
+        self.transform_for = transform_for
+        self.tap_for = tap_for
         self.max_replay_body = config.max_replay_body
         # The comment is this instance's own, so that only a real loop is taken for one.
         instance = instance or secrets.token_hex(8)

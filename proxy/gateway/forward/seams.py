@@ -1,10 +1,13 @@
-"""What forwarding needs of others: the caller's side of a request, and a source of credentials."""
+"""What forwarding needs of others, each a Protocol: whoever builds the Forwarder hands them in."""
 
+from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Protocol
 
 from proxy.errors import Problem
-from proxy.gateway.http1 import Headers
+from proxy.gateway.guards import Admission
+from proxy.gateway.http1 import Headers, RequestHead, ResponseHead
+from proxy.telemetry.traffic import RequestRecord
 
 
 class Framing(Enum):
@@ -25,7 +28,7 @@ class Inbound(Protocol):
         ...
 
     def origin(self) -> bytes:
-        """Name the origin that the caller used for us: http, and its Host."""
+        """Name the origin that the caller used for us (proxy.system.origin)."""
         ...
 
     def date_line(self) -> bytes:
@@ -77,3 +80,92 @@ class CredentialSource(Protocol):
     async def rejected(self, generation: int) -> Credential | None:
         """Hear that the upstream answered 401; return a newer credential if there is one now."""
         ...
+
+
+class Ticket(Protocol):
+    """One request's way through the limits (proxy.gateway.limits)."""
+
+    held: float  # seconds that it was held back for, so far
+
+    def enter(self) -> bool:
+        """Go at once where the limits allow it; else `admitted` is to be awaited."""
+        ...
+
+    async def admitted(self) -> None:
+        """Wait until the request may be sent, or raise the Problem rate_limited."""
+        ...
+
+    def sent(self) -> None: ...
+    def answered(self, fields: Mapping[bytes, bytes]) -> None: ...
+
+    def resend_in(self, status: int, fields: Mapping[bytes, bytes]) -> float | None:
+        """Return in how many seconds a refused request is to be sent again; None: it is not."""
+        ...
+
+    def again(self, wait: float) -> None:
+        """Take a place again, for another sending not before `wait` seconds; await `admitted`."""
+        ...
+
+    def over(self) -> None:
+        """Give everything back; told exactly once."""
+        ...
+
+
+class Gate(Protocol):
+    """Whether a request may go now."""
+
+    def ticket(
+        self, account: str, operation: str, method: bytes, path: bytes, caller: str | None
+    ) -> Ticket | None:
+        """Make the ticket of a request; None where nothing limits it."""
+        ...
+
+
+class Open:
+    """The gate without limits."""
+
+    def ticket(
+        self,
+        account: str,  # noqa: ARG002 - the door's shape
+        operation: str,  # noqa: ARG002
+        method: bytes,  # noqa: ARG002
+        path: bytes,  # noqa: ARG002
+        caller: str | None,  # noqa: ARG002
+    ) -> None:
+        """Let everything go."""
+        return
+
+
+class Transform(Protocol):
+    """Changes the body of one answer while it streams; its length is not known beforehand."""
+
+    def head(self, lines: bytes) -> bytes:
+        """Change the status line and field lines, from which Content-Length is gone already."""
+        ...
+
+    def data(self, data: bytes) -> bytes: ...
+    def end(self) -> bytes: ...
+
+
+class Tap(Protocol):
+    """Looks at one exchange as it passes, and changes nothing."""
+
+    def sent(self, data: bytes) -> None:
+        """See a piece of the request's body."""
+        ...
+
+    def head(self, head: ResponseHead) -> None: ...
+
+    def data(self, data: bytes) -> None:
+        """See a piece of the answer's body, as it came from the upstream."""
+        ...
+
+    def end(self, *, complete: bool) -> None:
+        """See the end, exactly once; not `complete`: broken off, or answered by us."""
+        ...
+
+
+# Asked once for each answer, before it is framed: the request, the answer, the caller's origin.
+TransformFor = Callable[[RequestHead, ResponseHead, Callable[[], bytes]], Transform | None]
+# Asked once for each request that is forwarded.
+TapFor = Callable[[RequestHead, Admission, RequestRecord], Tap | None]

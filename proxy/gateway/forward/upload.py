@@ -1,6 +1,6 @@
 """A request's body on its way up: framed for the upstream, and kept for a repeat while it fits."""
 
-from proxy.gateway.forward.seams import Inbound
+from proxy.gateway.forward.seams import Inbound, Tap
 from proxy.gateway.headers import passing_trailers
 from proxy.gateway.http1 import Headers, RequestHead, encode_chunk, encode_last_chunk
 from proxy.gateway.upstream import UpstreamConnection
@@ -13,13 +13,16 @@ class Upload:
     """The body of one request; sent as it comes, and again from its start if it was kept."""
 
     __slots__ = (
-        "_connection", "_expects_continue", "_inbound", "_length", "_limit", "_paused", "_pieces",
-        "_size", "chunked", "complete", "kept",
+        "_connection", "_inbound", "_length", "_limit", "_paused", "_pieces", "_size", "_tap",
+        "chunked", "complete", "expects_continue", "kept",
     )  # fmt: skip
 
-    def __init__(self, head: RequestHead, inbound: Inbound, limit: int) -> None:
+    def __init__(
+        self, head: RequestHead, inbound: Inbound, limit: int, tap: Tap | None = None
+    ) -> None:
         self._inbound = inbound
         self._limit = limit
+        self._tap = tap
         self._length = head.content_length
         self._connection: UpstreamConnection | None = None
         self._pieces: list[bytes] = []  # framed, from the start on
@@ -28,7 +31,7 @@ class Upload:
         self.chunked = head.chunked
         self.complete = not (head.chunked or head.content_length)
         self.kept = self._length is None or self._length <= limit
-        self._expects_continue = (
+        self.expects_continue = (
             not self.complete
             and head.minor == 1
             and head.fields.get(b"expect", b"").lower() == b"100-continue"
@@ -42,12 +45,14 @@ class Upload:
     @property
     def awaits_caller(self) -> bool:
         """Tell whether the next byte is the caller's to send, and nobody keeps it from doing so."""
-        return not (self.complete or self._expects_continue or self._paused)
+        return not (self.complete or self.expects_continue or self._paused)
 
     def feed(self, data: bytes) -> None:
         """Take a piece of the body."""
-        self._expects_continue = False
+        self.expects_continue = False
         self._size += len(data)
+        if self._tap is not None:
+            self._tap.sent(data)
         if self.chunked:
             data = encode_chunk(data)
         connection = self._connection
@@ -66,7 +71,7 @@ class Upload:
     def end(self, trailers: Headers) -> None:
         """Take the body's end."""
         self.complete = True
-        self._expects_continue = False
+        self.expects_continue = False
         last = encode_last_chunk(passing_trailers(trailers)) if self.chunked else b""
         connection = self._connection
         if last and (self.kept or connection is None):
@@ -87,7 +92,7 @@ class Upload:
         if self.complete:
             connection.request_done = True
         else:
-            connection.waits_for_caller = not self._expects_continue
+            connection.waits_for_caller = not self.expects_continue
         connection.write(head)
         if self._paused and not connection.write_paused:
             self.resume()
@@ -104,7 +109,7 @@ class Upload:
 
     def continued(self) -> None:
         """Note that the caller was told to go on with its body."""
-        self._expects_continue = False
+        self.expects_continue = False
         if self._connection is not None and not self.complete:
             self._connection.waits_for_caller = True
 
@@ -128,6 +133,7 @@ class _NoUpload(Upload):
         self.chunked = False
         self.complete = True
         self.kept = True
+        self.expects_continue = False
 
     @property
     def is_replayable(self) -> bool:

@@ -14,6 +14,7 @@ from proxy.gateway.http1 import (
     LengthDecoder,
     RequestHead,
 )
+from proxy.smartrecruiters.operations import match
 from proxy.telemetry.traffic import RequestRecord
 
 if TYPE_CHECKING:
@@ -107,6 +108,9 @@ class InboundRequest:
             return
         self._admission = admission
         record.caller = admission.caller
+        operation = match(record.method, head.target.partition(b"?")[0].decode("latin-1"))
+        if operation is not None:
+            record.operation = operation.name
         if head.method == b"OPTIONS" and (preflight := front.guards.preflight(head)) is not None:
             self._answer_preflight(head, preflight, rest)
             return
@@ -166,11 +170,10 @@ class InboundRequest:
     def check_stall(self, now: float) -> None:
         """Cut a body of which nothing has come for too long, unless it is held up by us."""
         exchange = self._exchange
-        if (
-            exchange is not None
-            and exchange.awaits_caller
-            and now - self._moved_at > self._front.listen.stall_timeout
-        ):
+        if exchange is None:
+            return
+        exchange.look(now)
+        if exchange.awaits_caller and now - self._moved_at > self._front.listen.stall_timeout:
             self._cancel(
                 Problem(
                     "bad_request",

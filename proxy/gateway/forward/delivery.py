@@ -1,0 +1,107 @@
+"""An answer on its way to the caller: head, framing, body; through a transform, past a tap.
+
+The transform is chosen before the answer is framed, since it may change the length. Without one a
+body is neither looked at nor copied.
+"""
+
+import re
+
+from proxy.gateway.forward.forwarder import Forwarder
+from proxy.gateway.forward.seams import Framing, Inbound, Tap, Transform
+from proxy.gateway.headers import passing_trailers
+from proxy.gateway.http1 import Headers, RequestHead, ResponseHead
+
+# The statuses without a body (RFC 9112 section 6.3), beside every answer to HEAD.
+BODILESS = (204, 304)
+CONTENT_LENGTH = re.compile(rb"\r\ncontent-length:[^\r\n]*(?=\r\n)", re.IGNORECASE)
+# Bound once: before Python 3.12 each look-up of an enum's member costs a function call.
+NO_BODY, BY_LENGTH, BY_CHUNKS, BY_CLOSE = Framing
+
+
+class Delivery:
+    """The answer of one exchange; after `send_head` come `data` and `flush`, then `end`."""
+
+    __slots__ = ("_forwarder", "_inbound", "_request", "_tap", "_transform")
+
+    def __init__(
+        self, forwarder: Forwarder, inbound: Inbound, request: RequestHead, tap: Tap | None
+    ) -> None:
+        self._forwarder = forwarder
+        self._inbound = inbound
+        self._request = request
+        self._transform: Transform | None = None
+        self._tap = tap
+
+    def send_head(self, head: ResponseHead, extra: bytes) -> None:
+        """Send the head; `extra` are header lines of ours beside it."""
+        transform = self._begin(head)
+        request = self._request
+        if request.method == b"HEAD" or head.status in BODILESS:
+            framing, self._transform = NO_BODY, None
+        elif head.content_length is not None and transform is None:
+            framing = BY_LENGTH
+        elif request.minor == 1:
+            framing = BY_CHUNKS
+        else:
+            framing = BY_CLOSE
+        lines = self._lines(head, keep_trailer=framing is BY_CHUNKS and head.chunked)
+        self._inbound.send_head(lines + extra, framing)
+
+    def send_whole(self, head: ResponseHead, body: bytes, extra: bytes) -> None:
+        """Send an answer that came all at once, as most do, framed by its length."""
+        transform = self._begin(head)
+        lines = self._lines(head, keep_trailer=False)
+        tap = self._tap
+        if tap is not None:
+            tap.data(body)
+            tap.end(complete=True)
+        if transform is not None:
+            body = transform.data(body) + transform.end()
+            extra += b"Content-Length: %d\r\n" % len(body)
+        self._inbound.send_whole(lines + extra if extra else lines, body)
+
+    def data(self, data: bytes) -> None:
+        """Send a piece of the body."""
+        if self._tap is not None:
+            self._tap.data(data)
+        if self._transform is not None:
+            data = self._transform.data(data)
+            if not data:
+                return
+        self._inbound.send(data)
+
+    def end(self, trailers: Headers) -> None:
+        """Send the end."""
+        if self._tap is not None:
+            self._tap.end(complete=True)
+        if self._transform is not None:
+            rest = self._transform.end()
+            if rest:
+                self._inbound.send(rest)
+        self._inbound.end(passing_trailers(trailers) if trailers else trailers)
+
+    def break_off(self) -> None:
+        """Hear that no end will come."""
+        if self._tap is not None:
+            self._tap.end(complete=False)
+
+    # ── within ──
+
+    def _begin(self, head: ResponseHead) -> Transform | None:
+        if self._tap is not None:
+            self._tap.head(head)
+        transform_for = self._forwarder.transform_for
+        if transform_for is not None:
+            self._transform = transform_for(self._request, head, self._inbound.origin)
+        return self._transform
+
+    def _lines(self, head: ResponseHead, *, keep_trailer: bool) -> bytes:
+        inbound = self._inbound
+        lines = self._forwarder.inbound.build(
+            head, inbound.origin, keep_trailer=keep_trailer, cors=inbound.cors
+        )
+        if b"date" not in head.fields:
+            lines += inbound.date_line()  # RFC 9110 section 6.6.1
+        if self._transform is not None:
+            lines = self._transform.head(CONTENT_LENGTH.sub(b"", lines))
+        return lines
