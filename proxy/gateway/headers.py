@@ -9,13 +9,13 @@ repeats and Latin-1 bytes included, and nothing is invented.
 
 import re
 from collections.abc import Callable, Sequence
+from typing import Final
 from urllib.parse import urlsplit
 
 from proxy.gateway.http1 import Headers, RequestHead, ResponseHead, connection_options
-from proxy.gateway.http1.fields import REMEMBERED, is_remembered, response_headers
 
 # RFC 9110 section 7.6.1, with the reason where it is not in that list.
-HOP_BY_HOP = {
+HOP_BY_HOP: Final = {
     b"connection",
     b"keep-alive",
     b"proxy-connection",  # what old callers send to a proxy instead of Connection
@@ -25,7 +25,7 @@ HOP_BY_HOP = {
     b"upgrade",
     b"http2-settings",  # goes with an offer of h2c (RFC 7540 section 3.2.1)
 }
-NOT_FOR_UPSTREAM = HOP_BY_HOP | {
+NOT_FOR_UPSTREAM: Final = HOP_BY_HOP | {
     b"host",  # becomes the upstream's
     b"authorization",  # becomes ours
     b"proxy-authorization",
@@ -33,32 +33,36 @@ NOT_FOR_UPSTREAM = HOP_BY_HOP | {
     b"forwarded",  # the inside of a caller's network is no concern of the upstream's
     b"x-real-ip",
 }
-PREFIXES_NOT_FOR_UPSTREAM = (b"x-srproxy-", b"x-forwarded-")
-NOT_FOR_CALLER = HOP_BY_HOP | {
+PREFIXES_NOT_FOR_UPSTREAM: Final = (b"x-srproxy-", b"x-forwarded-")
+NOT_FOR_CALLER: Final = HOP_BY_HOP | {
     b"alt-svc",  # would lead the caller past us (golang/go #30359)
     b"strict-transport-security",  # would bind to localhost, every port of it
 }
 # What `Connection` may not name away: it frames or routes the message, or is set by us.
-PROTECTED = {
+PROTECTED: Final = {
     b"host", b"content-length", b"transfer-encoding", b"authorization", b"via", b"date",
     b"trailer", b"expect",
 }  # fmt: skip
 # A trailer may not frame, route or authorize (RFC 9110 section 6.5.1), nor be what we drop.
-NOT_IN_TRAILERS = {
+NOT_IN_TRAILERS: Final = {
     b"content-length", b"content-encoding", b"content-type", b"content-range", b"trailer",
     b"via", b"cookie", b"set-cookie", b"www-authenticate", b"cache-control", b"expect", b"range",
     b"max-forwards", b"age", b"date", b"expires", b"location", b"retry-after", b"vary",
     b"x-api-key",
 }  # fmt: skip
-LINKS = {b"location", b"content-location"}
+LINKS: Final = {b"location", b"content-location"}
 # An answer with one of these is looked at header by header.
-LOOKED_AT = frozenset(LINKS | {b"link", b"trailer"})
-OUR_COOKIES = b"srproxy_"
-COOKIE_PREFIXES = (b"__Host-", b"__Secure-")
+LOOKED_AT: Final = frozenset(LINKS | {b"link", b"trailer"})
+# What is remembered is bounded, and forgotten all at once: names come from strangers.
+REMEMBERED: Final = 2048
+# Where requests have passed: not in Via, for which many servers switch compression off.
+INSTANCES: Final = b"x-srproxy-instance"
+OUR_COOKIES: Final = b"srproxy_"
+COOKIE_PREFIXES: Final = (b"__Host-", b"__Secure-")
 
-LINK_TARGET = re.compile(rb"<([^<>]*)>")
-ABSOLUTE = re.compile(rb"(?:(https?):)?//([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
-DEFAULT_PORTS = {b"http": b"80", b"https": b"443"}
+LINK_TARGET: Final = re.compile(rb"<([^<>]*)>")
+ABSOLUTE: Final = re.compile(rb"(?:(https?):)?//([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
+DEFAULT_PORTS: Final = {b"http": b"80", b"https": b"443"}
 
 
 def _is_ours(lower: bytes) -> bool:
@@ -77,17 +81,17 @@ def _passes_up(lower: bytes) -> bool:
 class OutboundHeaders:
     """Builds request headers for one upstream, with the decision for each name remembered."""
 
-    def __init__(self, authority: bytes, via: bytes) -> None:
+    def __init__(self, authority: bytes, instance: bytes) -> None:
+        """Take the upstream's authority, and a token that is this process's own."""
         self._first = b"Host: %b\r\n" % authority
-        self._via = b"Via: %b\r\n" % via
-        self._instance = via
-        # name as received → (passes, name in lower case); bounded as names come from strangers
-        self._names: dict[bytes, tuple[bool, bytes]] = {}
+        self._instance = instance
+        self._mark = b"X-SRProxy-Instance: %b\r\n" % instance
+        self._names: dict[bytes, bool] = {}  # in lower case: whether it passes
 
     def has_passed(self, head: RequestHead) -> bool:
         """Tell whether a request came through this very instance already."""
-        via = head.fields.get(b"via")
-        return via is not None and self._instance in via
+        passed = head.fields.get(INSTANCES)
+        return passed is not None and self._instance in passed.replace(b",", b" ").split()
 
     def build(self, head: RequestHead, key_header: bytes | None) -> bytes:
         """Build the field lines of a request, all but the credential, each ended by CRLF."""
@@ -96,35 +100,39 @@ class OutboundHeaders:
         named = _named_away(head.fields)
         lines = [self._first]
         chunked = head.chunked
-        for name, value in head.headers:
-            known = self._names.get(name)
-            if known is None:
-                known = self._decide(name)
-            passes, lower = known
+        names = self._names
+        for field in head.lines:
+            lower = field.lower
+            passes = names.get(lower)
+            if passes is None:
+                passes = self._decide(lower)
             if not passes or lower == key_header or (named and lower in named):
                 continue
-            if lower == b"cookie" and OUR_COOKIES in value:
-                value = _without_our_cookies(value)
-                if not value:
-                    continue
-            elif lower == b"trailer" and not chunked:
+            if lower == b"cookie" and OUR_COOKIES in field.value:
+                value = _without_our_cookies(field.value)
+                if value:
+                    lines.append(b"%b: %b\r\n" % (field.name, value))
+                continue
+            if lower == b"trailer" and not chunked:
                 continue  # trailers need chunks
-            elif lower == b"expect" and head.minor == 0:
+            if lower == b"expect" and head.minor == 0:
                 continue  # RFC 9110 section 10.1.1: from HTTP/1.0 it is to be ignored
-            lines.append(b"%b: %b\r\n" % (name, value))
-        lines.append(self._via)
+            lines.append(field.passing)
+        passed = head.fields.get(INSTANCES)
+        lines.append(
+            b"X-SRProxy-Instance: %b, %b\r\n" % (passed, self._instance) if passed else self._mark
+        )
         if chunked:
             lines.append(b"Transfer-Encoding: chunked\r\n")
         # The same block will bring the same key in the same header, and lead to the same lines.
         outbound = head.outbound = b"".join(lines)
         return outbound
 
-    def _decide(self, name: bytes) -> tuple[bool, bytes]:
+    def _decide(self, lower: bytes) -> bool:
         if len(self._names) >= REMEMBERED:
             self._names.clear()
-        lower = name.lower()
-        known = self._names[name] = (_passes_up(lower), lower)
-        return known
+        passes = self._names[lower] = _passes_up(lower)
+        return passes
 
 
 def _named_away(fields: dict[bytes, bytes]) -> set[bytes]:
@@ -160,7 +168,8 @@ class Links:
     def __init__(self, upstream_url: str) -> None:
         parts = urlsplit(upstream_url)
         self._scheme = parts.scheme.lower().encode()
-        self._authority = self._canonical(self._scheme, parts.netloc.encode("ascii"))
+        self._host = (parts.hostname or "").encode("ascii")
+        self._authority = _canonical(self._scheme, parts.netloc.encode("ascii"))
         self._prefix = parts.path.rstrip("/").encode()
 
     def rewrite(self, url: bytes, origin: bytes) -> bytes:
@@ -172,8 +181,9 @@ class Links:
                 return url if below is None else below
             return url
         scheme, authority, rest = absolute.groups()
+        # By http or https: a redirect to the other one must not lead past us, in clear perhaps.
         scheme = scheme.lower() if scheme is not None else self._scheme
-        if scheme != self._scheme or self._canonical(scheme, authority) != self._authority:
+        if _canonical(scheme, authority) != self._authority:
             return url
         below = self._below_prefix(rest)
         return url if below is None else origin + below
@@ -192,34 +202,34 @@ class Links:
             return None
         return rest if rest.startswith(b"/") else b"/" + rest
 
-    @staticmethod
-    def _canonical(scheme: bytes, authority: bytes) -> bytes:
-        host, colon, port = authority.lower().rpartition(b":")
-        if not colon or b"]" in port:
-            host, port = authority.lower(), b""
-        return host + b":" + (port or DEFAULT_PORTS.get(scheme, b""))
+    def for_our_host(self, cookie: bytes) -> bytes:
+        """Take the Domain off a Set-Cookie's value where it is the upstream's host or a parent.
+
+        The cookie is then its answerer's own, which to the caller is us, and comes back.
+        """
+        pair, *attributes = cookie.split(b";")
+        return b";".join([pair, *(one for one in attributes if not self._is_our_domain(one))])
+
+    def _is_our_domain(self, attribute: bytes) -> bool:
+        name, _, domain = attribute.lower().partition(b"=")
+        domain = domain.strip(b" \t").removeprefix(b".")
+        return name.strip(b" \t") == b"domain" and (
+            domain == self._host or (bool(domain) and self._host.endswith(b"." + domain))
+        )
 
 
-class _PassingLines(dict[bytes, bytes]):
-    """Answers' lines as they are for the caller, or nothing: most come with every answer."""
-
-    def __missing__(self, line: bytes) -> bytes:
-        ((name, value),) = response_headers((line,))
-        lower = name.lower()
-        passing = b"" if lower in NOT_FOR_CALLER else b"%b: %b\r\n" % (name, value)
-        if is_remembered(line, lower):
-            if len(self) >= REMEMBERED:
-                self.clear()
-            self[line] = passing
-        return passing
+def _canonical(scheme: bytes, authority: bytes) -> bytes:
+    host, colon, port = authority.lower().rpartition(b":")
+    if not colon or b"]" in port:
+        return authority.lower()
+    return host if port in (b"", DEFAULT_PORTS[scheme]) else host + b":" + port
 
 
 class InboundHeaders:
-    """Builds the headers of an answer, with the line for each usual one remembered."""
+    """Builds the headers of an answer."""
 
     def __init__(self, links: Links) -> None:
         self._links = links
-        self._lines = _PassingLines()
 
     def build(
         self,
@@ -233,15 +243,18 @@ class InboundHeaders:
 
         `cors` are headers of ours, and stand in for the upstream's own such headers.
         """
-        if head.inbound is not None and not cors:
-            return head.inbound
         fields, status = head.fields, head.status
         options = connection_options(fields) if b"connection" in fields else None
         # RFC 9110 section 8.6: neither an interim answer nor a 204 has a length.
         lengthless = status == 204 or status < 200
-        plain = not (options or cors or lengthless) and LOOKED_AT.isdisjoint(fields)
-        if plain:
-            block = b"".join(map(self._lines.__getitem__, head.lines))
+        if (
+            not (options or cors or lengthless)
+            and LOOKED_AT.isdisjoint(fields)
+            and not (b"set-cookie" in fields and b"domain" in fields[b"set-cookie"].lower())
+        ):
+            block = b"".join(
+                [field.passing for field in head.lines if field.lower not in NOT_FOR_CALLER]
+            )
         else:
             dropped = set(options or ()) - PROTECTED | NOT_FOR_CALLER
             if lengthless:
@@ -251,10 +264,7 @@ class InboundHeaders:
             lines = self._look_at(head, dropped, origin, replaces_cors=bool(cors))
             lines += [b"%b: %b\r\n" % header for header in cors]
             block = b"".join(lines)
-        built = b"HTTP/1.1 %d %b\r\n%b" % (status, head.reason, block)
-        if plain:
-            head.inbound = built  # nothing but the head went into it: it holds for the same again
-        return built
+        return b"HTTP/1.1 %d %b\r\n%b" % (status, head.reason, block)
 
     def _look_at(
         self,
@@ -265,13 +275,18 @@ class InboundHeaders:
         replaces_cors: bool,
     ) -> list[bytes]:
         kept = []
-        for name, value in head.headers:
-            lower = name.lower()
+        for field in head.lines:
+            lower = field.lower
             if lower in dropped or (replaces_cors and lower.startswith(b"access-control-")):
                 continue
             if lower in LINKS:
-                value = self._links.rewrite(value, origin())
+                value = self._links.rewrite(field.value, origin())
             elif lower == b"link":
-                value = self._links.rewrite_link(value, origin())
-            kept.append(b"%b: %b\r\n" % (name, value))
+                value = self._links.rewrite_link(field.value, origin())
+            elif lower == b"set-cookie":
+                value = self._links.for_our_host(field.value)
+            else:
+                kept.append(field.passing)
+                continue
+            kept.append(b"%b: %b\r\n" % (field.name, value))
         return kept

@@ -8,15 +8,15 @@ from proxy.gateway.headers import InboundHeaders, Links, OutboundHeaders, passin
 from proxy.gateway.http1 import parse_request_head, parse_response_head
 
 ORIGIN = b"http://localhost:8080"
-VIA = b"1.1 srproxy (0123456789abcdef)"
+INSTANCE = b"0123456789abcdef"
 
 
 def outbound(*lines: bytes, key: bytes | None = None) -> list[bytes]:
-    headers = OutboundHeaders(b"api.example", VIA)
+    headers = OutboundHeaders(b"api.example", INSTANCE)
     head = parse_request_head(b"GET / HTTP/1.1\r\n" + b"".join(b"%b\r\n" % x for x in lines))
-    host, *rest, via, end = headers.build(head, key).split(b"\r\n")
+    host, *rest, mark, end = headers.build(head, key).split(b"\r\n")
     assert host == b"Host: api.example"
-    assert via == b"Via: " + VIA
+    assert mark == b"X-SRProxy-Instance: " + INSTANCE
     assert end == b""
     return rest
 
@@ -39,7 +39,7 @@ def test_another_header_of_that_kind_does() -> None:
 
 
 def test_what_is_remembered_of_names_is_bounded() -> None:
-    headers = OutboundHeaders(b"api.example", VIA)
+    headers = OutboundHeaders(b"api.example", INSTANCE)
     for number in range(5000):
         head = parse_request_head(b"GET / HTTP/1.1\r\nX-%d: y\r\n" % number)
         assert b"\r\nX-%d: y\r\n" % number in headers.build(head, None)
@@ -47,12 +47,53 @@ def test_what_is_remembered_of_names_is_bounded() -> None:
     assert len(headers._names) <= 2048
 
 
-def test_secrets_of_an_answer_are_not_remembered() -> None:
-    headers = InboundHeaders(Links("https://api.example"))
-    head = parse_response_head(b"HTTP/1.1 200 OK\r\nSet-Cookie: s=ecret\r\nServer: x\r\n")
-    headers.build(head, lambda: ORIGIN)
+def test_the_mark_is_appended_to_those_of_a_chain() -> None:
+    headers = OutboundHeaders(b"api.example", INSTANCE)
+    head = parse_request_head(
+        b"GET / HTTP/1.1\r\nConnection: X-SRProxy-Instance\r\n"
+        b"X-SRProxy-Instance: aa\r\nVia: 1.1 x\r\nx-srproxy-instance: bb\r\n"
+    )
 
-    assert list(headers._lines) == [b"Server: x"]
+    assert headers.build(head, None) == (
+        b"Host: api.example\r\nVia: 1.1 x\r\nX-SRProxy-Instance: aa, bb, %b\r\n" % INSTANCE
+    )
+    assert not headers.has_passed(head)
+
+
+@pytest.mark.parametrize(
+    ("value", "passed"),
+    [(INSTANCE, True), (b"a, " + INSTANCE + b",b", True), (b"a", False), (INSTANCE[:-1], False),
+     (INSTANCE + b"0", False), (b"", False)],
+)  # fmt: skip
+def test_a_loop_is_told_by_the_whole_mark(value: bytes, passed: bool) -> None:
+    headers = OutboundHeaders(b"api.example", INSTANCE)
+    head = parse_request_head(b"GET / HTTP/1.1\r\nX-SRProxy-Instance: %b\r\n" % value)
+
+    assert headers.has_passed(head) is passed
+
+
+@pytest.mark.parametrize(
+    ("cookie", "passed"),
+    [
+        (b"s=1; Domain=api.example; Path=/", b"s=1; Path=/"),
+        (b"s=1;domain = .API.example;Secure", b"s=1;Secure"),
+        (b"s=1; Path=/; Domain=example", b"s=1; Path=/"),
+        (b"s=1; Domain=pi.example", None),
+        (b"s=1; Domain=www.api.example", None),
+        (b"s=1; Domain=other.test", None),
+        (b"s=1; Domain=", None),
+        (b"Domain=api.example; Path=/", None),
+        (b"s=1; Path=/", None),
+    ],
+)
+def test_a_cookie_for_the_upstream_s_host_comes_back_to_us(
+    cookie: bytes, passed: bytes | None
+) -> None:
+    assert inbound(b"A: 1", b"Set-Cookie: " + cookie, b"Set-Cookie: t=2") == [
+        b"A: 1",
+        b"Set-Cookie: " + (passed or cookie),
+        b"Set-Cookie: t=2",
+    ]
 
 
 def test_what_depends_on_the_caller_is_made_anew_for_the_same_head():
@@ -92,13 +133,16 @@ def test_trailers_are_announced_only_if_they_come(keep: bool, lines: list[bytes]
         (b"HTTPS://api.example/v1", ORIGIN + b"/"),
         (b"https://api.example/v1?x", ORIGIN + b"/?x"),
         (b"//api.example/v1/a", ORIGIN + b"/a"),
+        (b"http://api.example/v1/a", ORIGIN + b"/a"),
+        (b"http://API.example:80/v1/a", ORIGIN + b"/a"),
+        (b"http://api.example:/v1/a", ORIGIN + b"/a"),
         (b"/v1/a", b"/a"),
         (b"/v1", b"/"),
         # outside of the prefix, or elsewhere: not ours to lead anywhere
         (b"https://api.example/v11/a", None),
         (b"https://api.example/a", None),
         (b"https://api.example", None),
-        (b"http://api.example/v1/a", None),
+        (b"http://api.example:443/v1/a", None),
         (b"https://api.example:8443/v1/a", None),
         (b"https://api.example.evil.example/v1/a", None),
         (b"https://user@api.example/v1/a", None),

@@ -57,8 +57,8 @@ def test_a_repeated_block_shares_what_was_parsed() -> None:
     other = parse_request_head(REQUEST[:-2].replace(b"HTTP/1.1", b"HTTP/1.0"), first)
 
     assert second.target == b"/c"
-    assert second.headers is first.headers
-    assert other.headers is not first.headers
+    assert second.lines is first.lines
+    assert other.lines is not first.lines
 
 
 def test_an_answers_head_that_comes_again_is_not_parsed_again() -> None:
@@ -68,6 +68,68 @@ def test_an_answers_head_that_comes_again_is_not_parsed_again() -> None:
 
     assert parse_response_head(bytes(bytearray(answer)), first) is first
     assert other.fields[b"x-id"] == b"2"
+    assert [one is before for one, before in zip(other.lines, first.lines, strict=True)] == [
+        True,
+        False,
+    ]
+
+
+def test_what_a_head_before_had_does_not_change_what_is_read() -> None:
+    heads = [
+        b"HTTP/1.1 200 OK\r\nA: 1\r\nB: 2\r\nC: 3\r\n",
+        b"HTTP/1.1 404 No\r\nB: 2\r\nC: 3\r\n",
+        b"HTTP/1.1 404 No\r\nB: 2\r\n c\r\nC: 3\r\nA: 1\r\n",
+        b"HTTP/1.0 200 OK\r\n",
+        b"HTTP/1.1 200 OK\r\nA: 1\r\nA: 1\r\n",
+    ]
+    for before in heads:
+        for head in heads:
+            read = parse_response_head(head, parse_response_head(before))
+            alone = parse_response_head(head)
+
+            assert (read.status, read.minor, read.reason) == (
+                alone.status,
+                alone.minor,
+                alone.reason,
+            )
+            assert (read.headers, read.fields) == (alone.headers, alone.fields)
+
+
+@pytest.mark.parametrize(
+    ("lines", "passed"),
+    [
+        (b"Content-Length: 3\r\nA: 1\r\ncontent-length: 3\r\n", 3),
+        (b"Content-Length: 3, 3\r\nA: 1\r\n", 3),
+        (b"Content-Length: 3,3\r\nA: 1\r\nContent-Length: 3\r\n", 3),
+        (b"Transfer-Encoding: chunked\r\nA: 1\r\nTransfer-Encoding: Chunked\r\n", None),
+    ],
+)
+def test_a_framing_that_an_answer_says_twice_alike_is_taken_once(
+    lines: bytes, passed: int | None
+) -> None:
+    head = parse_response_head(b"HTTP/1.1 200 OK\r\n" + lines)
+
+    assert (head.content_length, head.chunked) == (passed, passed is None)
+    if passed is not None:
+        assert head.headers == [(b"Content-Length", b"3"), (b"A", b"1")]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        b"Content-Length: 3\r\nContent-Length: 4\r\n",
+        b"Content-Length: 3\r\nContent-Length: 03\r\n",
+        b"Content-Length: 3,\r\n",
+        b"Content-Length: ,\r\n",
+        b"Content-Length: +3, +3\r\n",
+        b"Transfer-Encoding: gzip, chunked\r\n",
+        b"Transfer-Encoding: chunked\r\nTransfer-Encoding: gzip\r\n",
+        b"Transfer-Encoding: chunked, chunked\r\nContent-Length: 3\r\n",
+    ],
+)
+def test_a_framing_that_an_answer_contradicts_is_refused(lines: bytes) -> None:
+    with pytest.raises(Problem):
+        parse_response_head(b"HTTP/1.1 200 OK\r\n" + lines)
 
 
 @pytest.mark.parametrize(
@@ -93,6 +155,8 @@ def test_the_framing_of_a_request(line: bytes, length: int | None, chunked: bool
         (b"HTTP/1.1 204", 204, b""),
         (b"HTTP/1.1 299 caf\xe9 \t x", 299, b"caf\xe9 \t x"),
         (b"HTTP/1.1 100 Continue", 100, b"Continue"),
+        (b"HTTP/1.1 600 Own", 600, b"Own"),
+        (b"HTTP/1.1 999 Denied", 999, b"Denied"),
     ],
 )
 def test_a_status_line(line: bytes, status: int, reason: bytes) -> None:

@@ -34,7 +34,7 @@ async def test_the_token_cannot_be_named_away(line):
 
     assert result.statuses == [200]
     assert result.requests[0].values(b"Authorization") == [b"Bearer " + TOKEN]
-    assert len(result.requests[0].values(b"Via")) == 1
+    assert len(result.requests[0].values(b"X-SRProxy-Instance")) == 1
 
 
 async def test_what_connection_names_stays_here():
@@ -109,7 +109,7 @@ async def test_repeats_order_and_case_are_kept():
     """D11."""
     request = await forwarded(b"X-A: 1", b"x-b: 2", b"X-A: 3")
 
-    assert [line for line in request.lines if line[:2].lower() == b"x-"] == [
+    assert [line for line in request.lines if line[:3].lower() in (b"x-a", b"x-b")] == [
         b"X-A: 1", b"x-b: 2", b"X-A: 3",
     ]  # fmt: skip
 

@@ -278,4 +278,4 @@ async def test_connection_cannot_name_away_what_frames():
     assert result.statuses == [200, 200]
     assert result.requests[0].values(b"Content-Length") == [b"5"]
     assert result.requests[0].body == b"hello"
-    assert len(result.requests[0].values(b"Via")) == 1
+    assert len(result.requests[0].values(b"X-SRProxy-Instance")) == 1

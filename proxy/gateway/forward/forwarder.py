@@ -46,11 +46,9 @@ class Forwarder:
         self.transform_for = transform_for
         self.tap_for = tap_for
         self.max_replay_body = config.max_replay_body
-        # The comment is this instance's own, so that only a real loop is taken for one.
+        # This instance's own, so that only a real loop is taken for one.
         instance = instance or secrets.token_hex(8)
-        self.outbound = OutboundHeaders(
-            parts.netloc.encode("ascii"), b"1.1 srproxy (%b)" % instance.encode()
-        )
+        self.outbound = OutboundHeaders(parts.netloc.encode("ascii"), instance.encode())
         self.inbound = InboundHeaders(Links(config.url))
         self._prefix = parts.path.rstrip("/").encode()
         self._tasks: set[asyncio.Task[None]] = set()

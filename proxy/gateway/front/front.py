@@ -9,7 +9,7 @@ from proxy.errors import Problem
 from proxy.gateway.forward import Forwarder
 from proxy.gateway.front.connection import CallerConnection
 from proxy.gateway.guards import Guards, Route
-from proxy.gateway.http1 import RequestHead
+from proxy.gateway.http1 import parse_request_head
 from proxy.system.clock import Clock
 from proxy.telemetry.traffic import Traffic
 
@@ -17,7 +17,7 @@ from proxy.telemetry.traffic import Traffic
 SWEEP_INTERVAL = 1.0
 # Connections beyond the limit are told so and closed; beyond this many more they are just closed.
 SHED_LIMIT = 128
-NOBODY = RequestHead(b"GET", b"/", 1, [], {}, None, False)
+NOBODY = parse_request_head(b"GET / HTTP/1.1\r\n")
 PROBES = frozenset({Route.LIVE, Route.READY, Route.METRICS})
 
 

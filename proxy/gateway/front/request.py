@@ -100,8 +100,7 @@ class InboundRequest:
         try:
             front.check_open()
             if admission is None:
-                if b"via" in head.fields:
-                    front.forwarder.check_loop(head)
+                front.forwarder.check_loop(head)
                 admission = front.guards.check(head, FORWARD, self._connection.local_ip)
         except Problem as problem:
             self.refuse_unread(problem)

@@ -9,11 +9,11 @@ from typing import Protocol
 
 from proxy.gateway.http1.fields import (
     Headers,
+    as_headers,
     bad_request,
     parse_request_fields,
     parse_response_fields,
     protocol_error,
-    response_headers,
 )
 
 # A size of 15 digits stays below 2**63. Extensions must be RFC 9112's grammar, and are dropped.
@@ -168,10 +168,8 @@ class ChunkedDecoder:
                 return at
             end += 2
             block = data[at:end]
-            if self._upstream:
-                self.trailers = response_headers(parse_response_fields(block)[0])
-            else:
-                self.trailers = parse_request_fields(block)[0]
+            parse = parse_response_fields if self._upstream else parse_request_fields
+            self.trailers = as_headers(parse(block))
         self.finished = True
         self.excess = data[end + 2 :]
         return end + 2

@@ -1,37 +1,46 @@
 """Header fields: names and values as received, and the few that frame a message.
 
-Names are checked once and remembered; values are opaque bytes, Latin-1 and all, and pass as they
-came (RFC 9110 section 5.5). A field block is a whole number of lines, each ended by CRLF.
+Values are opaque bytes, Latin-1 and all, and pass as they came (RFC 9110 section 5.5). A field
+block is a whole number of lines, each ended by CRLF. Programs repeat themselves: a line equal to
+the one in its place in the head before, on the same connection, is that very field.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 from proxy.errors import Problem
 
-# As received: order, case and repeats kept, the white space around values taken off. Shared
-# between the requests of one connection that repeat the same block, so never changed.
+# As received: order, case and repeats kept, the white space around values taken off.
 Headers = list[tuple[bytes, bytes]]
 Malformed = Callable[[str], Problem]
 
-TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-LENGTH = re.compile(rb"0|[1-9][0-9]{0,17}")  # below 2**63, as every peer can hold it
-FOLD = re.compile(rb"[ \t]*\r\n[ \t]+")
-# What may stand in a block beside its line ends: deleting it must leave nothing but those.
-PLAIN = bytes([0x09, *range(0x20, 0x7F), *range(0x80, 0x100)])
-# An answer's values may hold other controls (RFC 9110 section 5.5 allows retaining them), but
-# never the three that end a value for some other parser.
-LOOSE = bytes(set(range(256)) - set(b"\r\n\0"))
+TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+LENGTH: Final = re.compile(rb"0|[1-9][0-9]{0,17}")  # below 2**63, as every peer can hold it
+FOLD: Final = re.compile(rb"[ \t]*\r\n[ \t]+")
+# What may stand in a request's block beside its line ends: deleting it must leave nothing but
+# those.
+PLAIN: Final = bytes([0x09, *range(0x20, 0x7F), *range(0x80, 0x100)])
+# An answer's values may hold controls (RFC 9110 section 5.5 allows retaining them), but never the
+# three that end a value for some other parser.
+ENDING: Final = b"\r\n\0"
 
-MAX_FIELDS = 1000
-# What is remembered is bounded, and forgotten all at once: names come from strangers.
-REMEMBERED = 2048
-LONGEST_REMEMBERED = 128
+MAX_FIELDS: Final = 1000
 # What says nothing but this is not worth taking apart.
-USUAL_KEEP_ALIVE = (b"keep-alive", b"Keep-Alive")
-# Their values may be secrets, and seldom come twice.
-NOT_REMEMBERED = {b"set-cookie", b"location", b"link", b"authentication-info"}
-_NAMES: dict[bytes, bytes] = {}
+USUAL_KEEP_ALIVE: Final = (b"keep-alive", b"Keep-Alive")
+
+
+class Field:
+    """One header, checked; never changed, as heads share it."""
+
+    __slots__ = ("line", "lower", "name", "passing", "value")
+
+    def __init__(self, line: bytes, name: bytes, lower: bytes, value: bytes) -> None:
+        self.line = line  # as received, without its end
+        self.name = name
+        self.lower = lower
+        self.value = value
+        self.passing = b"%b: %b\r\n" % (name, value)  # the line as it is passed on
 
 
 def bad_request(detail: str) -> Problem:
@@ -44,107 +53,75 @@ def protocol_error(detail: str) -> Problem:
     return Problem("http_protocol_error", f"The upstream's answer is malformed: {detail}")
 
 
-def parse_request_fields(block: bytes) -> tuple[Headers, dict[bytes, bytes]]:
-    """Parse a caller's field block."""
+def parse_request_fields(block: bytes, before: Sequence[Field] = ()) -> list[Field]:
+    """Parse a caller's field block; `before` are the fields of the head before."""
     lines = block.split(b"\r\n")
     if block.translate(None, PLAIN) != b"\r\n" * (len(lines) - 1):
         raise bad_request("A header holds a control character or a line that ends in no CRLF.")
     lines.pop()  # after the last CRLF
     if len(lines) > MAX_FIELDS:
         raise Problem("head_too_large", f"The request has more than {MAX_FIELDS} headers.")
-    headers: Headers = []
-    fields: dict[bytes, bytes] = {}
-    for line in lines:
-        name, lower, value = _parse_line(line, bad_request)
-        headers.append((name, value))
-        if lower in fields:
-            fields[lower] = fields[lower] + b", " + value
-        else:
-            fields[lower] = value
-    return headers, fields
+    return _parse_lines(lines, before, bad_request)
 
 
-def parse_response_fields(block: bytes) -> tuple[list[bytes], dict[bytes, bytes]]:
-    """Parse an upstream's field block: its lines, folded ones joined, and the fields in them."""
+def parse_response_fields(block: bytes, before: Sequence[Field] = ()) -> list[Field]:
+    """Parse an upstream's field block, folded lines joined; `before` as for a request."""
     lines = block.split(b"\r\n")
     lines.pop()  # after the last CRLF
     if len(lines) > MAX_FIELDS:
         raise protocol_error(f"it has more than {MAX_FIELDS} headers.")
+    if len(block) - len(block.translate(None, ENDING)) != 2 * len(lines):
+        raise protocol_error("a header holds CR, LF or NUL.")
     try:
-        # All of it in C: an answer has a dozen lines.
-        fields = dict(map(_response_line, lines))
-    except _Folded:
-        # RFC 9112 section 5.2: each fold becomes a space.
-        if block.startswith((b" ", b"\t")):
-            raise protocol_error("its headers begin with white space.") from None
-        return parse_response_fields(FOLD.sub(b" ", block))
-    if len(fields) != len(lines):
-        fields.clear()
-        for lower, value in map(_response_line, lines):
-            fields[lower] = fields[lower] + b", " + value if lower in fields else value
-    return lines, fields
+        return _parse_lines(lines, before, protocol_error)
+    except Problem:
+        # RFC 9112 section 5.2: each fold becomes a space. No name begins with one, so that a fold
+        # always leads here.
+        joined = FOLD.sub(b" ", block)
+        if joined == block:
+            raise
+    return parse_response_fields(joined, before)
 
 
-def response_headers(lines: Iterable[bytes]) -> Headers:
-    """Return the headers of an answer's lines, their names as received."""
-    headers = []
-    for line in lines:
-        name, _, value = _parse_line(line, protocol_error)
-        headers.append((name, value))
-    return headers
+def values_by_name(fields: Sequence[Field]) -> dict[bytes, bytes]:
+    """Return the values by name in lower case, repeated ones joined by a comma."""
+    values = {field.lower: field.value for field in fields}
+    if len(values) != len(fields):
+        values.clear()
+        for field in fields:
+            lower = field.lower
+            values[lower] = values[lower] + b", " + field.value if lower in values else field.value
+    return values
 
 
-class _Folded(Exception):
-    """A line goes on from the one before."""
+def as_headers(fields: Sequence[Field]) -> Headers:
+    """Return names and values as received."""
+    return [(field.name, field.value) for field in fields]
 
 
-class _ResponseLines(dict[bytes, tuple[bytes, bytes]]):
-    """Checked lines of answers, as name in lower case and value: most come with every answer."""
-
-    def __missing__(self, line: bytes) -> tuple[bytes, bytes]:
-        if line.translate(None, LOOSE):
-            raise protocol_error("a header holds CR, LF or NUL.")
-        if line.startswith((b" ", b"\t")):
-            raise _Folded
-        _, lower, value = _parse_line(line, protocol_error)
-        if is_remembered(line, lower):
-            if len(self) >= REMEMBERED:
-                self.clear()
-            self[line] = (lower, value)
-        return lower, value
+def _parse_lines(lines: list[bytes], before: Sequence[Field], malformed: Malformed) -> list[Field]:
+    parsed = [
+        field if field.line == line else _parse_line(line, field, malformed)
+        for line, field in zip(lines, before, strict=False)
+    ]
+    if len(parsed) < len(lines):
+        parsed += [_parse_line(line, None, malformed) for line in lines[len(parsed) :]]
+    return parsed
 
 
-_response_line = _ResponseLines().__getitem__
-
-
-def is_remembered(line: bytes, lower: bytes) -> bool:
-    """Tell whether an answer's line is worth keeping, and holds no secret."""
-    return len(line) <= LONGEST_REMEMBERED and lower not in NOT_REMEMBERED
-
-
-def _parse_line(line: bytes, malformed: Malformed) -> tuple[bytes, bytes, bytes]:
+def _parse_line(line: bytes, before: Field | None, malformed: Malformed) -> Field:
     name, colon, value = line.partition(b":")
     if not colon:
         raise malformed("a header line has no colon.")
-    lower = _NAMES.get(name)
-    if lower is None:
-        name, lower = _learn(name, malformed)
-    return name, lower, value.strip(b" \t")
-
-
-def _learn(name: bytes, malformed: Malformed) -> tuple[bytes, bytes]:
+    value = value.strip(b" \t")
+    if before is not None and before.name == name:
+        return Field(line, before.name, before.lower, value)
     if TOKEN.fullmatch(name) is None:
         # RFC 9112 section 5.1: refused in a request, taken off an answer by a proxy.
         name = name.rstrip(b" \t")
         if malformed is not protocol_error or TOKEN.fullmatch(name) is None:
             raise malformed("a header's name is not a token.")
-        return name, name.lower()
-    lower = name.lower()
-    if len(name) <= 64:
-        if len(_NAMES) >= REMEMBERED:
-            _NAMES.clear()
-        _NAMES[name] = lower
-    return name, lower
+    return Field(line, name, name.lower(), value)
 
 
 def request_framing(minor: int, fields: Mapping[bytes, bytes]) -> tuple[int | None, bool]:
@@ -167,20 +144,30 @@ def request_framing(minor: int, fields: Mapping[bytes, bytes]) -> tuple[int | No
 
 
 def response_framing(minor: int, fields: Mapping[bytes, bytes]) -> tuple[int | None, bool]:
-    """Find how an answer's body is framed; neither length nor chunked: until the close."""
+    """Find how an answer's body is framed; neither length nor chunked: until the close.
+
+    What is said twice and alike is taken once (RFC 9110 section 8.6).
+    """
     length = fields.get(b"content-length")
     coding = fields.get(b"transfer-encoding")
     if coding is not None:
         if length is not None:
             raise protocol_error("it has both Content-Length and Transfer-Encoding.")
-        if minor == 0 or coding.lower() != b"chunked":
+        if minor == 0 or _said_once(coding.lower()) != b"chunked":
             raise protocol_error("its Transfer-Encoding is not exactly chunked.")
         return None, True
     if length is None:
         return None, False
+    if b"," in length:
+        length = _said_once(length)
     if not length.isdigit() or len(length) > 18:
         raise protocol_error("its Content-Length is repeated or not a number.")
     return int(length), False
+
+
+def _said_once(value: bytes) -> bytes:
+    said = {part.strip(b" \t") for part in value.split(b",")}
+    return said.pop() if len(said) == 1 else value
 
 
 def connection_options(fields: Mapping[bytes, bytes]) -> list[bytes]:

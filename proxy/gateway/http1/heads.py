@@ -1,13 +1,13 @@
 """Heads: the request line or status line with its fields, and the buffer they are gathered in."""
 
 import re
-from dataclasses import dataclass
+from typing import Final
 
 from proxy.errors import Problem
 from proxy.gateway.http1.fields import (
-    LONGEST_REMEMBERED,
-    REMEMBERED,
+    Field,
     Headers,
+    as_headers,
     bad_request,
     keeps_alive,
     parse_request_fields,
@@ -15,68 +15,104 @@ from proxy.gateway.http1.fields import (
     protocol_error,
     request_framing,
     response_framing,
-    response_headers,
+    values_by_name,
 )
 
-END = b"\r\n\r\n"
-REQUEST_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21-\x7e\x80-\xff]+) HTTP/1\.([01])")
-STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([0-9]{3})(?: ([\t\x20-\x7e\x80-\xff]*))?")
-BARE_LF = re.compile(rb"(?<!\r)\n")
+END: Final = b"\r\n\r\n"
+REQUEST_LINE: Final = re.compile(
+    rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21-\x7e\x80-\xff]+) HTTP/1\.([01])"
+)
+STATUS_LINE: Final = re.compile(rb"HTTP/1\.([01]) ([0-9]{3})(?: ([\t\x20-\x7e\x80-\xff]*))?")
+BARE_LF: Final = re.compile(rb"(?<!\r)\n")
 # The first byte of a method. TLS, SSH and garbage are told at once, not after header_timeout.
-METHOD_START = frozenset(b"!#$%&'*+-.^_`|~0123456789") | frozenset(
+METHOD_START: Final = frozenset(b"!#$%&'*+-.^_`|~0123456789") | frozenset(
     b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 )
 
 
-@dataclass(slots=True)
+# Plain classes: a dataclass's constructor is not compiled, and these are made for every request.
 class RequestHead:
-    """A caller's request head. `fields` joins repeated values by a comma, names in lower case."""
+    """A caller's request head."""
 
-    method: bytes
-    target: bytes
-    minor: int  # HTTP/1.minor
-    headers: Headers
-    fields: dict[bytes, bytes]
-    content_length: int | None
-    chunked: bool
-    keep_alive: bool = True
-    raw: bytes = b""  # the head as received
-    block: bytes = b""  # the field lines of it
-    outbound: bytes | None = None  # what headers.py made of the block, kept with it
-    prepared: bytes | None = None  # what forward/ made of the whole head, kept with it
+    __slots__ = (
+        "block", "chunked", "content_length", "fields", "keep_alive", "lines", "method", "minor",
+        "outbound", "prepared", "raw", "target",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        method: bytes,
+        target: bytes,
+        minor: int,
+        lines: list[Field],
+        fields: dict[bytes, bytes],
+        framing: tuple[int | None, bool],
+        *,
+        keep_alive: bool,
+        raw: bytes,
+        block: bytes,
+    ) -> None:
+        self.method = method
+        self.target = target
+        self.minor = minor  # HTTP/1.minor
+        self.lines = lines
+        self.fields = fields  # values by name in lower case, repeated ones joined by a comma
+        self.content_length, self.chunked = framing
+        self.keep_alive = keep_alive
+        self.raw = raw  # the head as received
+        self.block = block  # the field lines of it
+        self.outbound: bytes | None = None  # what headers.py made of the block, kept with it
+        self.prepared: bytes | None = None  # what forward/ made of the whole head, kept with it
+
+    @property
+    def headers(self) -> Headers:
+        """Names and values as received."""
+        return as_headers(self.lines)
 
     @property
     def has_body(self) -> bool:
         return self.chunked or bool(self.content_length)
 
 
-@dataclass(slots=True)
 class ResponseHead:
     """An upstream's answer head."""
 
-    minor: int
-    status: int
-    reason: bytes
-    lines: list[bytes]  # the field lines, without their ends; folded ones joined
-    fields: dict[bytes, bytes]
-    content_length: int | None
-    chunked: bool
-    keep_alive: bool = True
-    raw: bytes = b""  # the head as received
-    inbound: bytes | None = None  # what headers.py made of it, kept with it
+    __slots__ = (
+        "chunked", "content_length", "fields", "keep_alive", "lines", "minor", "raw", "reason",
+        "status", "status_line",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        status_line: bytes,
+        version: tuple[int, int, bytes],
+        lines: list[Field],
+        fields: dict[bytes, bytes],
+        framing: tuple[int | None, bool],
+        *,
+        keep_alive: bool,
+        raw: bytes,
+    ) -> None:
+        self.status_line = status_line
+        self.minor, self.status, self.reason = version
+        self.lines = lines
+        self.fields = fields  # as in a request
+        self.content_length, self.chunked = framing
+        self.keep_alive = keep_alive
+        self.raw = raw  # the head as received
 
     @property
     def headers(self) -> Headers:
-        """Names and values as received; most answers are passed on by their lines alone."""
-        return response_headers(self.lines)
+        """Names and values as received."""
+        return as_headers(self.lines)
 
 
 def parse_request_head(head: bytes, previous: RequestHead | None = None) -> RequestHead:
     """Parse a request head: through the CRLF of its last header, without the blank line.
 
-    Programs repeat themselves: a head equal to the previous one on its connection is that one, the
-    very object; a block equal to the previous block shares what was parsed then, framing included,
-    as all of it follows from the block and the version.
+    A head equal to the previous one on its connection is that one, the very object; a block equal
+    to the previous block shares what was parsed then, framing included, as all of it follows from
+    the block and the version.
     """
     if previous is not None and previous.raw == head:
         return previous
@@ -88,24 +124,31 @@ def parse_request_head(head: bytes, previous: RequestHead | None = None) -> Requ
     minor = version[0] - 0x30
     block = head[line_end + 2 :]
     if previous is not None and previous.block == block and previous.minor == minor:
-        return RequestHead(
+        shared = RequestHead(
             method,
             target,
             minor,
-            previous.headers,
+            previous.lines,
             previous.fields,
-            previous.content_length,
-            previous.chunked,
-            previous.keep_alive,
-            head,
-            previous.block,
-            previous.outbound,
+            (previous.content_length, previous.chunked),
+            keep_alive=previous.keep_alive,
+            raw=head,
+            block=previous.block,
         )
-    headers, fields = parse_request_fields(block)
-    content_length, chunked = request_framing(minor, fields)
-    kept = keeps_alive(minor, fields)
+        shared.outbound = previous.outbound
+        return shared
+    lines = parse_request_fields(block, previous.lines if previous is not None else ())
+    fields = values_by_name(lines)
     return RequestHead(
-        method, target, minor, headers, fields, content_length, chunked, kept, head, block
+        method,
+        target,
+        minor,
+        lines,
+        fields,
+        request_framing(minor, fields),
+        keep_alive=keeps_alive(minor, fields),
+        raw=head,
+        block=block,
     )
 
 
@@ -117,35 +160,45 @@ def parse_response_head(head: bytes, previous: ResponseHead | None = None) -> Re
     if previous is not None and previous.raw == head:
         return previous
     line_end = head.find(b"\r\n")
-    minor, status, reason = _STATUS_LINES[head[:line_end]]
-    lines, fields = parse_response_fields(head[line_end + 2 :])
-    content_length, chunked = response_framing(minor, fields)
-    kept = keeps_alive(minor, fields)
-    return ResponseHead(minor, status, reason, lines, fields, content_length, chunked, kept, head)
+    line = head[:line_end]
+    if previous is not None and previous.status_line == line:
+        version = previous.minor, previous.status, previous.reason
+    else:
+        version = _parse_status_line(line)
+    lines = parse_response_fields(
+        head[line_end + 2 :], previous.lines if previous is not None else ()
+    )
+    fields = values_by_name(lines)
+    framing = response_framing(version[0], fields)
+    if framing[0] is not None and b"," in fields[b"content-length"]:
+        lines = _with_one_length(lines)
+    kept = keeps_alive(version[0], fields)
+    return ResponseHead(line, version, lines, fields, framing, keep_alive=kept, raw=head)
 
 
-class _StatusLines(dict[bytes, tuple[int, int, bytes]]):
-    """Status lines, parsed: an upstream uses few."""
-
-    def __missing__(self, line: bytes) -> tuple[int, int, bytes]:
-        found = STATUS_LINE.fullmatch(line)
-        if found is None:
-            raise protocol_error("it does not begin with a status line of HTTP/1.")
-        version, digits, reason = found.groups()
-        status = int(digits)
-        if not 100 <= status <= 599:
-            raise protocol_error("its status is not within 200 to 599.")
-        if status == 101:
-            raise protocol_error("it switches protocols (101), which nobody asked for.")
-        parsed = (version[0] - 0x30, status, reason or b"")
-        if len(self) >= REMEMBERED:
-            self.clear()
-        if len(line) <= LONGEST_REMEMBERED:
-            self[line] = parsed
-        return parsed
+def _parse_status_line(line: bytes) -> tuple[int, int, bytes]:
+    found = STATUS_LINE.fullmatch(line)
+    if found is None:
+        raise protocol_error("it does not begin with a status line of HTTP/1.")
+    version, digits, reason = found.groups()
+    status = int(digits)
+    if status < 100:
+        raise protocol_error("its status is not within 200 to 999.")
+    if status == 101:
+        raise protocol_error("it switches protocols (101), which nobody asked for.")
+    return version[0] - 0x30, status, reason or b""
 
 
-_STATUS_LINES = _StatusLines()
+def _with_one_length(lines: list[Field]) -> list[Field]:
+    """Keep the first length of several that are equal, in a line that says it once."""
+    kept: list[Field] = []
+    for field in lines:
+        if field.lower != b"content-length":
+            kept.append(field)
+        elif not any(one.lower == b"content-length" for one in kept):
+            value = field.value.partition(b",")[0].strip(b" \t")
+            kept.append(Field(field.line, field.name, field.lower, value))
+    return kept
 
 
 class HeadBuffer:

@@ -20,9 +20,9 @@ Header = tuple[bytes, bytes]
 RESERVED = {
     b"host", b"connection", b"keep-alive", b"proxy-connection", b"proxy-authenticate", b"te",
     b"transfer-encoding", b"content-length", b"upgrade", b"http2-settings", b"authorization",
-    b"proxy-authorization", b"x-smarttoken", b"forwarded", b"x-real-ip", b"via", b"date", b"expect",
-    b"trailer", b"alt-svc", b"strict-transport-security", b"origin", b"cookie", b"location",
-    b"content-location", b"link", b"x-api-key",
+    b"proxy-authorization", b"x-smarttoken", b"forwarded", b"x-real-ip", b"x-srproxy-instance",
+    b"via", b"date", b"expect", b"trailer", b"alt-svc", b"strict-transport-security", b"origin",
+    b"cookie", b"location", b"content-location", b"link", b"x-api-key",
 }  # fmt: skip
 TOKEN = "!#$%&'*+-.^`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 names = st.text(TOKEN, min_size=1, max_size=12).map(str.encode).filter(
