@@ -11,8 +11,8 @@ import pytest
 from proxy.app import App
 from proxy.config import Config
 from proxy.errors import StartError
-from proxy.grant.stores.memory import MemoryStore
 from tests.security.product import product
+from tests.support.memory_store import MemoryStore
 from tests.support.processes import free_port
 from tests.support.proxying import LoopClock
 

@@ -42,8 +42,6 @@ def prepare(session: Session, *, level: str | None = None) -> None:
     logs.catch_uncaught()
     for warning in process.environment_warnings(session.environ):
         logger.warning("environment %s", warning)
-    for warning in session.loaded.exposed():
-        logger.warning("exposed %s", warning)
     connections = config.listen.max_connections + config.upstream.max_connections
     if (shortage := process.allow_descriptors(connections)) is not None:
         logger.warning("descriptors %s", shortage)

@@ -27,7 +27,7 @@ async def check_store(session: Session) -> AsyncIterator[Finding]:
             yield Finding(Grade.GOOD, f"readable: {store_name(session)}")
     except StoreError as error:
         yield Finding(Grade.BAD, f"{error.where}: {error.what}", error.remedy)
-    if tokens.encryption_key is None and tokens.store == "redis":
+    if not tokens.encryption_keys and tokens.store == "redis":
         yield Finding(
             Grade.NOTE,
             "records lie in Redis unencrypted",

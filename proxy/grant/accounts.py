@@ -25,18 +25,19 @@ DEFAULT_ACCOUNT = "default"
 def open_store(config: Config, clock: Clock, state_folder: Path) -> TokenStore:
     """Choose the store that the configuration names; nothing is touched yet."""
     tokens = config.tokens
-    key = tokens.encryption_key
     codec: Codec = PlainCodec()
-    if key is not None:
+    if tokens.encryption_keys:
         from proxy.grant.stores.encryption import (
             EncryptingCodec,  # 8 MiB: only for those who need it
         )
 
-        codec = EncryptingCodec(key)
+        codec = EncryptingCodec(*tokens.encryption_keys)
     if tokens.store == "redis" and tokens.redis.url is not None:
         from proxy.grant.stores.redis import RedisStore  # needs the extra
 
-        return RedisStore(tokens.redis.url, tokens.redis.prefix, clock, codec)
+        return RedisStore(
+            tokens.redis.url, tokens.redis.prefix, clock, codec, ca_file=tokens.redis.ca_file
+        )
     return FileStore(tokens.path or state_folder, clock, codec)
 
 

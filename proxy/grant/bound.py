@@ -45,6 +45,7 @@ class BoundStore:
     def __init__(self, store: TokenStore, binding: Binding) -> None:
         self._store = store
         self.binding = binding
+        self.may_forget = store.may_forget
 
     def seen(self, record: Record | None, where: str | None = None) -> Record | None:
         """Return a record, found at `where` if not in the store, as it may be seen."""
@@ -144,9 +145,9 @@ class BoundLease:
         """Have the lease again after a failed save, and read the record again."""
         return self._see(await self._lease.regain())
 
-    async def set_aside(self, record: Record) -> None:
-        """Keep a copy under another name."""
-        await self._lease.set_aside(record)
+    async def set_aside(self, record: Record) -> str:
+        """Keep a copy under another name, which is returned."""
+        return await self._lease.set_aside(record)
 
     def ensure_held(self) -> None:
         """Raise StoreError unless the lease lasts long enough."""

@@ -53,9 +53,12 @@ async def tell_interrupted(lease: Lease, record: Record, intent: Intent) -> Reco
 
 
 async def retire(
-    lease: Lease, ended: Ended, deliver: Callable[[Record], None] | None
-) -> Record | None:
-    """Set the record aside and store why; None where there is no grant.
+    lease: Lease, ended: Ended, known: int, deliver: Callable[[Record], None] | None
+) -> tuple[Record, str] | None:
+    """Set the record aside and store why; return the new record and where the old one is kept.
+
+    None where there is no grant. `known` is the generation in memory; this is the next one, so that
+    a store that comes back older, after a fail-over, does not bring the grant back.
 
     `deliver` hands the grant over first: without one to hand over, GrantEnded. Problem where the
     grant is another app's.
@@ -73,13 +76,13 @@ async def retire(
         return None
     if deliver is not None:
         await asyncio.to_thread(deliver, record)
-    await lease.set_aside(record)
+    aside = await lease.set_aside(record)
     gone = Record(
         account=record.account,
-        generation=record.generation,
+        generation=max(record.generation, known) + 1,
         tokens=None,
         last_refresh=record.last_refresh,
         ended=ended,
     )
     await lease.save(gone)
-    return gone
+    return gone, aside

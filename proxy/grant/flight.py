@@ -11,10 +11,14 @@ from proxy.grant.known import Chance, Known
 from proxy.grant.lifecycle import Facts, Step, Why
 from proxy.grant.refresh import Refresh
 from proxy.grant.stores.base import Lease, TokenStore
+from proxy.grant.stores.record import Record
 from proxy.grant.tasks import Tasks
 from proxy.grant.token_endpoint import TokenEndpoint
 
 logger = logging.getLogger(__name__)
+
+# Seconds without a refresh after the store was mended: a tick of the other replicas and a little.
+HOLD = 6.0
 
 
 class Flight:
@@ -116,6 +120,10 @@ class Flight:
     async def _refresh_under(self, lease: Lease, why: Why, generation: int) -> None:
         known, live = self._known, self._known.live
         found = await lease.load()
+        if known.is_behind(found):
+            found = await self._mend(lease, found)
+            if live.usable():
+                return
         known.adopt(found)
         record = known.record
         if found is None or record is None:
@@ -138,6 +146,17 @@ class Flight:
         elif step is Step.WAIT and record.intent is not None and not lifecycle.has_failed(record):
             known.adopt(await changes.tell_interrupted(lease, record, record.intent))
         known.trouble.store_works()
+
+    async def _mend(self, lease: Lease, found: Record | None) -> Record | None:
+        """Write what is in memory over an older record; another's write meanwhile is an error."""
+        known = self._known
+        assert known.record is not None  # noqa: S101 - it is what the store is behind of
+        await lease.save(known.record)
+        known.trouble.store_works()
+        known.mended(found)
+        # Another replica may know of a newer one still: it writes it before this one is spent.
+        known.trouble.wait(HOLD)
+        return known.record
 
     def _stuck(self, error: StoreError) -> None:
         """Let the waiters of a refresh go: its new pair waits for the store."""

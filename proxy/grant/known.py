@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from proxy.errors import Problem, StoreError, TokenEndpointError
 from proxy.grant.backoff import backoff
+from proxy.grant.bound import OTHER_APP
+from proxy.grant.lifecycle import instant
 from proxy.grant.live import Live
 from proxy.grant.status import AccountStatus, explain, judge, warnings
 from proxy.grant.stores.base import TokenStore
@@ -53,6 +55,10 @@ class Known:
         self._polled = False
         self._stamp: Hashable = None
         self._ending = EndWarning()
+        # The store came back older than memory, after a fail-over perhaps, and is to be mended.
+        self.is_store_behind = False
+        self._mended: str | None = None
+        self._times_mended = 0
 
     @property
     def record(self) -> Record | None:
@@ -77,7 +83,12 @@ class Known:
             generation=self.live.generation,
             tokens=shown.tokens if shown else None,
             last_refresh=record.last_refresh if record else None,
-            warnings=(*self._store_warnings, *warnings(record, error, self._clock.now())),
+            warnings=(
+                *self._store_warnings,
+                *((self._mended,) if self._mended else ()),
+                *warnings(record, error, self._clock.now()),
+            ),
+            times_mended=self._times_mended,
             subject=record.subject if record else None,
             granted_at=record.granted_at if record else None,
             store_error=error,
@@ -105,16 +116,22 @@ class Known:
     def adopt(self, record: Record | None, failure: TokenEndpointError | None = None) -> None:
         """Take up a record that was read or written, and the failure that it tells of."""
         before = self.record
+        if self.is_behind(record):
+            self.is_store_behind = True
+            return
         if record is None and before is not None:
             # Nothing of ours removes a record: an unmounted volume must not look like a logout.
             self.note_store_error(
                 StoreError(
                     self._store.where(self.account),
                     "the record has disappeared",
-                    "restore it (was a volume unmounted?), or log in again",
+                    "bring it back (was a volume unmounted?), or log in again",
                 )
             )
             return
+        self.is_store_behind = False
+        if before is None or record is None or record.generation > before.generation:
+            self._mended = None
         self.live.adopt(record)
         self._polled = False  # what was stored since the last look has another stamp
         last = record.last_refresh if record else None
@@ -125,6 +142,40 @@ class Known:
                 self.trouble.wait(wait - max(0.0, self._clock.now() - last.at))
         elif self.trouble.error is None and (last is None or last.outcome == "ok"):
             self.trouble.wait(0)
+        self.publish()
+
+    def is_behind(self, found: Record | None) -> bool:
+        """Tell whether what the store holds is older than memory: then it is not followed.
+
+        A login that is younger than what is in memory is no older record, whatever its generation:
+        somebody began anew in an empty store.
+        """
+        mine = self.record
+        if mine is None or (mine.ended is not None and mine.ended.reason == OTHER_APP):
+            return False
+        if found is None:
+            return self._store.may_forget and mine.tokens is not None and mine.ended is None
+        if found.generation >= mine.generation or (found.ended and found.ended.reason == OTHER_APP):
+            return False
+        since = max(mine.granted_at or 0.0, mine.ended.at if mine.ended else 0.0)
+        return (found.granted_at or 0.0) <= since
+
+    def mended(self, found: Record | None) -> None:
+        """Tell that the store, which held an older record, was brought up to date."""
+        self.is_store_behind = False
+        self._times_mended += 1
+        was = f"an older record (generation {found.generation})" if found else "no record"
+        logger.warning(
+            "store_brought_up_to_date account=%s generation=%d found=%s where=%s",
+            self.account,
+            self.live.generation,
+            found.generation if found else "none",
+            self._store.where(self.account),
+        )
+        self._mended = (
+            f"At {instant(self._clock.now())} the token store held {was}, as after a fail-over or "
+            f"an eviction, and was brought up to date (generation {self.live.generation})."
+        )
         self.publish()
 
     def note_store_error(self, error: StoreError, *, writing: bool = False) -> None:

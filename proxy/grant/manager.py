@@ -17,11 +17,11 @@ from proxy.config import Config
 from proxy.errors import GrantEnded, Problem
 from proxy.grant import changes, lifecycle
 from proxy.grant.bound import BoundStore, binding_of
+from proxy.grant.bundle import bundler, open_bundle, take_in
 from proxy.grant.flight import Flight
 from proxy.grant.known import Chance, Known
 from proxy.grant.lifecycle import Why
 from proxy.grant.live import Credential, Live
-from proxy.grant.moving import bundler, move_in, unpack
 from proxy.grant.oauth import TokenSet
 from proxy.grant.status import AccountStatus, unavailable
 from proxy.grant.stores.base import TokenStore
@@ -194,36 +194,35 @@ class TokenManager:
 
         await asyncio.shield(self._tasks.spawn(write()))
 
-    async def export(self, passphrase: Secret, deliver: Callable[[bytes], None]) -> None:
-        """Hand the grant over as an encrypted bundle, then retire it here.
+    async def export(self, passphrase: Secret, deliver: Callable[[bytes], None]) -> str:
+        """Hand the grant over as an encrypted bundle, then retire it; return where it is kept.
 
         `deliver` keeps the bundle durably, in a thread; if it raises, nothing is retired.
         GrantEnded: there is no grant to hand over.
         """
         detail = "The grant was exported to another machine."
-        await asyncio.shield(self._tasks.spawn(self._retire(detail, bundler(passphrase, deliver))))
+        aside: list[str] = []
+        retiring = self._retire(detail, bundler(passphrase, deliver), aside.append)
+        await asyncio.shield(self._tasks.spawn(retiring))
+        return aside[0]
 
     async def import_bundle(self, data: bytes, passphrase: Secret) -> None:
         """Take a grant over from a bundle and refresh it at once.
 
         StoreError: the bundle or the store is at fault. GrantEnded: the grant in it is dead.
-        TokenEndpointError: it was taken over, and could not be verified yet.
+        TokenEndpointError: it could not be tried. Each leaves what was here before.
         """
         await asyncio.shield(self._tasks.spawn(self._import(data, passphrase)))
 
     async def _import(self, data: bytes, passphrase: Secret) -> None:
-        moved = await unpack(self.account, data, passphrase)
-        seen = self._store.seen(moved, "the bundle")
+        bundled = await open_bundle(self.account, data, passphrase)
+        seen = self._store.seen(bundled, "the bundle")
         if seen is not None and seen.ended is not None:
             raise GrantEnded(seen.ended.reason, seen.ended.detail)
+        where, generation = self._store.where(self.account), self._live.generation
         async with self._flight.lease() as lease:
-            where = self._store.where(self.account)
-            record, failure = await move_in(lease, where, moved, self._flight.refresh)
-        self._known.adopt(record, failure)
-        if record.ended is not None:
-            raise GrantEnded(record.ended.reason, record.ended.detail)
-        if failure is not None:
-            raise failure
+            record = await take_in(lease, where, bundled, generation, self._flight.refresh)
+        self._known.adopt(record)
 
     async def _exchange(
         self, code: Secret, code_verifier: Secret | None, admit: changes.Admit | None
@@ -240,13 +239,21 @@ class TokenManager:
         self._known.adopt(record)
         logger.info("authorized account=%s generation=%d", self.account, record.generation)
 
-    async def _retire(self, detail: str, deliver: Callable[[Record], None] | None = None) -> None:
+    async def _retire(
+        self,
+        detail: str,
+        deliver: Callable[[Record], None] | None = None,
+        tell: Callable[[str], None] | None = None,
+    ) -> None:
         ended = Ended("logged_out", self._clock.now(), detail)
         async with self._flight.lease() as lease:
-            record = await changes.retire(lease, ended, deliver)
-        if record is not None:
+            retired = await changes.retire(lease, ended, self._live.generation, deliver)
+        if retired is not None:
+            record, aside = retired
             self._known.adopt(record)
-            logger.info("logged_out account=%s", self.account)
+            logger.info("logged_out account=%s kept_as=%s", self.account, aside)
+            if tell is not None:
+                tell(aside)
 
     # Ticking
 
@@ -262,6 +269,8 @@ class TokenManager:
         await known.look_over()
         if not flight.is_busy():
             await known.poll(flight.is_busy)
+        if known.is_store_behind and not flight.is_busy() and known.trouble.may_retry():
+            flight.begin(Why.EXPIRED)
         if not flight.is_busy() and flight.may_try():
             record = known.record
             troubled = known.trouble.error is not None or (

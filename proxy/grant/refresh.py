@@ -16,9 +16,10 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
 
-from proxy.errors import Outcome, StoreError, TokenEndpointError
+from proxy.errors import GrantEnded, Outcome, StoreError, TokenEndpointError
 from proxy.grant.backoff import backoff
 from proxy.grant.lifecycle import Why, ended_detail, ended_reason, instant
+from proxy.grant.oauth import TokenSet
 from proxy.grant.stores.base import Lease
 from proxy.grant.stores.record import Ended, Intent, LastRefresh, Record
 from proxy.grant.token_endpoint import TokenEndpoint
@@ -73,14 +74,41 @@ class Refresh:
             if error.outcome is Outcome.INVALID_GRANT:
                 return await self._ended(lease, marked, error, record.intent), error
             return await self._failed(lease, marked, error, record.intent), error
+        return await self._store_new(lease, marked, fresh, why), None
+
+    async def take_over(self, lease: Lease, record: Record) -> Record:
+        """Spend the token of a record that is not in the store, and store what it brings.
+
+        No intent is written: whatever fails, the store is as before. GrantEnded: the token is dead.
+        TokenEndpointError: in another way. StoreError: it was not spent.
+        """
+        tokens = record.tokens
+        assert tokens is not None  # noqa: S101 - the caller has seen to it
+        began_at = self._clock.now()
+        await lease.prepare()
+        lease.ensure_held()
+        try:
+            fresh = await self._endpoint.refresh(tokens, lease.ensure_held)
+        except TokenEndpointError as error:
+            if error.outcome is not Outcome.INVALID_GRANT:
+                raise
+            raise GrantEnded(
+                ended_reason(tokens.refresh_expires_at, began_at),
+                "SmartRecruiters does not accept the bundle's token any more: it was imported "
+                "before, or another copy of the grant was used since. Nothing was changed here. "
+                "Log in.",
+            ) from None
+        return await self._store_new(lease, record, fresh, "import")
+
+    async def _store_new(self, lease: Lease, spent: Record, fresh: TokenSet, why: str) -> Record:
         new = Record(
-            account=record.account,
-            generation=record.generation + 1,
+            account=spent.account,
+            generation=spent.generation + 1,
             tokens=fresh,
-            last_refresh=LastRefresh(began_at, "ok"),
-            forced_at=forced_at,
-            subject=record.subject,
-            granted_at=record.granted_at,
+            last_refresh=LastRefresh(fresh.issued_at, "ok"),
+            forced_at=spent.forced_at,
+            subject=spent.subject,
+            granted_at=spent.granted_at,
         )
         new = await self._keep(lease, new)
         logger.info(
@@ -88,20 +116,32 @@ class Refresh:
             new.account,
             new.generation,
             why,
-            instant(new.tokens.expires_at if new.tokens else began_at),
+            instant(fresh.expires_at),
         )
-        return new, None
+        return new
 
     async def _keep(self, lease: Lease, new: Record) -> Record:
         """Store a new pair, as often as it takes; StoreError only where the program stops."""
         try:
             await lease.save(new)
         except StoreError as error:
-            failure = error
+            logger.warning("new_tokens_refused account=%s error=%s", new.account, error)
         else:
             return new
         attempt, stopping = 0, False
-        while not stopping:
+        while True:
+            try:
+                # At once the first time: a fail-over may have put an older record there.
+                found = await lease.regain()
+                if found is not None and found.generation >= new.generation:
+                    return found  # the write came through after all, or somebody logged in
+                await lease.save(new)
+            except StoreError as error:
+                failure = error
+            else:
+                return new
+            if stopping:
+                raise failure
             attempt += 1
             logger.error(
                 "new_tokens_not_stored account=%s generation=%d attempt=%d error=%s",
@@ -112,16 +152,6 @@ class Refresh:
             )
             self._stuck(failure)
             stopping = await self._pause(backoff(attempt, self._jitter()))
-            try:
-                found = await lease.regain()
-                if found is not None and found.generation >= new.generation:
-                    return found  # the write came through after all, or somebody logged in
-                await lease.save(new)
-            except StoreError as error:
-                failure = error
-            else:
-                return new
-        raise failure
 
     async def _failed(
         self, lease: Lease, marked: Record, error: TokenEndpointError, earlier: Intent | None

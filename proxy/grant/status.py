@@ -26,6 +26,8 @@ class AccountStatus:
     subject: str | None = None
     granted_at: float | None = None
     store_error: StoreError | None = None
+    # How often the store came back older than memory and was brought up to date.
+    times_mended: int = 0
 
     @property
     def scopes(self) -> tuple[str, ...]:

@@ -20,12 +20,12 @@ from proxy.grant.oauth import TokenSet
 from proxy.grant.stores.base import TokenStore
 from proxy.grant.stores.encryption import EncryptingCodec
 from proxy.grant.stores.file import FileStore
-from proxy.grant.stores.memory import MemoryStore
 from proxy.grant.stores.record import Record, to_json
 from proxy.grant.stores.redis import RedisStore
 from proxy.system.secret import Secret
 from tests.support.authorization_server import CLIENT_ID
 from tests.support.granting import World, make_config, problem_of, token_of
+from tests.support.memory_store import MemoryStore
 from tests.support.processes import free_port, running, srproxy, wait_until_answers
 from tests.support.redis_server import RedisServer, redis_server
 

@@ -6,10 +6,10 @@ from contextlib import asynccontextmanager
 import pytest
 
 from proxy.errors import Outcome, Problem, StoreError, TokenEndpointError
-from proxy.grant.stores.memory import MemoryStore
 from proxy.system.secret import Secret
 from tests.support.authorization_server import Answer
 from tests.support.granting import World, finish, problem_of, token_of, world
+from tests.support.memory_store import MemoryStore
 
 
 async def test_without_a_grant_a_login_is_required(grant: World) -> None:

@@ -13,12 +13,12 @@ from proxy.errors import Problem
 from proxy.grant import Credential, TokenManager
 from proxy.grant.accounts import open_endpoint
 from proxy.grant.stores.base import TokenStore
-from proxy.grant.stores.memory import MemoryStore
 from proxy.grant.stores.record import Record
 from proxy.grant.token_endpoint import TokenEndpoint
 from proxy.system.secret import Secret
 from tests.support.authorization_server import CLIENT_ID, CLIENT_SECRET, AuthorizationServer
 from tests.support.clock import FakeClock
+from tests.support.memory_store import MemoryStore
 
 # Loading the system's roots takes longer than most tests, and plain HTTP needs none.
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

@@ -78,9 +78,9 @@ async def _call(manager: TokenManager) -> None:
 
 def _shorten_claims() -> None:
     """Give claims a fifth of their times, in this process alone, for tests that let one run out."""
-    from proxy.grant.stores import redis
+    from proxy.grant.stores import redis, redis_claims
 
-    redis.CLAIM, redis.RENEWAL, redis.SPARE = 3.0, 0.8, 1.0
+    redis_claims.LASTS, redis.RENEWAL, redis.SPARE = 3.0, 0.8, 1.0
 
 
 def _trace_writes(log: Path) -> None:

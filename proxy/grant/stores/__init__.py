@@ -1,4 +1,4 @@
-"""Where grants are kept: one contract (base), three places (memory, file, redis), one record.
+"""Where grants are kept: one contract (base), two places (file, redis), one record.
 
 The place is chosen by the composition root; everything else sees the protocols of `base`.
 """

@@ -32,8 +32,8 @@ class Lease(Protocol):
         """After a failed save: have the lease again, or StoreError; and read the record again."""
         ...
 
-    async def set_aside(self, record: Record) -> None:
-        """Keep a copy under another name, durably, for a person to look at; never used again."""
+    async def set_aside(self, record: Record) -> str:
+        """Keep a copy durably, for a person to look at, never used again; return its name."""
         ...
 
     def ensure_held(self) -> None:
@@ -43,6 +43,11 @@ class Lease(Protocol):
 
 class TokenStore(Protocol):
     """Where the records of all accounts are."""
+
+    @property
+    def may_forget(self) -> bool:
+        """Tell whether a record may vanish without anybody's doing: it is then written again."""
+        ...
 
     async def start(self) -> Sequence[str]:
         """Look the place over; return what a person should be warned of. May raise StoreError."""

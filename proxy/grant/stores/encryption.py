@@ -37,12 +37,16 @@ NONCE_SIZE = 12
 
 
 class EncryptingCodec:
-    """Records sealed under one key."""
+    """Records sealed under the first of some keys, and read under each of them.
 
-    def __init__(self, key: Secret, *, cost: int = COST) -> None:
-        self._secret = key
+    So a key is changed: [new, old] while records under the old one are left, which the next save
+    of each ends.
+    """
+
+    def __init__(self, *keys: Secret, cost: int = COST) -> None:
+        self._secrets = keys
         self._cost = cost
-        self._keys: dict[tuple[bytes, int], AESGCM] = {}
+        self._keys: dict[tuple[int, bytes, int], AESGCM] = {}
         self._salt: tuple[bytes, int] | None = None
 
     def seal(self, record: Record) -> bytes:
@@ -51,7 +55,7 @@ class EncryptingCodec:
         self._salt = salt, cost
         nonce = secrets.token_bytes(NONCE_SIZE)
         text = json.dumps(to_envelope(record)).encode()
-        data = self._key(salt, cost).encrypt(nonce, text, _associated(VERSION, record.account))
+        data = self._key(0, salt, cost).encrypt(nonce, text, _associated(VERSION, record.account))
         envelope = {
             "format": FORMAT,
             "version": VERSION,
@@ -77,25 +81,27 @@ class EncryptingCodec:
                 "unset the key; or move the record away and log in again, which encrypts it",
             )
         salt, cost, nonce, sealed = _parts(envelope["encrypted"])
-        try:
-            about = _associated(envelope["version"], account)
-            text = self._key(salt, cost).decrypt(nonce, sealed, about)
-        except InvalidTag:
-            raise RecordError(
-                "cannot be decrypted: the key is another one, or the record is damaged",
-                "set tokens.encryption_key to the key it was written with, or move the record "
-                "away and log in again",
-            ) from None
-        self._salt = salt, cost
-        return open_grant(account, parse_envelope(text))
+        about = _associated(envelope["version"], account)
+        for number in range(len(self._secrets)):
+            try:
+                text = self._key(number, salt, cost).decrypt(nonce, sealed, about)
+            except InvalidTag:
+                continue
+            self._salt = salt, cost
+            return open_grant(account, parse_envelope(text))
+        raise RecordError(
+            "cannot be decrypted: the key is another one, or the record is damaged",
+            "add the key it was written with to tokens.encryption_keys, after the new one; or move "
+            "the record away and log in again",
+        )
 
-    def _key(self, salt: bytes, cost: int) -> AESGCM:
-        key = self._keys.get((salt, cost))
+    def _key(self, number: int, salt: bytes, cost: int) -> AESGCM:
+        key = self._keys.get((number, salt, cost))
         if key is None:
             stretched = Scrypt(salt=salt, length=32, n=cost, r=BLOCK, p=1).derive(
-                self._secret.reveal().encode()
+                self._secrets[number].reveal().encode()
             )
-            key = self._keys[salt, cost] = AESGCM(stretched)
+            key = self._keys[number, salt, cost] = AESGCM(stretched)
         return key
 
 

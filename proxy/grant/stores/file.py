@@ -35,6 +35,8 @@ T = TypeVar("T")
 class FileStore:
     """Records as files below a folder; the folder itself may be anybody's (a mount point)."""
 
+    may_forget = False  # a file that is gone is in a volume that was unmounted
+
     def __init__(self, path: Path, clock: Clock, codec: Codec | None = None) -> None:
         self._folder = path.absolute() / SUBFOLDER
         self._clock = clock
@@ -205,8 +207,8 @@ class FileStore:
         """Make the file of the next generation."""
         return files.Prepared(self._folder, f"{account}.next")
 
-    def keep(self, account: str, record: Record) -> None:
-        """Write a copy under a name of its own."""
+    def keep(self, account: str, record: Record) -> str:
+        """Write a copy under a name of its own; return its path."""
         at = datetime.fromtimestamp(self._clock.now(), UTC).strftime("%Y%m%dT%H%M%SZ")
         data = self._codec.seal(record)
         number = 0
@@ -216,6 +218,7 @@ class FileStore:
                 break
             number += 1
         files.write(self._folder, name, f"{name}.part", data)
+        return str(self._folder / name)
 
 
 def _held(lock: FileLock) -> StoreError:
@@ -269,9 +272,9 @@ class FileLease:
         """Read again; the lock cannot have been lost."""
         return await self.load()
 
-    async def set_aside(self, record: Record) -> None:
+    async def set_aside(self, record: Record) -> str:
         """Keep a copy as a file beside."""
-        await self._store.run(self._store.keep, self._account, record)
+        return await self._store.run(self._store.keep, self._account, record)
 
     def ensure_held(self) -> None:
         """Do nothing: the lock is the operating system's, and ends with the process."""

@@ -131,12 +131,15 @@ def parse_envelope(data: bytes) -> dict[str, Any]:
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
         raise RecordError("has no version", _RESTORE)
     if version > VERSION:
-        raise RecordError(
-            f"was written by a newer version of the program (record version {version}, known: "
-            f"{VERSION})",
-            "run that version again, or newer",
-        )
+        raise _newer(f"record version {version}, known: {VERSION}")
     return envelope
+
+
+def _newer(how: str) -> RecordError:
+    # Reading past what is not known would lose it at the next write.
+    return RecordError(
+        f"was written by a newer version of the program ({how})", "run that version again, or newer"
+    )
 
 
 def open_grant(account: str, envelope: dict[str, Any]) -> Record:
@@ -144,6 +147,10 @@ def open_grant(account: str, envelope: dict[str, Any]) -> Record:
     grant = envelope.get("grant")
     if not isinstance(grant, dict) or envelope.get("check") != _check(grant):
         raise RecordError("is damaged (its check sum does not match)", _RESTORE)
+    # `previous`: in records of version 1, and not needed.
+    unknown = grant.keys() - {field.name for field in fields(Record)} - {"previous"}
+    if unknown:
+        raise _newer(f"it has {min(unknown)!r}")
     record = from_json(grant)
     if record.account != account:
         raise RecordError(f"belongs to another account ({record.account!r})", _RESTORE)

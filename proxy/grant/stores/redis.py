@@ -6,68 +6,45 @@ compares claim and revision with every write; the claim is renewed while it is h
 anew by renewal; and a holder that finds it nearly over, on either clock, does not send
 (`ensure_held`).
 
-A Redis that does not append to a file loses the grant when it stops: said at the start.
+Nobody's clock is trusted with another's claim: it is over when it was seen unrenewed for its whole
+time, on the own monotonic clock. The server's clock may jump by a minute when a replica of it takes
+over, and those of the proxies may differ as they like.
 """
 
 import asyncio
 import logging
 import secrets
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Hashable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
-from typing import Any, cast
-from urllib.parse import urlsplit
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from proxy.errors import StoreError
+from proxy.grant.stores import redis_claims as claims
 from proxy.grant.stores.record import MAX_RECORD, Codec, PlainCodec, Record, RecordError
+from proxy.grant.stores.redis_server import look
 from proxy.system.clock import Clock
+from proxy.system.redis import RedisError, open_redis
 from proxy.system.secret import Secret
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
 
 logger = logging.getLogger(__name__)
 
-CLAIM = 15.0  # seconds that a claim lasts without renewal: so long a killed holder blocks others
 RENEWAL = 4.0
 SPARE = 5.0  # a claim with less than this left is not relied upon
-TIMEOUT = 5.0
 CLAIM_INTERVAL = 0.05
-
-_NOW = "local t = redis.call('TIME'); local now = t[1] * 1000 + math.floor(t[2] / 1000); "
-_HELD = "local until_ = tonumber(redis.call('HGET', KEYS[1], 'until') or '0'); "
-# Takes the claim; answers 0 while another has it.
-_CLAIM = (
-    _NOW
-    + _HELD
-    + "local owner = redis.call('HGET', KEYS[1], 'claim'); "
-    + "if owner and owner ~= ARGV[1] and until_ > now then return 0 end; "
-    + "redis.call('HSET', KEYS[1], 'claim', ARGV[1], 'until', string.format('%.0f', now + ARGV[2]))"
-    + "; return 1"
-)
-# Renews the claim, unless another has had it since: then what was read may be spent.
-_RENEW = (
-    _NOW
-    + "if redis.call('HGET', KEYS[1], 'claim') ~= ARGV[1] then return 0 end; "
-    + "redis.call('HSET', KEYS[1], 'until', string.format('%.0f', now + ARGV[2])); return 1"
-)
-# Writes if nobody else has the claim, and nobody wrote since the record was read.
-_SAVE = (
-    _NOW
-    + _HELD
-    + "local owner = redis.call('HGET', KEYS[1], 'claim'); "
-    + "if owner and owner ~= ARGV[1] and until_ > now then return -1 end; "
-    + "local revision = tonumber(redis.call('HGET', KEYS[1], 'revision') or '0'); "
-    + "if revision ~= tonumber(ARGV[2]) then return -2 end; "
-    + "redis.call('HSET', KEYS[1], 'data', ARGV[3], 'revision', revision + 1); "
-    + "return revision + 1"
-)
-_RELEASE = (
-    "if redis.call('HGET', KEYS[1], 'claim') == ARGV[1] then "
-    "redis.call('HDEL', KEYS[1], 'claim', 'until') end; return 1"
-)
+# Milliseconds that a write may take to reach the server's disk, and one of its replicas.
+DISK, REPLICA = 2000, 1000
 
 
 class RedisStore:
     """Records in one Redis, or one that speaks its protocol."""
+
+    may_forget = True  # evicted, flushed, or lost with a primary that had not replicated it
 
     def __init__(
         self,
@@ -75,57 +52,38 @@ class RedisStore:
         prefix: str,
         clock: Clock,
         codec: Codec | None = None,
+        *,
+        ca_file: Path | None = None,
     ) -> None:
         try:
-            import redis.asyncio
-            import redis.exceptions
-            from redis.asyncio.retry import Retry
-            from redis.backoff import NoBackoff
-        except ImportError:
-            raise StoreError(
-                "tokens.store",
-                "redis needs its client",
-                "pip install 'smartrecruiters-proxy[redis]'",
-            ) from None
-        self._forbidden = redis.exceptions.NoPermissionError
-        self._errors = (redis.exceptions.RedisError, OSError, TimeoutError)
-        self._client = redis.asyncio.Redis.from_url(
-            url.reveal(),
-            socket_timeout=TIMEOUT,
-            socket_connect_timeout=TIMEOUT,
-            # A write that was done and is repeated would find the record changed.
-            retry=Retry(NoBackoff(), 0),
-        )
-        parts = urlsplit(url.reveal())
-        self._place = f"{parts.scheme}://{parts.hostname}:{parts.port or 6379}{parts.path}"
+            self._redis = open_redis(url, ca_file)
+        except RedisError as error:
+            raise StoreError("tokens.store", error.what, error.remedy) from None
         self._prefix = prefix
         self._clock = clock
         self._codec = codec or PlainCodec()
+        self._has_replicas = False
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._claims: defaultdict[str, claims.Claims] = defaultdict(lambda: claims.Claims(clock))
 
     async def start(self) -> Sequence[str]:
         """Ask whether the server keeps what it is given."""
         return await self.warnings()
 
     async def warnings(self) -> Sequence[str]:
-        """Ask whether the server keeps what it is given."""
+        """Ask whether the server keeps what it is given; StoreError for a cluster."""
         try:
-            info = await self._client.info("persistence")
-        except self._forbidden:
-            warning = (
-                f"The Redis at {self._place} does not let its INFO be read: whether it has an "
-                "append-only file, without which the grant is lost when it stops, is not known."
+            server = await look(self._redis)
+        except RedisError as error:
+            raise StoreError(self._redis.place, f"Redis {error.what}", error.remedy) from None
+        self._has_replicas = server.replicas > 0
+        if server.is_cluster:
+            raise StoreError(
+                self._redis.place,
+                "is a node of a cluster, which is not supported",
+                "use a Redis of its own: one server, or a primary with replicas and Sentinel",
             )
-            return (warning,)
-        except self._errors as error:
-            raise self._failed("persistence", error) from None
-        if not info.get("aof_enabled"):
-            warning = (
-                f"The Redis at {self._place} has no append-only file: when it stops, the grant is "
-                "lost. Set appendonly yes there."
-            )
-            return (warning,)
-        return ()
+        return server.warnings(self._redis.place)
 
     async def load(self, account: str) -> Record | None:
         """Read a record."""
@@ -134,13 +92,12 @@ class RedisStore:
 
     async def read(self, account: str) -> tuple[Record | None, int]:
         """Read a record and its revision."""
-        fields = cast(
-            list[bytes | None],
-            await self.call(account, self._client.hmget(self.key(account), ["data", "revision"])),
+        key = self.key(account)
+        data, revision = await self.call(
+            account, lambda redis: redis.hmget(key, ["data", "revision"])
         )
-        data, revision = fields
         if data is None:
-            return None, 0
+            return None, int(revision or 0)
         where = self.where(account)
         if len(data) > MAX_RECORD:
             raise StoreError(where, "is far too large for a record", "move it away and log in")
@@ -153,9 +110,8 @@ class RedisStore:
 
     async def stamp(self, account: str) -> Hashable:
         """Return the revision."""
-        revision: Hashable = await self.call(
-            account, self._client.hget(self.key(account), "revision")
-        )
+        key = self.key(account)
+        revision: Hashable = await self.call(account, lambda redis: redis.hget(key, "revision"))
         return revision
 
     @asynccontextmanager
@@ -190,7 +146,7 @@ class RedisStore:
 
     def where(self, account: str) -> str:
         """Return server and key, without a password."""
-        return f"{self._place} {self.key(account)}"
+        return f"{self._redis.place} {self.key(account)}"
 
     def key(self, account: str) -> str:
         """Return the account's key."""
@@ -198,50 +154,77 @@ class RedisStore:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._client.aclose()
+        await self._redis.aclose()
 
-    async def script(self, account: str, script: str, *arguments: str | bytes | float) -> int:
+    async def claim(self, account: str, owner: str) -> bool:
+        """Take the claim, or one that has ended; False while another has it."""
+        seen = self._claims[account]
+        answer = await self.script(account, claims.CLAIM, owner, claims.lasts(), *seen.ended())
+        return seen.is_taken(answer)
+
+    async def script(self, account: str, script: str, *arguments: str | bytes | float) -> Any:
         """Run one of the scripts on the account's record."""
-        run = self._client.eval(script, 1, self.key(account), *arguments)
-        return int(await self.call(account, run))
+        key = self.key(account)
+        return await self.call(account, lambda redis: redis.eval(script, 1, key, *arguments))
 
     async def seal(self, record: Record) -> bytes:
         """Return a record's bytes."""
         return await asyncio.to_thread(self._codec.seal, record)
 
     async def save(self, account: str, owner: str, revision: int, data: bytes) -> int:
-        """Write a record, and wait for the server's disk where it can say so (Redis 7.2)."""
-        pipeline = self._client.pipeline(transaction=False)
-        pipeline.eval(_SAVE, 1, self.key(account), owner, str(revision), data)
-        # Of the same connection's writes; an error where it is unknown or nothing is appended.
-        pipeline.execute_command("WAITAOF", 1, 0, 2000)
-        answers = await self.call(account, pipeline.execute(raise_on_error=False))
-        if isinstance(answers[0], Exception):
-            raise self._failed(account, answers[0])
-        return int(answers[0])
+        """Write a record; return its revision, or a negative number where it may not be written."""
+        return int(await self.durably(account, claims.SAVE, owner, str(revision), data))
 
-    async def keep(self, record: Record) -> None:
-        """Store a copy under a key of its own."""
+    async def durably(self, account: str, script: str, *arguments: str | bytes | float) -> Any:
+        """Run a script, and wait until what it wrote is where it is promised to be.
+
+        On the disk, where the server appends to a file and can say so (Redis 7.2): StoreError if it
+        does not in time. On a replica, where there is one: told if it is not in time, for then a
+        fail-over would lose it.
+        """
+        key = self.key(account)
+
+        async def write(redis: "Redis") -> list[Any]:
+            # Both wait for the same connection's writes, so they go with the script.
+            pipeline = redis.pipeline(transaction=False)
+            pipeline.eval(script, 1, key, *arguments)
+            pipeline.execute_command("WAITAOF", 1, 0, DISK)
+            pipeline.info("replication")
+            if self._has_replicas:
+                pipeline.wait(1, REPLICA)
+            answers = await pipeline.execute(raise_on_error=False)
+            if isinstance(answers[0], Exception):
+                raise answers[0]
+            return answers
+
+        answer, disk, replication, *acknowledged = await self.call(account, write)
+        if isinstance(replication, dict):
+            self._has_replicas = replication.get("connected_slaves", 0) > 0
+        if acknowledged and acknowledged[0] == 0:
+            logger.warning("write_not_replicated account=%s within_ms=%d", account, REPLICA)
+        # An error where it is unknown or nothing is appended: said at the start.
+        if isinstance(disk, list) and disk[0] < 1:
+            raise StoreError(
+                self.where(account),
+                f"Redis did not confirm within {DISK} ms that a write is on its disk",
+                "see whether its disk is slow or full",
+            )
+        return answer
+
+    async def keep(self, record: Record) -> str:
+        """Store a copy under a key of its own, which is returned."""
         at = datetime.fromtimestamp(self._clock.now(), UTC).strftime("%Y%m%dT%H%M%SZ")
         key = f"{self.key(record.account)}:aside-{at}-{secrets.token_hex(2)}"
-        await self.call(record.account, self._client.set(key, await self.seal(record)))
+        data = await self.seal(record)
+        await self.call(record.account, lambda redis: redis.set(key, data))
+        return key
 
-    async def call(self, account: str, command: Awaitable[Any]) -> Any:
-        """Await a command; what fails is a StoreError without the server's own words.
-
-        A server may repeat a command's arguments in an error, and those hold tokens.
-        """
+    async def call(self, account: str, command: Callable[["Redis"], Awaitable[Any]]) -> Any:
+        """Await a command; what fails is a StoreError that names the account's key."""
         try:
-            return await command
-        except self._errors as error:
-            raise self._failed(account, error) from None
-
-    def _failed(self, account: str, error: Exception) -> StoreError:
-        return StoreError(
-            self.where(account),
-            f"Redis does not answer as it should ({type(error).__name__})",
-            "see whether it runs, is writable and has memory left; tokens.redis.url says where",
-        )
+            return await self._redis.run(command)
+        except RedisError as error:
+            raise StoreError(self.where(account), f"Redis {error.what}", error.remedy) from None
 
 
 class RedisLease:
@@ -259,13 +242,18 @@ class RedisLease:
 
     async def claim(self) -> bool:
         """Take the claim; False while another has it."""
-        return await self._set_claim(_CLAIM)
+        return await self._holding(self._store.claim(self._account, self._owner))
 
-    async def _set_claim(self, script: str) -> bool:
+    async def renew(self) -> bool:
+        """Renew the claim; False where another has had it since."""
+        renewed = self._store.script(self._account, claims.RENEW, self._owner, claims.lasts())
+        return await self._holding(renewed)
+
+    async def _holding(self, claiming: Awaitable[int]) -> bool:
         monotonic, wall = self._clock.monotonic(), self._clock.now()
-        if not await self._store.script(self._account, script, self._owner, int(CLAIM * 1000)):
+        if not await claiming:
             return False
-        self._until, self._wall_until = monotonic + CLAIM, wall + CLAIM
+        self._until, self._wall_until = monotonic + claims.LASTS, wall + claims.LASTS
         return True
 
     async def keep(self) -> None:
@@ -273,7 +261,7 @@ class RedisLease:
         while True:
             await asyncio.sleep(RENEWAL)
             try:
-                if not await self._set_claim(_RENEW):
+                if not await self.renew():
                     if self._until:
                         logger.warning("claim_lost account=%s", self._account)
                     self._until = 0.0
@@ -306,18 +294,19 @@ class RedisLease:
         """Do nothing: there is nothing to make ready."""
 
     async def regain(self) -> Record | None:
-        """Claim again, if nobody else has, and read again."""
+        """Claim again, if nobody else has, and read again what is surely on the disk."""
         if not await self.claim():
             raise StoreError(
                 self._store.where(self._account),
                 "is claimed by another process",
                 "it is waited for",
             )
+        await self._store.durably(self._account, claims.RENEW, self._owner, claims.lasts())
         return await self.load()
 
-    async def set_aside(self, record: Record) -> None:
+    async def set_aside(self, record: Record) -> str:
         """Keep a copy under another key."""
-        await self._store.keep(record)
+        return await self._store.keep(record)
 
     def ensure_held(self) -> None:
         """Refuse where the claim is nearly over: another might spend the same token."""
@@ -333,4 +322,4 @@ class RedisLease:
 
     async def release(self) -> None:
         """Give the claim up."""
-        await self._store.script(self._account, _RELEASE, self._owner)
+        await self._store.script(self._account, claims.RELEASE, self._owner)

@@ -11,11 +11,11 @@ from proxy.grant.oauth import TokenSet
 from proxy.grant.stores.base import TokenStore
 from proxy.grant.stores.encryption import EncryptingCodec
 from proxy.grant.stores.file import FileStore
-from proxy.grant.stores.memory import MemoryStore
 from proxy.grant.stores.record import Binding, Codec, Ended, Intent, LastRefresh, PlainCodec, Record
 from proxy.grant.stores.redis import RedisStore
 from proxy.system.secret import Secret
 from tests.support.clock import FakeClock
+from tests.support.memory_store import MemoryStore
 from tests.support.redis_server import RedisServer, redis_server
 
 KEY = "an-encryption-key-0123456789"

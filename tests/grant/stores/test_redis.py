@@ -1,13 +1,15 @@
 """The Redis store's own: claims that run out, servers that forget or go away."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from proxy.errors import StoreError
-from proxy.grant.stores.redis import CLAIM, RedisStore
+from proxy.grant.stores.redis import RedisStore
+from proxy.grant.stores.redis_claims import LASTS
 from proxy.system.secret import Secret
 from tests.grant.stores.conftest import make_record
 from tests.support.clock import FakeClock
@@ -30,9 +32,9 @@ async def pair(server: RedisServer) -> AsyncIterator[tuple[RedisStore, RedisStor
         await store.close()
 
 
-async def let_the_claim_run_out(store: RedisStore) -> None:
-    """Do on the server what a pause of its holder does."""
-    await store._client.hset(store.key("default"), "until", "1")
+def let_the_claim_run_out(server: RedisServer) -> None:
+    """Do on the server what a long pause of its holder does."""
+    server.client().hset("srproxy:default", "until", "1")
 
 
 async def test_a_server_without_append_only_file_is_named(tmp_path: Path) -> None:
@@ -48,8 +50,7 @@ async def test_a_server_without_append_only_file_is_named(tmp_path: Path) -> Non
 
 
 async def test_a_server_that_does_not_say_is_used_all_the_same(server: RedisServer) -> None:
-    admin = RedisStore(Secret(server.url), "srproxy:", FakeClock())
-    await admin._client.acl_setuser(
+    server.client().acl_setuser(
         "narrow", enabled=True, passwords=["+narrow"], keys=["*"], categories=["+@all"],
         commands=["-info"],
     )  # fmt: skip
@@ -59,7 +60,6 @@ async def test_a_server_that_does_not_say_is_used_all_the_same(server: RedisServ
     async with store.lease("default", 5) as lease:
         await lease.save(make_record(1))
     await store.close()
-    await admin.close()
 
     assert "INFO" in warning
 
@@ -73,25 +73,25 @@ async def test_a_holder_whose_claim_is_nearly_over_does_not_send(server: RedisSe
     store = RedisStore(Secret(server.url), "srproxy:", clock)
     async with store.lease("default", 5) as lease:
         lease.ensure_held()
-        await clock.advance(CLAIM - 6)
+        await clock.advance(LASTS - 6)
         lease.ensure_held()
         await clock.advance(2)
         with pytest.raises(StoreError, match="ran out"):
             lease.ensure_held()
     async with store.lease("default", 5) as lease:
-        clock.jump(CLAIM)  # a suspend: only the wall clock knows
+        clock.jump(LASTS)  # a suspend: only the wall clock knows
         with pytest.raises(StoreError, match="ran out"):
             lease.ensure_held()
     await store.close()
 
 
 async def test_a_paused_holder_cannot_write_over_another(
-    pair: tuple[RedisStore, RedisStore],
+    pair: tuple[RedisStore, RedisStore], server: RedisServer
 ) -> None:
     first, second = pair
     async with first.lease("default", 5) as paused:
         await paused.save(make_record(1))
-        await let_the_claim_run_out(first)
+        let_the_claim_run_out(server)
         async with second.lease("default", 5) as lease:
             await lease.load()
             with pytest.raises(StoreError, match="claimed by another"):
@@ -106,26 +106,24 @@ async def test_a_paused_holder_cannot_write_over_another(
 
 
 async def test_renewal_does_not_take_a_claim_that_another_has_had(
-    pair: tuple[RedisStore, RedisStore],
+    pair: tuple[RedisStore, RedisStore], server: RedisServer
 ) -> None:
-    from proxy.grant.stores.redis import _RENEW
-
     first, second = pair
     async with first.lease("default", 5) as paused:
-        await let_the_claim_run_out(first)
+        let_the_claim_run_out(server)
         async with second.lease("default", 5):
             pass
 
-        assert not await paused._set_claim(_RENEW)
+        assert not await paused.renew()
 
 
 async def test_a_claim_is_waited_for_and_ends_by_itself(
-    pair: tuple[RedisStore, RedisStore],
+    pair: tuple[RedisStore, RedisStore], server: RedisServer
 ) -> None:
     first, second = pair
     async with first.lease("default", 5):
         waiting = asyncio.ensure_future(take(second))
-        await let_the_claim_run_out(first)
+        let_the_claim_run_out(server)
         async with asyncio.timeout(5):
             await waiting
 
@@ -196,14 +194,92 @@ async def test_a_redis_that_goes_away_costs_nothing_while_the_token_lives(
     assert len(replicas.server.refreshes) == 1
 
 
-async def test_a_redis_that_forgot_is_not_a_logout(replicas: World) -> None:
+async def test_what_a_redis_forgot_is_written_again(replicas: World, server: RedisServer) -> None:
+    """Evicted, flushed, or failed over to an empty replica: that is no logout."""
     manager = await replicas.authorized()
-    await replicas.store._client.flushall()
-    await replicas.clock.advance(5)
-    for _ in range(200):
-        if manager.status().state != "authorized":
-            break
-        await asyncio.sleep(0.01)  # the answer comes over a real socket
+    server.client().flushall()
+    await until(lambda: server.client().exists("srproxy:default") == 1, replicas)
 
-    assert manager.status().reason == "store_unavailable"
+    await until(lambda: manager.status().times_mended == 1, replicas)
+    assert manager.status().state == "authorized"
+    assert "no record" in " ".join(manager.status().warnings)
     assert manager.current() is not None
+    assert replicas.server.refreshes == []
+
+
+async def test_an_older_record_after_a_fail_over_is_brought_up_to_date(
+    replicas: World, server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    manager = await replicas.authorized()
+    older: Any = server.client().hgetall("srproxy:default")
+    await manager.rejected(1)
+    server.client().delete("srproxy:default")
+    server.client().hset("srproxy:default", mapping=older)
+
+    await until(lambda: manager.status().times_mended == 1, replicas)
+    again = await replicas.open()
+
+    assert again.status().generation == manager.status().generation == 2
+    assert "store_brought_up_to_date account=default generation=2 found=1" in caplog.text
+    assert "fail-over" in " ".join(manager.status().warnings)
+    assert [p.verdict for p in replicas.server.refreshes] == ["rotated"]
+    await replicas.clock.advance(1800)
+    await manager.credential()
+    assert manager.status().warnings == ()
+    assert [p.verdict for p in replicas.server.refreshes] == ["rotated"] * 2
+
+
+async def test_a_refresh_that_a_fail_over_overtakes_is_stored(
+    replicas: World, server: RedisServer
+) -> None:
+    """The promoted replica has neither the claim nor the intent."""
+    manager = await replicas.authorized()
+    before: Any = server.client().hgetall("srproxy:default")
+    replicas.server.release = asyncio.Event()
+    await replicas.clock.advance(1800)
+    waiting = asyncio.ensure_future(manager.credential())
+    await until(lambda: len(replicas.server.requests) == 2, replicas)
+    server.client().delete("srproxy:default")
+    server.client().hset("srproxy:default", mapping=before)
+    replicas.server.release.set()
+    await until(lambda: manager.status().generation == 2, replicas)
+    await waiting
+
+    assert (await replicas.record()).generation == 2
+    assert len(replicas.server.refreshes) == 1
+
+
+async def test_a_logout_is_not_undone_by_a_fail_over(replicas: World, server: RedisServer) -> None:
+    manager = await replicas.authorized()
+    older: Any = server.client().hgetall("srproxy:default")
+    await manager.logout()
+    server.client().hset("srproxy:default", mapping=older)
+
+    await until(lambda: manager.status().times_mended == 1, replicas)
+
+    assert (await replicas.open()).status().reason == "logged_out"
+
+
+async def test_a_login_in_a_store_made_anew_is_not_taken_for_an_older_record(
+    replicas: World, server: RedisServer
+) -> None:
+    manager = await replicas.authorized()
+    await manager.rejected(1)
+    await replicas.clock.advance(60)
+    server.client().flushall()
+    other = await replicas.open(start=False)
+    await other.exchange(Secret(replicas.server.issue_code()))
+
+    await until(lambda: manager.status().generation == 1, replicas)
+
+    assert manager.status().times_mended == 0
+
+
+async def until(is_so: Callable[[], bool], grant: World) -> None:
+    """Let ticks pass until something is so; what they ask of the server goes over a socket."""
+    for _ in range(200):
+        if is_so():
+            return
+        await grant.clock.advance(5)
+        await asyncio.sleep(0.01)
+    raise AssertionError("it did not come to that")

@@ -2,12 +2,13 @@
 
 import pytest
 
-from proxy.errors import GrantEnded, Problem, StoreError
+from proxy.errors import GrantEnded, Problem, StoreError, TokenEndpointError
 from proxy.grant.oauth import TokenSet
-from proxy.grant.stores.memory import MemoryStore
 from proxy.grant.stores.record import to_json
 from proxy.system.secret import Secret
+from tests.support.authorization_server import Answer
 from tests.support.granting import World, token_of
+from tests.support.memory_store import MemoryStore
 
 PASSPHRASE = Secret("a passphrase for the journey")
 
@@ -45,6 +46,37 @@ async def test_a_bundle_used_twice_is_found_out(grant: World) -> None:
 
     with pytest.raises(GrantEnded, match="another copy"):
         await (await grant.open(MemoryStore())).import_bundle(bundle, PASSPHRASE)
+
+
+@pytest.mark.parametrize("before", ["nothing", "logged_out", "revoked"])
+@pytest.mark.parametrize("fault", ["spent", "unavailable", "lost"])
+async def test_a_refused_import_leaves_what_was_there(
+    grant: World, before: str, fault: str
+) -> None:
+    bundle = await exported(grant)
+    store = MemoryStore()
+    other = await grant.open(store)
+    if before != "nothing":
+        await other.exchange(Secret(grant.server.issue_code()))
+    if before == "logged_out":
+        await other.logout()
+    elif before == "revoked":
+        grant.server.script.append(Answer(400, b'{"error": "invalid_grant"}'))
+        await other.rejected(1)
+    if fault == "spent":
+        await (await grant.open(MemoryStore())).import_bundle(bundle, PASSPHRASE)
+    else:
+        grant.server.script.append(Answer(503) if fault == "unavailable" else Answer(cut=True))
+    there, status = dict(store.data), other.status()
+
+    with pytest.raises((GrantEnded, TokenEndpointError)):
+        await other.import_bundle(bundle, PASSPHRASE)
+
+    assert store.data == there
+    assert (other.status().state, other.status().reason) == (status.state, status.reason)
+    if fault == "unavailable":
+        await other.import_bundle(bundle, PASSPHRASE)
+        assert other.status().state == "authorized"
 
 
 @pytest.mark.parametrize("damage", ["passphrase", "flip", "empty", "cut"])

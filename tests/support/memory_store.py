@@ -1,4 +1,4 @@
-"""The store that forgets: for tests and for trying things out. Keeps the contract but the disk."""
+"""A store in memory, for tests: keeps the contract of `proxy.grant.stores.base` but the disk."""
 
 import asyncio
 from collections import defaultdict
@@ -11,6 +11,8 @@ from proxy.grant.stores.record import Codec, PlainCodec, Record, RecordError
 
 class MemoryStore:
     """Records in a dictionary, as bytes, so that they are read back as from any other store."""
+
+    may_forget = False
 
     def __init__(self, codec: Codec | None = None) -> None:
         self._codec = codec or PlainCodec()
@@ -71,11 +73,12 @@ class MemoryStore:
         self.data[account] = self._codec.seal(record)
         self._writes[account] += 1
 
-    def keep(self, record: Record) -> None:
+    def keep(self, record: Record) -> str:
         """Keep a copy, for the lease."""
         if self.failure is not None:
             raise self.failure
         self.aside.append(self._codec.seal(record))
+        return f"memory:aside-{len(self.aside)}"
 
 
 class MemoryLease:
@@ -101,9 +104,9 @@ class MemoryLease:
         """Read again; the lock cannot have been lost."""
         return await self.load()
 
-    async def set_aside(self, record: Record) -> None:
+    async def set_aside(self, record: Record) -> str:
         """Keep a copy."""
-        self._store.keep(record)
+        return self._store.keep(record)
 
     def ensure_held(self) -> None:
         """Do nothing: a lock in memory does not end."""
