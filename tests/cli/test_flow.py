@@ -51,9 +51,7 @@ class Setup:
         self.save()
 
     def save(self) -> None:
-        file = self.home / "config.yaml"
-        file.write_text(yaml.safe_dump(self.config))
-        file.chmod(0o600)
+        (self.home / "config.yaml").write_text(yaml.safe_dump(self.config))
 
     def run(self, *arguments, **options):
         return srproxy(*arguments, home=self.home, **options)

@@ -2,12 +2,14 @@
 
 import json
 import re
+import subprocess
+import sys
 
 import pytest
 
 from proxy.sandbox import SandboxSettings
 from tests.cli.test_flow import Setup, state
-from tests.support.processes import free_port
+from tests.support.processes import clean_environment, free_port, srproxy
 from tests.support.sandboxes import running_sandbox
 
 PHRASE = "correct horse battery"
@@ -40,6 +42,8 @@ def test_a_grant_moves_and_is_retired_where_it_came_from(machines):
     bundle = one.home.parent / "bundle"
     assert bundle.stat().st_mode & 0o777 == 0o600
     assert token.encode() not in bundle.read_bytes()
+    (aside,) = one.record.parent.glob("default.aside-*.json")
+    assert str(aside) in exported.stderr
     assert state(one) == (3, "login_required")
     assert one.run("export", "x", "--passphrase-file", "phrase").returncode == 3
 
@@ -103,3 +107,56 @@ def test_a_grant_that_is_here_is_not_replaced(machines):
     assert done.returncode == 1
     assert "holds a grant already" in done.stderr
     assert json.loads(re.sub(r"^[^{]*", "", two.run("status", "--json").stdout))
+
+
+def export_into(setup: Setup, reader: str) -> subprocess.CompletedProcess[str]:
+    """Export into a pipe, as a shell does it; ends as the export ends."""
+    line = f"{sys.executable} -m proxy export --passphrase-file phrase | {{ {reader}; }}"
+    return subprocess.run(
+        ["bash", "-c", f"{line}; exit ${{PIPESTATUS[0]}}"],
+        cwd=setup.home, env=clean_environment(setup.home), capture_output=True, text=True,
+        timeout=60, check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("reader", ["false", "head -c 10 > part", "cat > /dev/full"])
+def test_a_reader_that_fails_retires_nothing(machines, reader):
+    one, _ = machines
+    before = one.record.read_bytes()
+
+    done = export_into(one, reader)
+
+    assert (done.returncode, "still here" in done.stderr) == (1, True), done.stderr
+    assert "Traceback" not in done.stderr
+    assert one.record.read_bytes() == before
+    assert list(one.record.parent.glob("default.aside-*.json")) == []
+
+
+def test_a_slow_reader_is_waited_for(machines):
+    one, two = machines
+    assert export_into(one, "sleep 1; cat > ../bundle").returncode == 0
+
+    assert two.run("import", "../bundle", "--passphrase-file", "phrase").returncode == 0
+
+
+def test_what_keeps_nothing_takes_no_bundle(machines):
+    one, _ = machines
+    before = one.record.read_bytes()
+
+    done = subprocess.run(
+        [sys.executable, "-m", "proxy", "export", "--passphrase-file", "phrase"],
+        cwd=one.home, env=clean_environment(one.home), stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+    assert (done.returncode, "keeps nothing" in done.stderr) == (1, True)
+    assert one.record.read_bytes() == before
+
+
+@pytest.mark.parametrize("command", ["export", "import"])
+def test_a_wrong_configuration_is_told_before_anything_is_asked(tmp_path, command):
+    done = srproxy(command, home=tmp_path)
+
+    assert done.returncode == 2
+    assert "oauth.client_id" in done.stderr
+    assert "assphrase" not in done.stderr

@@ -9,7 +9,9 @@ import click
 from proxy.cli.exits import CommandError, Exit
 from proxy.cli.help import examples
 from proxy.cli.local import open_account
+from proxy.cli.outlet import write_to_stdout
 from proxy.cli.session import Session, account_option, run_async, with_session
+from proxy.errors import StoreError
 from proxy.system.secret import Secret
 
 SHORTEST_PASSPHRASE = 12
@@ -55,26 +57,42 @@ def export(session: Session, file: Path, passphrase_file: Path | None, account: 
     Two living copies of a grant end each other, so this machine needs a login, or the bundle back,
     from then on.
     """
+    session.loaded  # noqa: B018 - a configuration with faults is told before anything is asked
     passphrase = _passphrase(passphrase_file, confirm=True)
-    run_async(_export(session, file, passphrase, account))
+    aside = run_async(_export(session, file, passphrase, account))
     session.terminal.say(
-        f"{session.terminal.mark('ok')} The grant is in the bundle, and retired here. "
+        f"{session.terminal.mark('ok')} The grant is in the bundle, and retired here: {aside} is "
+        "what it was, for the case that the bundle is lost on its way. "
         "On the other machine: srproxy import"
     )
     return Exit.DONE
 
 
-async def _export(session: Session, file: Path, passphrase: Secret, name: str) -> None:
+async def _export(session: Session, file: Path, passphrase: Secret, name: str) -> str:
+    delivered = False
+
+    def deliver(bundle: bytes) -> None:
+        nonlocal delivered
+        if str(file) == "-":
+            write_to_stdout(bundle)
+        else:
+            _write(file, bundle)
+        delivered = True
+
     async with open_account(session, name) as account:
-        await account.export(passphrase, lambda bundle: _write(file, bundle))
+        try:
+            return await account.export(passphrase, deliver)
+        except StoreError as error:
+            if not delivered:
+                raise
+            raise CommandError(
+                f"the grant could not be retired, so it is still here: {error}. Destroy the "
+                "bundle: two copies of a grant end each other"
+            ) from None
 
 
 def _write(file: Path, content: bytes) -> None:
     """Write durably, privately, and over nothing that exists."""
-    if str(file) == "-":
-        sys.stdout.buffer.write(content)
-        sys.stdout.buffer.flush()
-        return
     try:
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as stream:
@@ -112,6 +130,7 @@ def import_(session: Session, file: Path, passphrase_file: Path | None, account:
 
     The refresh makes the bundle useless: whoever finds it later finds a spent token.
     """
+    session.loaded  # noqa: B018 - a configuration with faults is told before anything is asked
     bundle = _read(file)
     passphrase = _passphrase(passphrase_file, confirm=False)
     run_async(_import(session, bundle, passphrase, account))
