@@ -7,7 +7,7 @@ The guards (Host, Origin, keys) stand in front of this application, not in it.
 
 import logging
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Set
 from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
@@ -37,7 +37,7 @@ Routes = Mapping[str, Mapping[str, Handler]]
 def build_application(context: ControlContext) -> web.Application:
     """Build the application. `shutdown()` of it ends the event streams, so call it first."""
     owners = Owners(context)
-    logins = Logins(context.config.oauth, context.clock, lambda: secrets.token_urlsafe(32))
+    logins = Logins(context.config.accounts, context.clock, lambda: secrets.token_urlsafe(32))
     news = LoginNews()
     login = LoginRoutes(context, logins, Taking(context, logins, owners, news))
     events = Events(context, owners, news)
@@ -62,8 +62,9 @@ def build_application(context: ControlContext) -> web.Application:
         "/-/events": {"GET": events.stream},
         "/-/postman.json": {"GET": postman},
     }
-    callback_path = urlsplit(context.config.oauth.redirect_uri).path or "/"
-    dispatch = _dispatcher(routes, callback_path, login.callback)
+    redirect_uris = {account.oauth.redirect_uri for account in context.config.accounts.values()}
+    callback_paths = {urlsplit(uri).path or "/" for uri in redirect_uris}
+    dispatch = _dispatcher(routes, callback_paths, login.callback)
 
     async def finish_headers(request: web.Request, answer: web.StreamResponse) -> None:
         answer.headers.popall("Server", None)
@@ -88,13 +89,13 @@ def build_application(context: ControlContext) -> web.Application:
     return application
 
 
-def _dispatcher(routes: Routes, callback_path: str, callback: Handler) -> Handler:
+def _dispatcher(routes: Routes, callback_paths: Set[str], callback: Handler) -> Handler:
     listed = ", ".join(routes)
 
     async def dispatch(request: web.Request) -> web.StreamResponse:
         # By the path as it came: what is spelt in another way is another path.
         path = request.rel_url.raw_path
-        if path == callback_path:
+        if path in callback_paths:
             return await callback(request)
         methods = routes.get(path)
         if methods is None:

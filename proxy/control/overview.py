@@ -1,6 +1,6 @@
 """The upper part of the status page: may my tools call now, the grant clock, and what to do."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from proxy.control.context import Account, ControlContext
 from proxy.control.owners import Owners
@@ -8,6 +8,7 @@ from proxy.control.rendering import render
 from proxy.control.requests import with_account
 from proxy.errors import Problem
 from proxy.grant.status import AccountStatus
+from proxy.smartrecruiters.scopes import operations_of
 
 # Said where the grant's own detail says nothing.
 REASONS = {
@@ -16,6 +17,11 @@ REASONS = {
     "grant_revoked": "SmartRecruiters no longer accepts the grant. It was revoked, its user was "
     "deleted, or its refresh token was used elsewhere.",
     "logged_out": "The grant was forgotten by a log-out.",
+}
+GOOD = {
+    "authorization_code": "Every call gets a fresh access token.",
+    "client_credentials": "Every call gets a fresh access token, which the app asks for by itself.",
+    "smart_token": "Every call carries the API key of the configuration.",
 }
 ADVICE = "Log in once with SmartRecruiters; from then on the proxy renews the grant by itself."
 
@@ -55,14 +61,22 @@ class AccountCard:
     problem: Problem | None
     access: Span | None
     grant: Span | None
+    kind: str
+    # Each scope that was granted, with the operations that are known to need it.
+    scopes: list[tuple[str, tuple[str, ...]]]
     # Configured, and not among those that were granted.
     missing_scopes: list[str]
-    notices: list[str] = field(default_factory=list)
+    notices: list[str]
 
     @property
     def has_grant(self) -> bool:
         """Tell whether there is something to log out of."""
         return self.status.state != "login_required"
+
+    @property
+    def has_login(self) -> bool:
+        """Tell whether a person logs in to it; else its credential is in the configuration."""
+        return self.kind == "authorization_code"
 
     @property
     def login_url(self) -> str:
@@ -93,7 +107,8 @@ def _card(context: ControlContext, account: Account, owner: str | None, now: flo
     status = account.status()
     whole = context.readiness() if len(context.accounts) == 1 else None
     problem = account.readiness() or whole
-    verdict = _verdict(status, problem)
+    configured = context.config.accounts[status.name]
+    verdict = _verdict(status, problem, GOOD[configured.kind])
     said = [verdict.explanation]
     last = status.last_refresh
     notices = [
@@ -104,7 +119,6 @@ def _card(context: ControlContext, account: Account, owner: str | None, now: flo
     ]
     access, grant = _spans(context, status, now)
     granted = status.scopes
-    wanted = context.config.oauth.scopes
     return AccountCard(
         status=status,
         verdict=verdict,
@@ -112,12 +126,14 @@ def _card(context: ControlContext, account: Account, owner: str | None, now: flo
         problem=problem,
         access=access,
         grant=grant,
-        missing_scopes=[scope for scope in wanted if scope not in granted] if granted else [],
+        kind=configured.kind,
+        scopes=[(scope, operations_of(scope)) for scope in granted],
+        missing_scopes=[s for s in configured.oauth.scopes if granted and s not in granted],
         notices=[fresh for notice in notices if (fresh := _unsaid(notice, said))],
     )
 
 
-def _verdict(status: AccountStatus, problem: Problem | None) -> Verdict:
+def _verdict(status: AccountStatus, problem: Problem | None, good: str) -> Verdict:
     if status.state == "login_required":
         reason = status.detail or REASONS.get(str(status.reason), "There is no usable grant.")
         if status.reason in ("never_authorized", "logged_out"):
@@ -133,7 +149,7 @@ def _verdict(status: AccountStatus, problem: Problem | None) -> Verdict:
             "Calls still go through where the access token allows. Renewing it fails; the proxy "
             "keeps trying by itself, and the grant is kept.",
         )
-    return Verdict("good", "Your tools can call now", "Every call gets a fresh access token.")
+    return Verdict("good", "Your tools can call now", good)
 
 
 def _verdict_of_all(cards: list[AccountCard]) -> Verdict:

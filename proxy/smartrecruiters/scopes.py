@@ -8,7 +8,7 @@ of it from outside.
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 from proxy.smartrecruiters.nearest import nearest
 from proxy.smartrecruiters.operations import Operation
@@ -52,6 +52,12 @@ def _known() -> dict[str, KnownScopes]:
 def scopes_of(operation: Operation | None) -> KnownScopes | None:
     """Return the scopes that an operation is known to need; None where nothing is known."""
     return _known().get(operation.name) if operation is not None else None
+
+
+@lru_cache(maxsize=256)  # a server's answer names the scopes
+def operations_of(scope: str) -> tuple[str, ...]:
+    """Return the names of the operations that are known to need a scope."""
+    return tuple(name for name, known in _known().items() if scope in known.any_of)
 
 
 def named_scopes(www_authenticate: str) -> tuple[str, ...]:

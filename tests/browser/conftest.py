@@ -22,7 +22,8 @@ ARGUMENTS = (
 )  # fmt: skip
 # What a page may say when the proxy under it was stopped, or refused what a test sent on purpose.
 EXPECTED_ERRORS = (
-    "ERR_CONNECTION_REFUSED", "ERR_INCOMPLETE_CHUNKED_ENCODING", "status of 4", "status of 503",
+    "ERR_CONNECTION_REFUSED", "ERR_FAILED", "ERR_INCOMPLETE_CHUNKED_ENCODING", "status of 4",
+    "status of 503",
 )  # fmt: skip
 
 

@@ -101,6 +101,54 @@ def test_a_login_with_consent_in_another_browser(product: Product, open_page: Op
     assert call(product, "/users/me") == 200
 
 
+def test_a_wrong_paste_keeps_the_field(product: Product, open_page: OpenPage) -> None:
+    here, elsewhere = open_page(), open_page()
+    here.goto(f"{product.url}/-/")
+    here.get_by_role("button", name="Log in from another browser").click()
+    elsewhere.goto(here.get_by_label("Address to open", exact=True).input_value())
+    elsewhere.get_by_role("button", name="Authorize").click()
+    elsewhere.get_by_role("heading", name="No login here is waiting").wait_for()
+
+    here.get_by_label("Final address").fill("the-code-alone")
+    here.get_by_role("button", name="Finish the login").click()
+    here.get_by_role("heading", name="That is not the final address").wait_for()
+    assert here.evaluate("document.activeElement.id") == "final-url"
+    here.get_by_label("Final address").fill(elsewhere.url.removeprefix("http://"))
+    here.get_by_role("button", name="Finish the login").click()
+
+    here.get_by_role("heading", name="You are logged in").wait_for()
+
+
+def test_going_back_to_the_callback_says_how_the_login_came_out(
+    product: Product, open_page: OpenPage
+) -> None:
+    page = open_page()
+    seen: list[str] = []
+    page.on("request", lambda request: seen.append(request.url))
+    log_in(page, product)
+    callback = next(url for url in seen if "/-/callback?" in url)
+
+    answer = page.goto(callback)
+
+    assert answer.status == 409
+    page.get_by_role("heading", name="You are logged in already").wait_for()
+    page.get_by_role("link", name="Status page").click()
+    page.get_by_role("heading", name=CAN_CALL).wait_for()
+
+
+def test_the_address_to_open_is_copied(product: Product, open_page: OpenPage) -> None:
+    page = open_page(permissions=["clipboard-read", "clipboard-write"])
+    page.goto(f"{product.url}/-/")
+    page.get_by_role("button", name="Log in from another browser").click()
+
+    page.get_by_role("button", name="Copy: Address to open").click()
+
+    page.wait_for_function(
+        "async url => await navigator.clipboard.readText() === url",
+        arg=page.get_by_label("Address to open", exact=True).input_value(),
+    )
+
+
 def test_a_pasted_address_goes_off_by_itself(product: Product, open_page: OpenPage) -> None:
     page = open_page()
     page.goto(f"{product.url}/-/")

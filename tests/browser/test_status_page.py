@@ -1,6 +1,7 @@
 """The status page alive: requests, clock, restart; and to everybody's senses."""
 
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,84 @@ def test_the_page_survives_a_restart(products: Begin, open_page: OpenPage) -> No
         page.get_by_role("heading", name=CANNOT_CALL).wait_for()
 
 
+@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stopped"])
+def test_a_proxy_that_does_not_answer_is_said_within_five_seconds(
+    products: Begin, open_page: OpenPage, sign: signal.Signals
+) -> None:
+    product = products()
+    page = open_page()
+    with product.run() as process:
+        product.wait()
+        open_logged_in(page, product)
+        process.signal(sign)
+        try:
+            heading = page.get_by_role("heading", name="The proxy is not running")
+            heading.wait_for(timeout=5000)
+            colour = page.locator(".verdict").evaluate("card => getComputedStyle(card).color")
+            soft = page.locator(".brand + p").evaluate("text => getComputedStyle(text).color")
+        finally:
+            process.signal(signal.SIGCONT)
+
+        assert colour == soft
+        assert page.locator("#announce").inner_text() == "The proxy is not running"
+        if sign == signal.SIGSTOP:
+            page.get_by_role("heading", name=CAN_CALL).wait_for()
+
+
+def test_the_filter_is_in_the_url_and_post_finds_no_postings(
+    product: Product, open_page: OpenPage
+) -> None:
+    page = open_page()
+    open_logged_in(page, product)
+    call(product, "/v1/companies/filter-me/postings")
+    call(product, "/filter-me", "POST", b"{}")
+    page.locator(ROWS, has_text="POST").first.wait_for()
+
+    page.get_by_label("Text").fill("post filter-me")
+    wait_for_rows(page, 1)
+    page.get_by_label("Status").select_option("4xx")
+    page.wait_for_url("**/-/?text=post+filter-me&status=4xx")
+    wait_for_rows(page, 1)
+    page.reload()
+
+    assert "POST" in page.locator(ROWS).inner_text()
+    assert page.get_by_label("Text").input_value() == "post filter-me"
+    call(product, "/v1/companies/filter-me/postings")
+    call(product, "/filter-me/again", "POST", b"{}")
+    page.locator(ROWS, has_text="again").wait_for()
+    assert page.locator(ROWS).count() == 2
+
+
+def test_without_javascript_the_filter_is_a_form(product: Product, open_page: OpenPage) -> None:
+    call(product, "/v1/companies/by-form/postings")
+    page = open_page(java_script_enabled=False)
+    page.goto(f"{product.url}/-/")
+
+    page.get_by_label("Text").fill("by-form")
+    page.get_by_label("Method").select_option("GET")
+    page.get_by_role("button", name="Filter").click()
+
+    assert page.locator(ROWS).count() == 1
+
+
+def test_on_a_small_screen_a_request_is_two_lines(product: Product, open_page: OpenPage) -> None:
+    page = open_page(viewport={"width": 390, "height": 800})
+    open_logged_in(page, product)
+    call(product, "/identity/oauth/token", "DELETE")
+    code = page.locator("#rows a.code").first
+    code.wait_for()
+
+    def top(selector: str) -> float:
+        box = page.locator("#rows tr").first.locator(selector).bounding_box()
+        return float(box["y"])
+
+    assert top(".call") < top(".status")
+    assert abs(top(".status") - top(".at")) < 8
+    assert code.bounding_box()["height"] < 26  # on one line: not broken within
+    underline = code.evaluate("link => parseFloat(getComputedStyle(link).textUnderlineOffset)")
+    assert underline > 3  # below the underscores
+
+
 def test_curl_lines_are_copied(product: Product, open_page: OpenPage) -> None:
     page = open_page(permissions=["clipboard-read", "clipboard-write"])
     open_logged_in(page, product)
@@ -196,12 +275,24 @@ def test_axe_finds_nothing(product: Product, open_page: OpenPage, axe: str, sche
     page.get_by_role("button", name="Log in from another browser").click()
     page.evaluate(axe)
     found += [one["id"] for one in page.evaluate("axe.run()")["violations"]]
+    page.get_by_label("Final address").fill("wrong")
+    page.get_by_role("button", name="Finish the login").click()
+    page.get_by_role("heading", name="That is not the final address").wait_for()
+    page.evaluate(axe)
+    found += [one["id"] for one in page.evaluate("axe.run()")["violations"]]
     log_in(page, product)
     page.evaluate(axe)
     found += [one["id"] for one in page.evaluate("axe.run()")["violations"]]
     for path in ("/users/me", "/candidates?limit=1", "/jobs/none"):
         call(product, path)
-    call(product, "/identity/oauth/token", "POST", b"x=1")
+    call(product, "/identity/oauth/token", "DELETE")
     found += violations("/-/")
+    page.set_viewport_size({"width": 390, "height": 800})
+    found += violations("/-/")
+    page.route("**/-/events", lambda route: route.abort())
+    page.goto(f"{product.url}/-/")
+    page.get_by_role("heading", name="The proxy is not running").wait_for()
+    page.evaluate(axe)
+    found += [one["id"] for one in page.evaluate("axe.run()")["violations"]]
 
     assert found == []

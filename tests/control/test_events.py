@@ -102,6 +102,34 @@ async def test_a_login_that_ended_without_a_grant_is_told_and_noise_is_not(
     assert data["reason"] == (told or "invalid_scope")
 
 
+async def test_a_filtered_stream_gives_what_fits(serve: Serve, world: World) -> None:
+    client = await serve()
+    world.traffic.records = [make_record(1), make_record(2, status=404)]
+    answer = await client.get("/-/events?status=4xx")
+    _, snapshot = await read_event(answer)
+
+    world.traffic.add(make_record(3))
+    world.traffic.add(make_record(4, status=429))
+    _, record = await read_event(answer)
+
+    assert [one["id"] for one in snapshot["records"]] == ["r2"]
+    assert record["id"] == "r4"
+    answer.close()
+
+
+async def test_a_state_brings_the_overview_as_the_page_has_it(serve: Serve, world: World) -> None:
+    client = await serve()
+    answer = await client.get("/-/events")
+    _, snapshot = await read_event(answer)
+    world.account.authorize()
+    _, state = await read_event(answer)
+
+    assert "Your tools cannot call now" in snapshot["overview"]
+    assert "Your tools can call now" in state["overview"]
+    assert state["now"] == world.clock.now()
+    answer.close()
+
+
 async def test_heartbeats_keep_the_stream_alive(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:

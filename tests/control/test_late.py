@@ -81,3 +81,25 @@ async def test_without_early_requests_the_routes_open_by_themselves(
 
     assert await reader.read() == b"later"
     writer.close()
+
+
+async def test_routes_that_cannot_be_opened_keep_nobody_waiting() -> None:
+    async def build():
+        raise ImportError("No module named 'aiohttp'")
+
+    control = LateControl(build)
+    server = await asyncio.get_running_loop().create_server(control, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    early, early_writer = await asyncio.open_connection("127.0.0.1", port)
+
+    with pytest.raises(ImportError):
+        await control.open()
+    late, late_writer = await asyncio.open_connection("127.0.0.1", port)
+
+    async with asyncio.timeout(5):
+        for reader in (early, late):
+            with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
+                await reader.readexactly(1)
+    early_writer.close()
+    late_writer.close()
+    server.close()

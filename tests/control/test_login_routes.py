@@ -10,7 +10,7 @@ from aiohttp import ClientResponse
 
 from proxy.control.login.pending import MOST_LOGINS
 from proxy.errors import GrantEnded, Outcome, Problem, StoreError, TokenEndpointError
-from tests.control.conftest import BROWSER, SECRETS, Client, Serve, World
+from tests.control.conftest import BROWSER, SECRETS, Client, FakeAccount, Serve, World
 from tests.control.support import CALLBACK, begin, come_back, cookie_header, cookies_of
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded", **BROWSER}
@@ -109,6 +109,23 @@ async def test_an_unknown_account_is_not_found(serve: Serve) -> None:
         answer = await client.request(method, f"{path}?account=other", allow_redirects=False)
         assert answer.status == 404
         assert (await answer.json(content_type=None))["code"] == "unknown_account"
+
+
+async def test_a_login_of_another_account_is_its_own_apps(serve: Serve, world: World) -> None:
+    world.others["acme"] = FakeAccount("acme")
+    acme = {"client_id": "acme-app", "redirect_uri": "http://localhost:8080/-/acme"}
+    client = await serve(accounts={"acme": {"oauth": acme}})
+    answer = await client.get("/-/login?account=acme", allow_redirects=False)
+    query = parse_qs(urlsplit(answer.headers["Location"]).query)
+
+    done = await client.get(
+        f"/-/acme?code=c&state={query['state'][0]}", headers=cookie_header(cookies_of(answer))
+    )
+
+    assert query["client_id"] == ["acme-app"]
+    assert done.status == 200
+    assert world.others["acme"].exchanged == [("c", None)]
+    assert world.account.exchanged == []
 
 
 async def test_a_code_is_exchanged_at_once_and_the_page_says_so(serve: Serve, world: World) -> None:

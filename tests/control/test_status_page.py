@@ -1,13 +1,15 @@
 """The status page as it is served: whole without JavaScript, escaped, and true."""
 
 import re
+from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 
 from proxy.control.words import duration, milliseconds, size
 from proxy.errors import KINDS, Problem
 from proxy.grant.stores.record import LastRefresh
-from tests.control.conftest import BEGAN, Serve, World
+from tests.control.conftest import BEGAN, GRANTED, SECRETS, FakeAccount, Serve, World
 from tests.control.test_events import make_record
 
 KEYS = {"api_keys": [{"name": "ats", "key": "api-key-0123456789abcdef"}]}
@@ -159,6 +161,130 @@ async def test_the_filter_works_without_javascript(serve: Serve, world: World) -
     assert "<tr" not in rows
     assert 'value="USERS&#34;&gt;"' in page
     assert found.partition('id="rows"')[2].partition("</tbody>")[0].count("<tr") == 1
+
+
+@dataclass(frozen=True)
+class Use:
+    account: str
+    operation: str
+    used: int
+    limit: float
+    unit: str
+    held: int = 0
+    refused: int = 0
+
+
+class Limits:
+    def uses(self) -> list[Use]:
+        return [
+            Use("default", "GET /candidates", 1, 1, "at once", held=3, refused=2),
+            Use("default", "POST /<jobs>", 4, 10, "a second"),
+        ]
+
+
+async def test_the_limits_are_shown_with_what_is_held_and_refused(
+    serve: Serve, world: World
+) -> None:
+    assert "Limits" not in await page_of(serve)
+    world.limits = Limits()
+
+    page = await page_of(serve)
+    rows = page.partition('id="limits"')[2].partition("</section>")[0]
+
+    assert "<b>1</b> of 1 at once" in rows
+    assert "<b>3</b> held" in rows
+    assert "<b>4</b> of 10 a second" in rows
+    assert "/&lt;jobs&gt;" in rows
+
+
+async def test_scopes_say_what_they_allow_and_which_were_not_granted(
+    serve: Serve, world: World
+) -> None:
+    world.account.authorize()
+    oauth = {"scopes": ["candidates_read", "candidates_manage"]}
+
+    page = await page_of(serve, oauth=oauth)
+    notice = page.partition("Configured, but not granted")[2].partition("</ul>")[0]
+
+    assert "GET /candidates/{id}" in page
+    assert "candidates_<wbr>manage" in notice
+    assert "candidates_<wbr>read" not in notice
+
+
+async def test_without_scopes_in_the_answer_none_is_called_missing(
+    serve: Serve, world: World
+) -> None:
+    world.account.authorize()
+    world.account.change(tokens=replace(GRANTED, scopes=()))
+
+    page = await page_of(serve, oauth={"scopes": ["candidates_manage"]})
+
+    assert "Configured, but not granted" not in page
+
+
+ACCOUNTS: dict[str, Any] = {
+    "accounts": {"acme": {}, "bulk": {"smart_token": "api-key-0123456789abcdef"}}
+}
+
+
+async def test_accounts_stand_side_by_side_each_with_its_own_login(
+    serve: Serve, world: World
+) -> None:
+    world.account.authorize()
+    world.others["acme"] = FakeAccount("acme")
+    world.others["acme"].problem = Problem("login_required", "x", reason="never_authorized")
+    world.others["bulk"] = FakeAccount("bulk")
+    world.others["bulk"].change(state="authorized", reason=None)
+
+    page = await page_of(serve, **ACCOUNTS)
+    cards = page.partition('class="accounts"')[2].partition('id="limits"')[0].split("<section")[1:]
+
+    assert "Some calls are refused" in page
+    assert "These accounts serve none: acme." in page
+    assert [name in card for name, card in zip(("default</h2>", "acme</h2>", "bulk</h2>"), cards,
+                                               strict=True)] == [True] * 3  # fmt: skip
+    assert 'href="/-/login?account=acme"' in cards[1]
+    assert 'action="/-/logout"' in cards[0]
+    assert "API key" in cards[2]
+    assert "/-/log" not in cards[2]
+    assert SECRETS[2] not in page
+
+
+async def test_an_account_without_a_login_says_so(serve: Serve, world: World) -> None:
+    world.others["acme"] = FakeAccount("acme")
+    world.others["bulk"] = FakeAccount("bulk")
+    client = await serve(**ACCOUNTS)
+
+    answer = await client.get("/-/login?account=bulk", allow_redirects=False)
+
+    assert answer.status == 400
+    assert (await answer.json(content_type=None))["reason"] == "no_login"
+
+
+async def test_one_sentence_is_said_once(serve: Serve, world: World) -> None:
+    dead = "SmartRecruiters refused the refresh token (invalid_grant). Log in again."
+    last = LastRefresh(BEGAN, "failed", "invalid_grant", dead)
+    world.account.change(reason="grant_revoked", detail=dead, last_refresh=last, warnings=(dead,))
+    world.account.problem = Problem("login_required", dead, reason="grant_revoked")
+
+    page = await page_of(serve)
+
+    assert page.count("SmartRecruiters refused the refresh token") == 1
+    assert page.count("Log in again.") == 1
+
+
+async def test_the_end_of_the_certificate_is_told_and_warned_of(serve: Serve, world: World) -> None:
+    assert "certificate until" not in await page_of(serve)
+    world.certificate_ends_at = BEGAN + 13 * 86400
+
+    page = await page_of(serve)
+    world.certificate_ends_at = BEGAN + 90 * 86400
+    later = await page_of(serve)
+
+    assert "4 October 2026" in page
+    assert "Renew the file of listen.tls.cert_file" in page
+    assert "certificate until" in later
+    assert "Renew the file" not in later
 
 
 async def test_a_page_holds_no_other_resource(serve: Serve, world: World) -> None:

@@ -1,7 +1,7 @@
 """A login under way: what the browser keeps of it, and how its end is recognised.
 
 Theory. Between `/-/login` and the callback nothing is stored here: the login lives in a cookie of
-the browser that began it, signed with a key derived from the client secret, so that any process or
+the browser that began it, signed with a key derived from the apps' secrets, so that any process or
 replica of the same configuration may take the callback. The cookie's name carries a short hash of
 the state, so that several logins may be under way in one browser.
 
@@ -22,7 +22,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from proxy.config import OAuthConfig
+from proxy.config import AccountConfig
 from proxy.system.clock import Clock
 from proxy.system.secret import Secret
 
@@ -60,12 +60,14 @@ def digest(state: str) -> str:
 class Logins:
     """Begins logins, and recognises the one that an answer belongs to."""
 
-    def __init__(self, oauth: OAuthConfig, clock: Clock, random: Callable[[], str]) -> None:
+    def __init__(
+        self, accounts: Mapping[str, AccountConfig], clock: Clock, random: Callable[[], str]
+    ) -> None:
+        self._accounts = accounts
         self._clock = clock
         self._random = random
-        self._pkce = oauth.pkce
-        self._cookie_key = _derive(oauth, b"smartrecruiters-proxy login cookie 1")
-        self._verifier_key = _derive(oauth, b"smartrecruiters-proxy code verifier 1")
+        self._cookie_key = _derive(accounts, b"smartrecruiters-proxy login cookie 1")
+        self._verifier_key = _derive(accounts, b"smartrecruiters-proxy code verifier 1")
 
     def begin(self, account: str) -> Login:
         """Begin a login."""
@@ -96,7 +98,7 @@ class Logins:
 
     def code_verifier(self, login: Login) -> Secret | None:
         """Return the PKCE verifier, if PKCE is on."""
-        if not self._pkce:
+        if not self._accounts[login.account].oauth.pkce:
             return None
         return Secret(_encode(hmac.digest(self._verifier_key, login.state.encode(), "sha256")))
 
@@ -125,10 +127,12 @@ class Logins:
         return Login(state=str(state), begun_at=float(begun_at), account=str(account))
 
 
-def _derive(oauth: OAuthConfig, label: bytes) -> bytes:
-    """Derive a key of its own for each use, so that the client secret itself signs nothing."""
+def _derive(accounts: Mapping[str, AccountConfig], label: bytes) -> bytes:
+    """Derive a key of its own for each use, so that no client secret itself signs anything."""
+    apps = {(a.oauth.client_id, a.oauth.client_secret.reveal()) for a in accounts.values()}
+    ids, app_secrets = (json.dumps(part).encode() for part in zip(*sorted(apps), strict=True))
     # HKDF with SHA-256 (RFC 5869), both steps; cryptography's costs 8 MiB of memory to load.
-    key = hmac.digest(oauth.client_id.encode(), oauth.client_secret.reveal().encode(), "sha256")
+    key = hmac.digest(ids, app_secrets, "sha256")
     return hmac.digest(key, label + b"\x01", "sha256")
 
 

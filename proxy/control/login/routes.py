@@ -5,7 +5,7 @@ own origin.
 """
 
 import json
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import SplitResult, urlencode, urlsplit
 
 from aiohttp import web
 
@@ -37,31 +37,30 @@ class LoginRoutes:
 
     def __init__(self, context: ControlContext, logins: Logins, taking: Taking) -> None:
         self._context = context
-        self._oauth = context.config.oauth
         self._logins = logins
         self._taking = taking
-        self._own = urlsplit(self._oauth.redirect_uri)
 
     async def begin(self, request: web.Request) -> web.StreamResponse:
         """Send the browser to the authorization endpoint (GET /-/login)."""
-        account = asked_account(request, self._context.accounts)
-        if MOVED not in request.query and not self._is_own_name(request):
+        account = self._account(request)
+        own = self._redirect_uri(account)
+        if MOVED not in request.query and not _is_name_of(own, request):
             # The cookie binds to the host name (of any port), so the name must be the redirect
             # URI's, or the callback would come without it. Once only: a front may give us a name
             # of its own.
             query = urlencode(account_query(account) | {MOVED: "1"})
-            return _redirect(f"{self._own.scheme}://{self._own.netloc}{LOGIN_URL}?{query}")
+            return _redirect(f"{own.scheme}://{own.netloc}{LOGIN_URL}?{query}")
         login = self._logins.begin(account)
         return self._with_cookie(request, login, _redirect(self._authorization_url(login)))
 
     async def begin_here(self, request: web.Request) -> web.StreamResponse:
         """Begin a login whose consent is given elsewhere (POST /-/login)."""
-        account = asked_account(request, self._context.accounts)
+        account = self._account(request)
         await read_body(request)
         login = self._logins.begin(account)
         url = self._authorization_url(login)
         if is_navigation(request.headers.get):
-            answer = self._paste_page(url)
+            answer = self._paste_page(login)
         else:
             answer = web.json_response({"authorization_url": url, "expires_in": LIFETIME})
         return self._with_cookie(request, login, answer)
@@ -121,27 +120,35 @@ class LoginRoutes:
             return web.Response(status=303, headers={"Location": "/-/"})
         return web.json_response(manager.status().as_json(self._context.clock.now()))
 
-    def _is_own_name(self, request: web.Request) -> bool:
-        try:
-            asked = urlsplit(f"//{request.headers.get('Host', '')}").hostname
-        except ValueError:
-            asked = None
-        return not asked or asked == self._own.hostname
+    def _account(self, request: web.Request) -> str:
+        """Return the account that is asked for, which somebody can log in to."""
+        name = asked_account(request, self._context.accounts)
+        if self._context.config.accounts[name].kind != "authorization_code":
+            raise Problem(
+                "bad_request",
+                f"The account {name} needs no login: its credential is in the configuration.",
+                reason="no_login",
+            )
+        return name
+
+    def _redirect_uri(self, account: str) -> SplitResult:
+        return urlsplit(self._context.config.accounts[account].oauth.redirect_uri)
 
     def _authorization_url(self, login: Login) -> str:
-        challenge = self._logins.code_challenge(login)
-        return build_authorization_url(self._oauth, login.state, challenge)
+        oauth = self._context.config.accounts[login.account].oauth
+        return build_authorization_url(oauth, login.state, self._logins.code_challenge(login))
 
     def _with_cookie(
         self, request: web.Request, login: Login, answer: web.Response
     ) -> web.Response:
+        own = self._redirect_uri(login.account)
         cookies.put(
             answer,
             request.cookies,
             self._logins,
             login,
-            is_https=self._own.scheme == "https",
-            is_own_name=self._is_own_name(request),
+            is_https=own.scheme == "https",
+            is_own_name=_is_name_of(own, request),
         )
         return answer
 
@@ -154,19 +161,27 @@ class LoginRoutes:
         if "url" not in fields or failure.account is not None or not pending:
             return _problem_page(failure)
         # Nothing was consumed: the field stays, for another try with the login under way.
-        answer = self._paste_page(self._authorization_url(pending[-1]), failure)
+        answer = self._paste_page(pending[-1], failure)
         return _as_problem(answer, failure)
 
-    def _paste_page(self, url: str, failure: LoginFailure | None = None) -> web.Response:
+    def _paste_page(self, login: Login, failure: LoginFailure | None = None) -> web.Response:
         return page(
             render(
                 "login/begin.html",
-                url=url,
-                redirect_uri=self._oauth.redirect_uri,
+                url=self._authorization_url(login),
+                redirect_uri=self._redirect_uri(login.account).geturl(),
                 minutes=LIFETIME // 60,
                 failure=failure,
             )
         )
+
+
+def _is_name_of(uri: SplitResult, request: web.Request) -> bool:
+    try:
+        asked = urlsplit(f"//{request.headers.get('Host', '')}").hostname
+    except ValueError:
+        asked = None
+    return not asked or asked == uri.hostname
 
 
 def page(text: str) -> web.Response:

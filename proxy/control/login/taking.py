@@ -37,7 +37,6 @@ class Taking:
         self, context: ControlContext, logins: Logins, owners: Owners, news: LoginNews
     ) -> None:
         self._context = context
-        self._oauth = context.config.oauth
         self._logins = logins
         self._owners = owners
         self._news = news
@@ -54,15 +53,17 @@ class Taking:
 
     def pasted(self, text: str) -> str:
         """Return the query of a pasted address; raises LoginFailure, and consumes nothing."""
-        query = pasted_query(text, self._oauth.redirect_uri)
-        if query is None:
-            raise refused(
-                "That is not the final address",
-                f"Paste the whole address that begins with {self._oauth.redirect_uri}, with its "
-                "code and state; a code alone is not enough. Nothing was used up.",
-                "wrong_address",
-            )
-        return query
+        uris = {account.oauth.redirect_uri for account in self._context.config.accounts.values()}
+        for uri in uris:
+            query = pasted_query(text, uri)
+            if query is not None:
+                return query
+        raise refused(
+            "That is not the final address",
+            f"Paste the whole address that begins with {' or '.join(sorted(uris))}, with its "
+            "code and state; a code alone is not enough. Nothing was used up.",
+            "wrong_address",
+        )
 
     async def take(self, cookies: Mapping[str, str], query: str) -> Success:
         """Take an answer; raises LoginFailure."""
@@ -221,13 +222,13 @@ class Taking:
             self._news.tell(failure)
 
     def _is_our_issuer(self, issuer: str) -> bool:
-        endpoints = self._oauth.authorization_endpoint, self._oauth.token_endpoint
-        own = [urlsplit(endpoint) for endpoint in endpoints]
+        apps = [account.oauth for account in self._context.config.accounts.values()]
+        endpoints = [app.authorization_endpoint for app in apps]
+        endpoints += [app.token_endpoint for app in apps]
         try:
-            theirs = urlsplit(issuer)
+            return urlsplit(issuer)[:2] in {urlsplit(endpoint)[:2] for endpoint in endpoints}
         except ValueError:
             return False
-        return any((o.scheme, o.netloc) == (theirs.scheme, theirs.netloc) for o in own)
 
 
 def _parse(query: str) -> Callback:

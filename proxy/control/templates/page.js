@@ -73,7 +73,9 @@ function showOverview(html) {
   const old = byId("overview");
   const before = heading();
   const focused = old.contains(document.activeElement) ? document.activeElement.textContent : null;
+  const open = new Set([...old.querySelectorAll("details[open]")].map((one) => one.dataset.keep));
   old.replaceWith(parsed(html).getElementById("overview"));
+  for (const one of byId("overview").querySelectorAll("details")) one.open = open.has(one.dataset.keep);
   tick();
   if (focused !== null) {
     const again = [...byId("overview").querySelectorAll("a, button")]
@@ -189,7 +191,9 @@ function connect() {
   const stream = source = new EventSource(`/-/events${query()}`);
   const on = (name, take_) => stream.addEventListener(name, (event) => {
     heard();
-    take_(JSON.parse(event.data));
+    // It was only slow, and the page says otherwise: a new snapshot mends everything.
+    if (away && name !== "snapshot") connect();
+    else take_(JSON.parse(event.data));
   });
   on("snapshot", (data) => {
     back();
