@@ -208,12 +208,15 @@ class TokenEndpointError(ProxyError):
         detail: str,
         *,
         retry_after: float | None = None,
+        is_refusal: bool = False,
     ) -> None:
         super().__init__(reason, detail)
         self.outcome = outcome
         self.reason = reason
         self.detail = detail
         self.retry_after = retry_after
+        # A complete answer that says no to the request itself, not to our id or secret.
+        self.is_refusal = is_refusal
 
 
 class StartError(ProxyError):

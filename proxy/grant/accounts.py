@@ -90,7 +90,6 @@ class Accounts(dict[str, TokenManager]):
         """Wait for a refresh under way to be stored, then let go of everything."""
         for manager in self.values():
             await manager.close()
-        await self._endpoint.close()
         await self._store.close()
 
 

@@ -7,16 +7,16 @@ import json
 import logging
 from collections.abc import Mapping
 
-from proxy.errors import Problem, ProxyError
+from proxy.errors import ProxyError
 from proxy.grant import TokenManager
 from proxy.grant.live import bearer
+from proxy.grant.wire import Wire, WireError
 from proxy.system.dialing import Dialer
 from proxy.system.secret import Secret
 
 logger = logging.getLogger(__name__)
 
 TIMEOUT = 5.0  # seconds: a person is looking at the page that waits for it
-LONGEST_ANSWER = 65536  # bytes
 LONGEST_NAME = 200
 
 
@@ -29,9 +29,8 @@ class Identifier:
         accounts: Mapping[str, TokenManager],
         dialer: Dialer,
     ) -> None:
-        self._url = f"{url.rstrip('/')}/users/me"
         self._accounts = accounts
-        self._dialer = dialer
+        self._wire = Wire(f"{url.rstrip('/')}/users/me", dialer, TIMEOUT)
 
     async def __call__(self, account: str) -> str | None:
         """Return the owner's name for people, or None where the upstream does not tell."""
@@ -47,26 +46,13 @@ class Identifier:
         return await self._ask(bearer(token, 0).lines)
 
     async def _ask(self, lines: bytes) -> str | None:
-        import aiohttp  # late: the start does not wait for it
-
-        from proxy.system.session import open_session
-
         name, _, value = lines.decode("ascii").strip().partition(": ")
         try:
-            async with (
-                open_session(self._dialer, TIMEOUT) as session,
-                session.get(
-                    self._url,
-                    headers={name: value, "Accept": "application/json"},
-                    allow_redirects=False,
-                ) as answer,
-            ):
-                if answer.status != 200:
-                    return None
-                return parse_owner(await answer.content.read(LONGEST_ANSWER))
-        except (Problem, aiohttp.ClientError, TimeoutError, ValueError) as error:
-            logger.info("owner_unknown error=%s", type(error).__name__)
+            answer = await self._wire.send("GET", {name: value, "Accept": "application/json"})
+        except WireError as error:
+            logger.info("owner_unknown error=%s", error.reason)
             return None
+        return parse_owner(answer.body) if answer.status == 200 else None
 
 
 def parse_owner(body: bytes) -> str | None:

@@ -23,6 +23,10 @@ WARN_DAYS = (1, 3, 7)
 FORCED_INTERVAL = 60.0
 
 
+# So many complete refusals, and the access token's end, need a person (rule 10).
+MOST_REFUSALS = 3
+
+
 class Why(StrEnum):
     """What a refresh is for."""
 
@@ -83,6 +87,12 @@ def _is_unknown(record: Record | None) -> bool:
 def has_failed(record: Record) -> bool:
     """Tell whether the last attempt to refresh did not succeed."""
     return record.last_refresh is not None and record.last_refresh.outcome != "ok"
+
+
+def is_refused(record: Record) -> bool:
+    """Tell whether complete answers have refused the refresh so often that a person is needed."""
+    last = record.last_refresh
+    return last is not None and last.outcome != "ok" and last.refusals >= MOST_REFUSALS
 
 
 def is_backing_off(last: LastRefresh | None, now: float) -> bool:

@@ -17,9 +17,10 @@ from contextlib import suppress
 from dataclasses import replace
 
 from proxy.errors import GrantEnded, Outcome, StoreError, TokenEndpointError
+from proxy.grant.answer import RotatedError
 from proxy.grant.backoff import backoff
 from proxy.grant.lifecycle import Why, ended_detail, ended_reason, instant
-from proxy.grant.oauth import TokenSet
+from proxy.grant.oauth import REFRESH_LIFETIME, TokenSet
 from proxy.grant.stores.base import Lease
 from proxy.grant.stores.record import Ended, Intent, LastRefresh, Record
 from proxy.grant.token_endpoint import TokenEndpoint
@@ -70,6 +71,8 @@ class Refresh:
             with suppress(StoreError):
                 await lease.save(record)
             raise
+        except RotatedError as error:
+            return await self._keep(lease, self._rotated(marked, error)), error
         except TokenEndpointError as error:
             if error.outcome is Outcome.INVALID_GRANT:
                 return await self._ended(lease, marked, error, record.intent), error
@@ -89,6 +92,9 @@ class Refresh:
         lease.ensure_held()
         try:
             fresh = await self._endpoint.refresh(tokens, lease.ensure_held)
+        except RotatedError as error:
+            await self._keep(lease, self._rotated(record, error))
+            raise
         except TokenEndpointError as error:
             if error.outcome is not Outcome.INVALID_GRANT:
                 raise
@@ -101,15 +107,7 @@ class Refresh:
         return await self._store_new(lease, record, fresh, "import")
 
     async def _store_new(self, lease: Lease, spent: Record, fresh: TokenSet, why: str) -> Record:
-        new = Record(
-            account=spent.account,
-            generation=spent.generation + 1,
-            tokens=fresh,
-            last_refresh=LastRefresh(fresh.issued_at, "ok"),
-            forced_at=spent.forced_at,
-            subject=spent.subject,
-            granted_at=spent.granted_at,
-        )
+        new = _next(spent, fresh, LastRefresh(fresh.issued_at, "ok"))
         new = await self._keep(lease, new)
         logger.info(
             "refreshed account=%s generation=%d why=%s expires_at=%s",
@@ -157,30 +155,51 @@ class Refresh:
         self, lease: Lease, marked: Record, error: TokenEndpointError, earlier: Intent | None
     ) -> Record:
         unknown = error.outcome is Outcome.UNKNOWN
-        last = marked.last_refresh
-        attempts = last.attempts + 1 if last and last.outcome != "ok" else 1
+        outcome = "unknown" if unknown or earlier else "failed"
         # One attempt that surely failed says nothing of an earlier one whose fate is unknown.
         failed = replace(
             marked,
             intent=marked.intent if unknown else earlier,
-            last_refresh=LastRefresh(
-                self._clock.now(),
-                "unknown" if unknown or earlier else "failed",
-                error.reason,
-                error.detail,
-                attempts,
-            ),
+            last_refresh=self._note(marked, error, outcome),
         )
+        await self._save_if_possible(lease, failed)
+        return failed
+
+    def _rotated(self, marked: Record, error: RotatedError) -> Record:
+        """Take the new refresh token; the access token stays, and the next attempt may follow."""
+        assert marked.tokens is not None  # noqa: S101 - it was spent
+        now = self._clock.now()
+        tokens = replace(
+            marked.tokens,
+            refresh_token=error.refresh_token,
+            refresh_issued_at=now,
+            refresh_expires_at=now + REFRESH_LIFETIME,
+        )
+        return _next(marked, tokens, self._note(marked, error, "failed"))
+
+    def _note(self, marked: Record, error: TokenEndpointError, outcome: str) -> LastRefresh:
+        """Make the note of a failed attempt, and log it."""
+        last = marked.last_refresh
+        failed_before = last is not None and last.outcome != "ok"
+        attempts = last.attempts + 1 if last and failed_before else 1
+        refusals = last.refusals if last and failed_before else 0
         logger.warning(
-            "refresh_failed account=%s generation=%d outcome=%s reason=%s attempt=%d",
+            "refresh_failed account=%s generation=%d outcome=%s reason=%s attempt=%d detail=%s",
             marked.account,
             marked.generation,
             error.outcome,
             error.reason,
             attempts,
+            error.detail,
         )
-        await self._save_if_possible(lease, failed)
-        return failed
+        return LastRefresh(
+            self._clock.now(),
+            outcome,
+            error.reason,
+            error.detail,
+            attempts,
+            refusals + error.is_refusal,
+        )
 
     async def _ended(
         self, lease: Lease, marked: Record, error: TokenEndpointError, earlier: Intent | None
@@ -222,3 +241,15 @@ class Refresh:
             await lease.save(record)
         except StoreError as error:
             logger.warning("record_not_saved account=%s error=%s", record.account, error)
+
+
+def _next(record: Record, tokens: TokenSet, last_refresh: LastRefresh) -> Record:
+    """Return the record of the next generation."""
+    return replace(
+        record,
+        generation=record.generation + 1,
+        tokens=tokens,
+        intent=None,
+        last_refresh=last_refresh,
+        ended=None,
+    )

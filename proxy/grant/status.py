@@ -5,9 +5,11 @@ from typing import Any
 
 from proxy.errors import Problem, StoreError
 from proxy.grant.bound import OTHER_APP
-from proxy.grant.lifecycle import has_failed, instant, warning_days
+from proxy.grant.lifecycle import has_failed, instant, is_refused, warning_days
 from proxy.grant.oauth import TokenSet
 from proxy.grant.stores.record import LastRefresh, Record
+
+REFRESH_REFUSED = "refresh_refused"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +68,12 @@ class AccountStatus:
 
 
 def _span(issued_at: float, expires_at: float, now: float) -> dict[str, Any]:
+    # A clock that was set back makes no token live longer than it was issued for.
+    left = min(expires_at - now, expires_at - issued_at)
     return {
         "issued_at": instant(issued_at),
         "expires_at": instant(expires_at),
-        "expires_in": max(0, int(expires_at - now)),
+        "expires_in": max(0, int(left)),
     }
 
 
@@ -91,6 +95,8 @@ def judge(
         return state, reason, ended.detail if ended else None
     if store_error is not None:
         return "degraded", "store_unavailable", str(store_error)
+    if is_refused(record) and not usable:
+        return "login_required", REFRESH_REFUSED, _refused_detail(record)
     if has_failed(record) and record.last_refresh is not None:
         return "degraded", record.last_refresh.code, record.last_refresh.detail
     return "authorized", None, None
@@ -132,10 +138,20 @@ def explain(
     if store_error is not None:
         detail = f"The token store cannot be used: {store_error}. Nothing was lost."
         return Problem("store_unavailable", detail, retry_after=retry_after)
+    if record is not None and is_refused(record):
+        return _login_required(REFRESH_REFUSED, _refused_detail(record), login_url)
     last = record.last_refresh if record else None
     if last is not None and last.outcome != "ok":
         return unavailable(last.code, last.detail, retry_after)
     return None
+
+
+def _refused_detail(record: Record) -> str:
+    said = record.last_refresh.detail if record.last_refresh else ""
+    return (
+        f"SmartRecruiters has refused the refresh again and again. {said} The grant is kept and "
+        "tried on. Mend the configuration, or log in again."
+    )
 
 
 def unavailable(code: str | None, detail: str | None, retry_after: int) -> Problem:

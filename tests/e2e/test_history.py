@@ -103,7 +103,6 @@ async def run_processes(
         process.close()
     record = await store.load("default")
     await manager.close()
-    await endpoint.close()
     await store.close()
     assert record is not None
     assert record.ended is None

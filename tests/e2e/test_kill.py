@@ -98,7 +98,6 @@ class Harness:
             manager = TokenManager("default", store, endpoint, config, clock)
             await manager.exchange(Secret(self.server.issue_code()))
             await manager.close()
-            await endpoint.close()
             self.logins += 1
         await store.close()
 

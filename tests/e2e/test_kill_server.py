@@ -63,7 +63,6 @@ class Setup:
         manager = TokenManager("default", store, endpoint, config, clock)
         await manager.exchange(Secret(self.server.issue_code()))
         await manager.close()
-        await endpoint.close()
         await store.close()
 
     async def call(self, session: aiohttp.ClientSession) -> None:

@@ -135,7 +135,6 @@ class Keeper:
 
     async def __aexit__(self, *_: object) -> None:
         await self.manager.close()
-        await self.endpoint.close()
         await self.store.close()
 
 

@@ -18,7 +18,7 @@ NOT_SPENT = {
 UNKNOWN = {
     "500": Answer(500, HTML, spend=False),
     "502": Answer(502, b""),
-    "504": Answer(504, b'{"error": "invalid_grant"}'),
+    "504": Answer(504, b'{"error": "server_error"}'),
     "empty_object": Answer(200, b"{}"),
     "html": Answer(200, HTML),
     "redirect": Answer(302, b"", {"Location": "http://localhost:9/evil"}),

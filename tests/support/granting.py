@@ -38,7 +38,7 @@ class World:
     clock: Any = field(default_factory=FakeClock)
     store: Any = field(default_factory=MemoryStore)
     sections: dict[str, Any] = field(default_factory=dict)
-    opened: list[tuple[TokenManager, TokenEndpoint]] = field(default_factory=list)
+    opened: list[TokenManager] = field(default_factory=list)
     jitter: float = 0.0
 
     def config(self) -> Config:
@@ -55,7 +55,7 @@ class World:
             self.clock,
             jitter=lambda: self.jitter,
         )
-        self.opened.append((manager, endpoint))
+        self.opened.append(manager)
         if start:
             await manager.start()
             await finish(manager)
@@ -67,9 +67,8 @@ class World:
         return manager
 
     async def close(self) -> None:
-        for manager, endpoint in self.opened:
+        for manager in self.opened:
             await manager.close()
-            await endpoint.close()
         self.opened.clear()
 
     async def record(self) -> Record:

@@ -60,7 +60,6 @@ async def _keep(mapping: dict[str, Any], settings: dict[str, Any], ready: Event 
     except TimeoutError:
         pass
     await manager.close()
-    await endpoint.close()
     await store.close()
 
 

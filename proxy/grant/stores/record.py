@@ -56,6 +56,8 @@ class LastRefresh:
     detail: str | None = None
     # Failed attempts in a row, which set the back-off of whoever tries next.
     attempts: int = 0
+    # Of these, complete answers that refused the request itself.
+    refusals: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +234,7 @@ def _last_refresh(value: Any) -> LastRefresh | None:
         code=_optional_text(value["code"]),
         detail=_optional_text(value["detail"]),
         attempts=_whole(value["attempts"]),
+        refusals=_whole(value.get("refusals", 0)),
     )
 
 
