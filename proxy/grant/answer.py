@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from urllib.parse import parse_qsl
 
 from proxy.errors import Outcome, TokenEndpointError
-from proxy.grant.oauth import REFRESH_LIFETIME, TokenSet
+from proxy.grant.oauth import KNOWN_ERRORS, REFRESH_LIFETIME, TokenSet
 from proxy.system.secret import Secret
 
 # SmartRecruiters' documented lifetime of an access token, for an answer that states none.
@@ -34,14 +34,6 @@ LONGEST_LIFETIME = 86400.0
 # No number in a token answer has more digits; int() refuses 4,300 of them, float() overflows.
 LONGEST_NUMBER = 300
 
-# RFC 6749 sections 4.1.2.1 and 5.2.
-KNOWN_ERRORS = frozenset(
-    {
-        "access_denied", "invalid_client", "invalid_grant", "invalid_request", "invalid_scope",
-        "server_error", "temporarily_unavailable", "unauthorized_client",
-        "unsupported_grant_type", "unsupported_response_type",
-    }
-)  # fmt: skip
 # These say that the server is at fault, so the status decides as if they were not there.
 PASSING_ERRORS = frozenset({"server_error", "temporarily_unavailable"})
 # Token types that are not presented as a bearer (RFC 9449 and older drafts).

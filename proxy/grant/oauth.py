@@ -11,6 +11,14 @@ from proxy.system.secret import Secret
 
 # SmartRecruiters documents it; an answer does not state it.
 REFRESH_LIFETIME = 28 * 86400.0
+# RFC 6749 sections 4.1.2.1 and 5.2; any other word is not shown, for it could be anything.
+KNOWN_ERRORS = frozenset(
+    {
+        "access_denied", "invalid_client", "invalid_grant", "invalid_request", "invalid_scope",
+        "server_error", "temporarily_unavailable", "unauthorized_client",
+        "unsupported_grant_type", "unsupported_response_type",
+    }
+)  # fmt: skip
 CALLBACK_PARAMETERS = frozenset({"code", "state", "error", "error_description", "iss"})
 
 

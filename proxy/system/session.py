@@ -6,7 +6,7 @@ Import it where it is used: the start of `serve` does not wait for aiohttp.
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.client_reqrep import ClientRequest
-from aiohttp.tracing import Trace, TraceConfig
+from aiohttp.tracing import Trace
 
 from proxy.system.dialing import Dialer
 
@@ -33,12 +33,11 @@ class DialedConnector(aiohttp.BaseConnector):
         return await self._dialer.dial(self._factory)
 
 
-def open_session(dialer: Dialer, timeout: float, *traces: TraceConfig) -> aiohttp.ClientSession:
+def open_session(dialer: Dialer, timeout: float) -> aiohttp.ClientSession:
     """Open a session without cookies and environment; `timeout` is for each call altogether."""
     return aiohttp.ClientSession(
         connector=DialedConnector(dialer),
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=aiohttp.ClientTimeout(total=timeout),
-        trace_configs=list(traces),
         trust_env=False,
     )

@@ -293,3 +293,81 @@ async def test_a_store_that_is_broken_at_the_start_is_not_a_missing_grant(grant:
     assert (await problem_of(manager)).code == "store_unavailable"
     assert manager.status().state == "degraded"
     assert manager.status().store_error is not None
+
+
+REFUSALS = {
+    "400": Answer(400, b'{"error": "invalid_request"}'),
+    "403": Answer(403, HTML),
+    "in a form, at 200": Answer(200, b"error=unauthorized_client"),
+}
+
+
+@pytest.mark.parametrize("kind", REFUSALS)
+async def test_three_complete_refusals_need_a_person_and_it_is_well_again_by_itself(
+    grant: World, kind: str
+) -> None:
+    manager = await grant.authorized()
+    grant.server.always = REFUSALS[kind]
+    await grant.clock.advance(1800)
+    states = []
+    for _ in range(3):
+        await problem_of(manager)
+        states.append(manager.status().state)
+        await grant.clock.advance(31)
+        await finish(manager)
+
+    assert states[:2] == ["degraded", "degraded"]
+    assert (manager.status().state, manager.status().reason) == (
+        "login_required",
+        "refresh_refused",
+    )
+    problem = await problem_of(manager)
+    assert (problem.code, problem.reason) == ("login_required", "refresh_refused")
+    assert (await grant.record()).ended is None
+    grant.server.always = None
+    await grant.clock.advance(31)
+    await finish(manager)
+    assert manager.status().state == "authorized"
+
+
+@pytest.mark.parametrize("kind", ["429", "503", "invalid_client"])
+async def test_what_is_no_refusal_of_the_request_needs_no_login(grant: World, kind: str) -> None:
+    manager = await grant.authorized()
+    grant.server.always = NOT_SPENT[kind]
+    await grant.clock.advance(1800)
+    for _ in range(5):
+        await problem_of(manager)
+        await grant.clock.advance(31)
+        await finish(manager)
+
+    assert manager.status().state == "degraded"
+    assert (await problem_of(manager)).code == "token_endpoint_unavailable"
+
+
+async def test_refusals_say_nothing_while_the_access_token_lives(grant: World) -> None:
+    manager = await grant.authorized()
+    grant.server.always = REFUSALS["400"]
+    await grant.clock.advance(1799 - 250)
+    for _ in range(5):
+        assert manager.current() is not None
+        await finish(manager)
+        await grant.clock.advance(31)
+
+    assert len(grant.server.refreshes) >= 3
+    assert manager.status().state == "degraded"
+
+
+async def test_a_rotated_token_in_a_failure_is_spent_next(grant: World) -> None:
+    manager = await grant.authorized()
+    grant.server.script.append(Answer(change={"access_token": None}))
+    await grant.clock.advance(1800)
+
+    problem = await problem_of(manager)
+    record = await grant.record()
+    assert problem.code == "token_endpoint_unavailable"
+    assert (record.generation, record.intent) == (2, None)
+    await grant.clock.advance(5)
+    await finish(manager)
+
+    assert manager.status().state == "authorized"
+    assert [entry.verdict for entry in grant.server.refreshes] == ["rotated", "rotated"]

@@ -5,6 +5,7 @@ truncation. Only where the bytes of the new token itself were cut off may it be 
 """
 
 import asyncio
+import contextlib
 import gzip
 from dataclasses import dataclass
 
@@ -128,10 +129,8 @@ async def held_after(answer: bytes) -> str | None:
         endpoint = open_endpoint(config, clock, {}, NO_TLS)
         manager = TokenManager("default", store, endpoint, config, clock)
         await manager.load()
-        try:
+        with contextlib.suppress(Problem):
             await manager.credential()
-        except Problem:
-            pass
         await manager.close()
         record = await store.load("default")
     assert record is not None

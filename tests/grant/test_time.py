@@ -137,3 +137,11 @@ async def test_the_status_has_the_contracts_form(grant: World) -> None:
             "detail": None,
         },
     }
+
+
+async def test_a_clock_that_was_set_back_shows_no_longer_life(grant: World) -> None:
+    manager = await grant.authorized()
+    shown = manager.status().as_json(grant.clock.now() - 40 * 86400)
+
+    assert shown["access_token"]["expires_in"] <= 1799
+    assert shown["refresh_token"]["expires_in"] <= 28 * 86400

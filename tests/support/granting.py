@@ -14,7 +14,6 @@ from proxy.grant import Credential, TokenManager
 from proxy.grant.accounts import open_endpoint
 from proxy.grant.stores.base import TokenStore
 from proxy.grant.stores.record import Record
-from proxy.grant.token_endpoint import TokenEndpoint
 from proxy.system.secret import Secret
 from tests.support.authorization_server import CLIENT_ID, CLIENT_SECRET, AuthorizationServer
 from tests.support.clock import FakeClock

@@ -165,7 +165,6 @@ async def test_calls_token_endpoint_and_owner_s_name_send_the_same_to_the_proxy(
         endpoint = open_endpoint(config, LoopClock(), environ, NO_TLS)
         with pytest.raises(TokenEndpointError):
             await endpoint.exchange(Secret("code"))
-        await endpoint.close()
         heads.append(tunnel.head)
         assert await Identifier(url, {}, dialer).of_token(Secret("t")) is None
         heads.append(tunnel.head)
