@@ -17,11 +17,11 @@ from proxy.grant import TokenManager
 from proxy.grant.accounts import open_endpoint
 from proxy.grant.bound import binding_of
 from proxy.grant.oauth import TokenSet
-from proxy.grant.stores.memory import MemoryStore
 from proxy.grant.stores.record import Record
 from proxy.system.secret import Secret
 from tests.support.clock import FakeClock
 from tests.support.granting import NO_TLS, make_config
+from tests.support.memory_store import MemoryStore
 
 NEW = "rotated-refresh-token"
 # Each is a member of the object, whole in itself.
