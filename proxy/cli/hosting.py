@@ -42,7 +42,8 @@ def prepare(session: Session, *, level: str | None = None) -> None:
     logs.catch_uncaught()
     for warning in process.environment_warnings(session.environ):
         logger.warning("environment %s", warning)
-    connections = config.listen.max_connections + config.upstream.max_connections
+    # Twice for the upstream's: an upload holds its socket once more (see UpstreamConnection).
+    connections = config.listen.max_connections + 2 * config.upstream.max_connections
     if (shortage := process.allow_descriptors(connections)) is not None:
         logger.warning("descriptors %s", shortage)
 

@@ -56,13 +56,39 @@ class OutboundProxy:
         return cls(host.lower(), port, b"Basic " + base64.b64encode(pair))
 
 
+class TlsObject(ssl.SSLObject):
+    """TLS as the event loop's transport runs it, with the buffer of what came and is not read."""
+
+    incoming: ssl.MemoryBIO
+
+
+class ClientContext(ssl.SSLContext):
+    """TLS settings whose connections can be read to their end after a write has failed."""
+
+    sslobject_class = TlsObject
+
+    def wrap_bio(
+        self,
+        incoming: ssl.MemoryBIO,
+        outgoing: ssl.MemoryBIO,
+        server_side: bool = False,
+        server_hostname: str | bytes | None = None,
+        session: ssl.SSLSession | None = None,
+    ) -> ssl.SSLObject:
+        """Remember the buffer: nothing else lets it out."""
+        made = super().wrap_bio(incoming, outgoing, server_side, server_hostname, session)
+        if isinstance(made, TlsObject):
+            made.incoming = incoming
+        return made
+
+
 def build_ssl_context(ca_file: Path | None = None) -> ssl.SSLContext:
     """Build the TLS settings of a client: verified, 1.2 or later, HTTP/1.1.
 
     `ssl.create_default_context` is not used: it writes session keys to SSLKEYLOGFILE, and from
     Python 3.13 on refuses the certificates of many an inspecting proxy (VERIFY_X509_STRICT).
     """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = ClientContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
     context.set_alpn_protocols(["http/1.1"])

@@ -61,7 +61,7 @@ def delivery(connection: RawSocket) -> Delivery | None:
         return None
     try:
         info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_INFO_SIZE)
-    except OSError:
+    except (OSError, ValueError):  # the latter: uvloop, of one that is closed
         return None
     if len(info) < TCP_INFO_SIZE:
         return None

@@ -10,9 +10,11 @@ the connection is closed, or the next caller would get it (aio-libs/aiohttp #136
 
 import asyncio
 import math
+import os
 import re
 import select
 import ssl
+from contextlib import suppress
 from typing import Protocol, cast
 
 from proxy.errors import Problem
@@ -27,12 +29,14 @@ from proxy.gateway.http1 import (
     parse_response_head,
 )
 from proxy.system.clock import Clock
+from proxy.system.network import TlsObject
 from proxy.system.tcp import DEAD_AFTER, RawSocket, delivery, keep_alive
 
 # As much of a head as callers' own default limit; nginx takes 4 to 8 KiB, Go 1 MiB of headers.
 MAX_HEAD = 65536
 # One TLS read of asyncio's; more in flight costs memory and gains nothing on a fast link.
 WRITE_HIGH_WATER = 262144
+READ_SIZE = 65536
 BODILESS = (204, 304)
 IDLE_TIMEOUT = re.compile(rb"timeout\s*=\s*([0-9]{1,6})", re.IGNORECASE)
 MAY_BE_HELD_OR_EMPTY = (204, 304, 401)
@@ -69,8 +73,9 @@ class UpstreamConnection(asyncio.Protocol):
     __slots__ = (
         "_acknowledged", "_clock", "_decoder", "_ended_well", "_head", "_heard_at", "_held",
         "_home", "_lost", "_method", "_persistent", "_poll", "_previous", "_reading_paused",
-        "_response_timeout", "_sink", "_socket", "answered", "deadline", "idle_since", "kept_for",
-        "opened_at", "request_done", "reused", "transport", "waits_for_caller", "write_paused",
+        "_refused", "_response_timeout", "_sink", "_socket", "_spare", "answered", "deadline",
+        "idle_since", "kept_for", "opened_at", "request_done", "reused", "transport",
+        "waits_for_caller", "write_paused",
     )  # fmt: skip
 
     def __init__(self, home: Home, clock: Clock, response_timeout: float) -> None:
@@ -92,6 +97,8 @@ class UpstreamConnection(asyncio.Protocol):
         self._ended_well = False
         self._poll = select.poll()
         self._reading_paused = False
+        self._refused = False  # by the answer, before the request was complete
+        self._spare: int | None = None  # the socket once more, while a body is on its way up
         self.answered = False  # a byte of the answer has arrived
         self.request_done = False
         self.reused = False  # it has rested in the pool
@@ -109,6 +116,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._sink = sink
         self._method = method
         self._decoder = None
+        self._refused = False
         self.answered = False
         self.request_done = False
         self.waits_for_caller = False
@@ -116,11 +124,14 @@ class UpstreamConnection(asyncio.Protocol):
         self.deadline = now + self._response_timeout
 
     def write(self, data: bytes) -> None:
-        """Send bytes of the request."""
-        if self.transport is not None:
-            if not self.request_done:
-                self.deadline = self._clock.monotonic() + self._response_timeout
-            self.transport.write(data)
+        """Send bytes of the request, unless the answer has refused it."""
+        if self.transport is None or self._refused:
+            return
+        if not self.request_done:
+            self.deadline = self._clock.monotonic() + self._response_timeout
+            if self._spare is None and self._socket is not None and self._socket.fileno() >= 0:
+                self._spare = os.dup(self._socket.fileno())
+        self.transport.write(data)
 
     def pause_reading(self) -> None:
         """Take no more of the answer until resumed: the caller reads slowly."""
@@ -164,6 +175,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._sink = None
         self._held = None
         self._persistent = False
+        self._close_spare()
         if self.transport is not None:
             self.transport.abort()
 
@@ -187,7 +199,9 @@ class UpstreamConnection(asyncio.Protocol):
         if now < self.deadline:
             return
         # Reading paused: the caller's stall. Body still to come: the caller's, too.
-        if self._reading_paused or (self.waits_for_caller and not self.write_paused):
+        if self._reading_paused:
+            return
+        if self.waits_for_caller and not (self.write_paused or self._refused):
             return
         what = "sent nothing more" if self.answered else "did not answer"
         self._fail(
@@ -232,6 +246,9 @@ class UpstreamConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._home.lost(self)
+        if exc is not None:
+            self._read_rest()
+        self._close_spare()
         if self._sink is None:
             return
         if self._held is not None:
@@ -271,6 +288,35 @@ class UpstreamConnection(asyncio.Protocol):
                 )
             )
 
+    def _read_rest(self) -> None:
+        """Read what had arrived when a write failed: an upstream that refuses a body closes.
+
+        The failure ends the transport at once, with the answer still to be read.
+        """
+        tls = self.transport.get_extra_info("ssl_object") if self.transport is not None else None
+        data = b""
+        try:
+            while self._spare is not None:
+                if isinstance(tls, TlsObject):
+                    tls.incoming.write(data)
+                    with suppress(ssl.SSLWantReadError):
+                        while clear := tls.read(READ_SIZE):
+                            self.data_received(clear)
+                elif data:
+                    self.data_received(data)
+                if self._spare is None:
+                    return  # that was the answer's end
+                data = os.read(self._spare, READ_SIZE)
+                if not data:
+                    return
+        except OSError:
+            return  # nothing more, or nothing that can be read
+
+    def _close_spare(self) -> None:
+        if self._spare is not None:
+            os.close(self._spare)
+            self._spare = None
+
     def _has_said_goodbye(self) -> bool:
         """Tell an end that was meant from a connection merely cut, which TLS can (close_notify)."""
         tls = self.transport.get_extra_info("ssl_object") if self.transport is not None else None
@@ -292,6 +338,8 @@ class UpstreamConnection(asyncio.Protocol):
             raw, data = found
             head = self._previous = parse_response_head(raw, self._previous)
             if head.status >= 200:
+                # RFC 9112 section 9.5: nobody wants the rest of the body.
+                self._refused = head.status >= 300 and not self.request_done
                 if b"keep-alive" in head.fields:
                     announced = IDLE_TIMEOUT.search(head.fields[b"keep-alive"])
                     # A second less: what we send takes its time to get there.
@@ -352,6 +400,7 @@ class UpstreamConnection(asyncio.Protocol):
             sink.flush()
 
     def _settle(self, excess: bytes) -> None:
+        self._close_spare()
         transport = self.transport
         # As for one that is held: a paused transport may have taken what no look finds.
         if (
