@@ -327,6 +327,16 @@ async def test_a_person_in_a_browser_gets_a_page() -> None:
     assert b"\r\nContent-Type: application/problem+json\r\n" in plain
 
 
+@pytest.mark.parametrize("given", [b"X-Request-ID: my-42\r\n", b""])
+async def test_a_problem_returns_the_requests_id(given: bytes) -> None:
+    async with Recorder() as upstream, proxying(upstream) as proxy:
+        head, _ = await proxy.ask(b"GET /../x HTTP/1.1\r\n" + HOST + given + b"\r\n")
+
+    assert head.count(b"X-Request-ID: ") == 1
+    if given:
+        assert b"X-Request-ID: my-42" in head
+
+
 async def test_a_problem_for_head_has_no_body() -> None:
     credentials = FakeCredentials(None, problem=Problem("login_required", "Log in."))
     async with Recorder() as upstream, proxying(upstream, credentials=credentials) as proxy:

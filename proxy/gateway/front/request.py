@@ -263,6 +263,7 @@ class InboundRequest:
             record.whose = "proxy"
             record.code = problem.code
             record.bytes_out += len(body)
+            lines += b"X-Request-ID: %b\r\n" % record.request_id.encode()
         self._out.head(lines + self._connection_line() + body)
         self._out.flush()
         self._settle()
