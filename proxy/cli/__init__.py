@@ -8,7 +8,7 @@ import click
 
 from proxy import __version__
 from proxy.cli.exits import run_command
-from proxy.system.process import collector_paused
+from proxy.system.process import collector_paused, open_standard_streams
 
 PROGRAM = "srproxy"
 # In working order: as a person meets them. Each lives in the module named beside it.
@@ -85,6 +85,7 @@ def cli() -> None:
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
+    open_standard_streams()
 
     def command(arguments: Sequence[str] | None) -> object:
         return cli.main(arguments, prog_name=PROGRAM, standalone_mode=False)

@@ -93,5 +93,8 @@ def _tell_error(error: ProxyError) -> Exit:
 
 
 def tell(message: str) -> None:
-    """Say something to the person, on stderr."""
-    click.echo(f"srproxy: {message}", err=True)
+    """Say something to the person, on stderr; where nobody reads it any more, to nobody."""
+    try:
+        click.echo(f"srproxy: {message}", err=True)
+    except OSError:
+        sys.stderr = None  # or the interpreter's own flush complains

@@ -1,26 +1,21 @@
-"""The proxy in this very process: how commands start the App, watch it and stop it.
-
-SIGTERM and SIGINT drain it, a second one ends it at once; either way a refresh under way is stored.
-"""
+"""The proxy in this very process: how commands start the App, watch it and stop it."""
 
 import asyncio
+import atexit
 import logging
-import signal
-import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
-import click
-
 from proxy import __version__
-from proxy.cli.exits import Exit
 from proxy.cli.local import store_name
 from proxy.cli.session import Session
+from proxy.cli.signals import Asked
 from proxy.config import Config
 from proxy.system import process, systemd
 from proxy.telemetry import logs
+from proxy.telemetry.log_writer import LogWriter
 from proxy.telemetry.notify import Health, Notifier
 
 if TYPE_CHECKING:
@@ -29,16 +24,18 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+STDERR = 2
 # Reasons of the contract's login_required.
 GRANT_ENDS = {"never_authorized", "grant_expired", "grant_revoked", "logged_out"}
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def prepare(session: Session, *, level: str | None = None) -> None:
     """Set the process up for holding secrets and serving: before anything is loaded or opened."""
     process.harden()
     config = session.config
-    logs.configure(level or config.log.level, config.log.format, sys.stderr)
+    writer = LogWriter(STDERR)
+    atexit.register(writer.close)
+    logs.configure(level or config.log.level, config.log.format, writer)
     logs.catch_uncaught()
     for warning in process.environment_warnings(session.environ):
         logger.warning("environment %s", warning)
@@ -61,43 +58,40 @@ def make_app(session: Session, config: Config | None = None) -> "App":
     )
 
 
-def end_quietly_on_signals() -> None:
-    """Make a signal that comes before anything is started end the program with 0."""
-
-    def end(_number: int, _frame: object) -> None:
-        raise click.exceptions.Exit(Exit.DONE)
-
-    for number in STOP_SIGNALS:
-        signal.signal(number, end)
-
-
-@contextmanager
-def stop_events() -> Iterator[tuple[asyncio.Event, asyncio.Event]]:
-    """Set the first event on the first signal to stop, the second on the second."""
-    stop, force = asyncio.Event(), asyncio.Event()
-    loop = asyncio.get_running_loop()
-
-    def on_signal() -> None:
-        (force if stop.is_set() else stop).set()
-
-    for number in STOP_SIGNALS:
-        loop.add_signal_handler(number, on_signal)
-    # They stay to the end of the loop: nothing may keep a refresh from being stored.
-    yield stop, force
-
-
-async def serve_until_stopped(
-    session: Session, app: "App", stop: asyncio.Event, force: asyncio.Event
-) -> None:
-    """Serve a started App until `stop`, telling systemd and `notify.command` on the way."""
+async def serve_until_stopped(session: Session, app: "App", asked: Asked) -> None:
+    """Serve a started App until asked to stop, telling systemd and `notify.command` on the way."""
     notify_socket = session.environ.get("NOTIFY_SOCKET")
-    async with watched(session.config, app, session):
+    async with watched(session.config, app, session), _reloading(app, asked):
         process.tune()
         where = ", ".join(app.addresses)
         systemd.notify(notify_socket, systemd.READY, f"listening on {where}")
-        await stop.wait()
+        await asked.stop.wait()
         systemd.notify(notify_socket, systemd.STOPPING)
-        await app.run_until(stop, force)
+        await app.run_until(asked.stop, asked.force)
+
+
+@asynccontextmanager
+async def _reloading(app: "App", asked: Asked) -> AsyncIterator[None]:
+    """Call the App's `reload`, where it has one, each time that it is asked for."""
+    reload: Callable[[], Awaitable[object]] | None = getattr(app, "reload", None)
+
+    async def reload_when_asked() -> None:
+        while True:
+            await asked.reload.wait()
+            asked.reload.clear()
+            if reload is None:
+                logger.warning("reload_ignored: restart to change the configuration")
+                continue
+            try:
+                await reload()
+            except Exception:
+                logger.exception("reload_failed; what was configured before goes on")
+
+    task = asyncio.get_running_loop().create_task(reload_when_asked())
+    try:
+        yield
+    finally:
+        task.cancel()
 
 
 @asynccontextmanager

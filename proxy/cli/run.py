@@ -15,13 +15,10 @@ from proxy.cli.help import examples
 from proxy.cli.hosting import make_app, prepare
 from proxy.cli.server import Presence, Server, open_client, open_server
 from proxy.cli.session import Session, run_async, sandbox_option, with_session
+from proxy.cli.signals import heeded
 
 VARIABLE = "SMARTRECRUITERS_BASE_URL"
-PASSED_ON = [
-    getattr(signal, name)
-    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
-    if hasattr(signal, name)
-]
+PASSED_ON = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
 INTERVAL = 0.2
 
 
@@ -122,7 +119,7 @@ async def _call(session: Session, command: Sequence[str], base_url: str, umask: 
             process.send_signal(number)
 
     # They stay to the end: once CMD is gone, nothing may keep the proxy from storing a refresh.
-    for number in PASSED_ON:
+    for number in heeded(*PASSED_ON):
         loop.add_signal_handler(number, pass_on, number)
     code = await process.wait()
     # As shells tell it: 128 and the signal's number.

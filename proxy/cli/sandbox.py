@@ -16,13 +16,7 @@ import yaml
 
 from proxy.cli.exits import CommandError, Exit, tell
 from proxy.cli.help import examples
-from proxy.cli.hosting import (
-    end_quietly_on_signals,
-    make_app,
-    prepare,
-    serve_until_stopped,
-    stop_events,
-)
+from proxy.cli.hosting import make_app, prepare, serve_until_stopped
 from proxy.cli.session import (
     SANDBOX_FILE,
     SANDBOX_PREFIX,
@@ -30,6 +24,7 @@ from proxy.cli.session import (
     fast_loop,
     with_session,
 )
+from proxy.cli.signals import Asked, asked_by_signals, end_quietly_on_signals
 from proxy.errors import StartError
 from proxy.system.listeners import free_port
 
@@ -127,9 +122,9 @@ async def _sandbox(
     auto_approve: bool,
     access_token_lifetime: int,
 ) -> None:
-    with stop_events() as events:
+    with asked_by_signals() as asked:
         await _run_sandbox(
-            session, folder, port, sandbox_port, auto_approve, access_token_lifetime, events
+            session, folder, port, sandbox_port, auto_approve, access_token_lifetime, asked
         )
 
 
@@ -140,7 +135,7 @@ async def _run_sandbox(
     sandbox_port: int,
     auto_approve: bool,
     access_token_lifetime: int,
-    events: tuple[asyncio.Event, asyncio.Event],
+    asked: Asked,
 ) -> None:
     from proxy.sandbox import Sandbox, SandboxSettings  # a server: not for those who only ask help
 
@@ -172,7 +167,7 @@ async def _run_sandbox(
             raise CommandError(f"{error}, or by --port (0 picks a free one)") from error
         try:
             _leave_configuration(session, folder, app.base_url)
-            await _serve(session, app, embedded, events, auto_approve=auto_approve)
+            await _serve(session, app, embedded, asked, auto_approve=auto_approve)
         finally:
             await app.stop()
     finally:
@@ -218,11 +213,11 @@ async def _serve(
     session: Session,
     app: "App",
     embedded: "Sandbox",
-    events: tuple[asyncio.Event, asyncio.Event],
+    asked: Asked,
     *,
     auto_approve: bool,
 ) -> None:
-    serving = asyncio.ensure_future(serve_until_stopped(session, app, *events))
+    serving = asyncio.ensure_future(serve_until_stopped(session, app, asked))
     try:
         if auto_approve:
             await _log_in(session, app.base_url)

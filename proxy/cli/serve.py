@@ -4,15 +4,9 @@ import click
 
 from proxy.cli.exits import Exit
 from proxy.cli.help import examples
-from proxy.cli.hosting import (
-    announce,
-    end_quietly_on_signals,
-    make_app,
-    prepare,
-    serve_until_stopped,
-    stop_events,
-)
+from proxy.cli.hosting import announce, make_app, prepare, serve_until_stopped
 from proxy.cli.session import Session, fast_loop, with_session
+from proxy.cli.signals import asked_by_signals, end_quietly_on_signals
 
 
 @click.command(
@@ -30,8 +24,9 @@ from proxy.cli.session import Session, fast_loop, with_session
 def serve(session: Session) -> Exit:
     """Run the proxy until SIGTERM or SIGINT, then finish what is in flight and end with 0.
 
-    A second signal ends at once. With listen.port: 0 the address is printed to stdout. The log goes
-    to stderr: text on a terminal, JSON lines otherwise.
+    A second signal ends at once. Closing the terminal stops in order too; without a terminal SIGHUP
+    reloads. With listen.port: 0 the address is printed to stdout. The log goes to stderr: text on a
+    terminal, JSON lines otherwise.
     """
     import asyncio
 
@@ -43,7 +38,7 @@ def serve(session: Session) -> Exit:
 
 
 async def _serve(session: Session) -> None:
-    with stop_events() as (stop, force):
+    with asked_by_signals() as asked:
         app = make_app(session)
         await app.start()
         try:
@@ -51,6 +46,6 @@ async def _serve(session: Session) -> None:
                 # It was asked for: whoever lets us pick a port reads it here.
                 click.echo(app.base_url)
             announce(app, session)
-            await serve_until_stopped(session, app, stop, force)
+            await serve_until_stopped(session, app, asked)
         finally:
             await app.stop()

@@ -6,7 +6,6 @@ The only reader of `os.environ`; everything below is handed what it needs.
 import asyncio
 import importlib
 import os
-import signal
 import sys
 import tempfile
 from collections.abc import Callable, Coroutine, Mapping
@@ -20,6 +19,7 @@ import platformdirs
 
 from proxy.cli.clock import SystemClock
 from proxy.cli.exits import CommandError, InterruptedCommandError
+from proxy.cli.signals import HANGUP, STOPPING, heeded
 from proxy.cli.terminal import Terminal
 from proxy.config import Config
 from proxy.config.loading import Loaded, load
@@ -154,27 +154,27 @@ def fast_loop() -> asyncio.AbstractEventLoop:
 
 
 def run_async(main: Coroutine[Any, Any, T], *, fast: bool = False) -> T:
-    """Run a command's coroutine; SIGINT and SIGTERM cancel it and let it clean up."""
+    """Run a command's coroutine; the first signal to end cancels it and lets it clean up.
+
+    Others that follow change nothing: a refresh under way is stored, which takes `oauth.timeout` at
+    most.
+    """
     interrupted = False
 
     async def guarded() -> T:
-        nonlocal interrupted
         loop = asyncio.get_running_loop()
         task = asyncio.current_task()
 
         def interrupt() -> None:
             nonlocal interrupted
-            interrupted = True
-            if task is not None:
+            if not interrupted and task is not None:
+                interrupted = True
                 task.cancel()
 
-        for number in (signal.SIGINT, signal.SIGTERM):
+        # They stay to the end of the loop.
+        for number in heeded(*STOPPING, HANGUP):
             loop.add_signal_handler(number, interrupt)
-        try:
-            return await main
-        finally:
-            for number in (signal.SIGINT, signal.SIGTERM):
-                loop.remove_signal_handler(number)
+        return await main
 
     with asyncio.Runner(loop_factory=fast_loop if fast else None) as runner:
         try:

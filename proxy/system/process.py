@@ -21,6 +21,24 @@ ALLOCATOR_THRESHOLD = 4 * 1024 * 1024
 SPARE_DESCRIPTORS = 200
 
 
+def open_standard_streams() -> None:
+    """Put the null device where a standard stream is closed (`2>&-`).
+
+    Or the next file or socket that is opened would get its number, and be written to as stderr.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            null = os.open(os.devnull, os.O_RDWR)
+            if null != number:
+                os.dup2(null, number)
+                os.close(null)
+        if getattr(sys, name) is None:
+            stream = open(number, "w" if number else "r", closefd=False)  # noqa: SIM115
+            setattr(sys, name, stream)
+
+
 def harden() -> None:
     """Keep secrets out of core dumps and other users' debuggers, and new files private."""
     os.umask(0o077)

@@ -16,10 +16,11 @@ import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import TextIO
+from typing import Protocol
 from urllib.parse import quote
 
 from proxy.system.secret import MASK, Secret, living_secrets, secrets_made
+from proxy.telemetry.log_writer import LogWriter
 
 # Shorter ones would blot out ordinary words, and tell the secret by doing so.
 SHORTEST = 8
@@ -151,10 +152,18 @@ class TextFormatter(logging.Formatter):
         return line
 
 
+class Stream(Protocol):
+    """Where the log goes."""
+
+    def write(self, text: str, /) -> object: ...
+    def flush(self) -> object: ...
+    def isatty(self) -> bool: ...
+
+
 class Output(logging.Handler):
     """Writes to one stream, through the gate; a stream that has gone away is no error."""
 
-    def __init__(self, stream: TextIO, *, as_json: bool) -> None:
+    def __init__(self, stream: Stream, *, as_json: bool) -> None:
         super().__init__()
         self.as_json = as_json
         self.takes_requests = True  # whether each request is a line of it
@@ -162,6 +171,12 @@ class Output(logging.Handler):
         self._stream = stream
         self._last: dict[tuple[str, str], tuple[float, int]] = {}
         self.setFormatter(JsonFormatter() if as_json else TextFormatter())
+        if isinstance(stream, LogWriter):
+            stream.notice = self._notice
+
+    def lines_lost(self) -> int:
+        """Return how many lines could not be written, since the start."""
+        return self._stream.lost if isinstance(self._stream, LogWriter) else 0
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record."""
@@ -196,6 +211,11 @@ class Output(logging.Handler):
         except (OSError, ValueError):
             return  # the reader of our log is gone: serving goes on without it
 
+    def _notice(self, lost: int) -> str:
+        text = "log_lines_lost lines=%d; the log's reader was stopped or gone, or its disk full"
+        record = logging.LogRecord(__name__, logging.WARNING, "", 0, text, (lost,), None)
+        return self.format(record) + "\n"
+
     def _is_due(self, record: logging.LogRecord) -> bool:
         """Let the same complaint of the loop or a library through once a second."""
         if record.levelno < logging.WARNING or not record.name.startswith(REPEATING):
@@ -213,7 +233,7 @@ class Output(logging.Handler):
         return True
 
 
-def configure(level: str, format_name: str, stream: TextIO) -> Output:
+def configure(level: str, format_name: str, stream: Stream) -> Output:
     """Make one Output the only handler of the program; `auto` is text on a terminal, else JSON."""
     as_json = format_name == "json" or (format_name == "auto" and not stream.isatty())
     output = Output(stream, as_json=as_json)

@@ -11,7 +11,10 @@ secret, and the variables that carry our configuration are taken out of its envi
 """
 
 import asyncio
+import contextlib
 import logging
+import os
+import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -159,7 +162,9 @@ class Notifier:
             return
         finally:
             if process.returncode is None:
-                process.kill()
+                # With what it has started: it leads a group of its own.
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
                 await process.wait()
         level = logging.WARNING if code else logging.INFO
         logger.log(level, "notify_done event=%s exit=%d output=%r", event.name, code, output)

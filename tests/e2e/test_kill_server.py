@@ -45,8 +45,12 @@ class Setup:
     def url(self) -> str:
         return f"http://localhost:{self.port}"
 
+    def command(self, *arguments: str) -> Process:
+        file = str(self.home / "config.yaml")
+        return start(arguments[0], "-c", file, *arguments[1:], home=self.home)
+
     async def start(self) -> Process:
-        process = start("serve", "-c", str(self.home / "config.yaml"), home=self.home)
+        process = self.command("serve")
         await asyncio.to_thread(process.wait_for_output, "listening")
         return process
 
@@ -155,7 +159,10 @@ async def test_the_real_server_killed_under_load(
     assert set(setup.statuses) <= {200, 503}
 
 
-async def test_sigterm_in_the_middle_of_a_refresh_stores_it(setup: Setup) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
+async def test_a_signal_to_stop_in_the_middle_of_a_refresh_stores_it(
+    setup: Setup, number: signal.Signals
+) -> None:
     process = await setup.start()
     setup.server.release = asyncio.Event()
     before = len(setup.server.requests)
@@ -164,7 +171,7 @@ async def test_sigterm_in_the_middle_of_a_refresh_stores_it(setup: Setup) -> Non
         call = asyncio.ensure_future(session.get(f"{setup.url}/users/me"))
         while len(setup.server.requests) == before:
             await asyncio.sleep(0.01)
-        process.signal(signal.SIGTERM)
+        process.signal(number)
         await asyncio.to_thread(process.wait_for_output, "(?i)drain|stopping|shutting")
         setup.server.release.set()
         answer = await call

@@ -29,6 +29,8 @@ class Traffic:
 
     def __init__(self, metrics: Metrics, output: Output | None = None) -> None:
         """Log to `output`, if it takes requests; with None there is no access log."""
+        if output is not None:
+            metrics.lines_lost = output.lines_lost
         if output is not None and not output.takes_requests:
             output = None
         self._metrics = metrics
