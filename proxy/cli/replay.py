@@ -7,8 +7,8 @@ import click
 
 from proxy.cli.exits import CommandError, Exit, tell
 from proxy.cli.help import examples
-from proxy.cli.hosting import end_quietly_on_signals, stop_events
 from proxy.cli.session import Session, with_session
+from proxy.cli.signals import asked_by_signals, end_quietly_on_signals
 
 PORT = 8080
 HOST = "localhost"
@@ -61,7 +61,7 @@ async def _replay(file: Path, port: int, host: str) -> None:
     tape = Tape(entry for entry in entries if entry is not None)
     if not tape.count:
         raise CommandError(f"{file}: holds no answer that could be given again")
-    with stop_events() as (stop, _):
+    with asked_by_signals() as asked:
         listeners = open_listeners(host, port)
         runner = build_replay(tape, host)
         await runner.setup()
@@ -73,7 +73,7 @@ async def _replay(file: Path, port: int, host: str) -> None:
             if port == 0:
                 click.echo(address)
             tell(f"{tape.count} recorded answers at {address}; Ctrl-C ends it")
-            await stop.wait()
+            await asked.stop.wait()
         finally:
             await runner.cleanup()
             listeners.close()
