@@ -104,6 +104,7 @@ class LogWriter:
 
     def _write(self, data: bytes) -> int:
         """Write to the end; return how many lines could not be written whole."""
+        lines = data.count(b"\n")
         if self._torn:
             data = b"\n" + data
         view = memoryview(data)
@@ -116,6 +117,6 @@ class LogWriter:
                 written = len(data) - len(view)
                 if written:
                     self._torn = not data[:written].endswith(b"\n")
-                return max(1, bytes(view).count(b"\n"))
+                return min(lines, bytes(view).count(b"\n"))
         self._torn = False
         return 0

@@ -17,21 +17,30 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Protocol
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
-from proxy.system.secret import MASK, Secret, living_secrets, secrets_made
+from proxy.system.secret import MASK, living_secrets, secrets_made
 from proxy.telemetry.log_writer import LogWriter
 
 # Shorter ones would blot out ordinary words, and tell the secret by doing so.
 SHORTEST = 8
-NEEDLES_KEPT = 1024
+# Spellings of secrets that are no longer held: each costs every batch of request lines a search.
+GONE_KEPT = 64
+PERCENT = re.compile("%[0-9A-F]{2}")
+# What begins a credential, and what names one, in lower case; ASCII letters, or (?i) would let
+# others in that `lower` does not see.
+SCHEMES = ("bearer", "basic")
+NAMES = (
+    "access_token", "refresh_token", "client_secret", "code_verifier", "x-smarttoken", "x-api-key",
+    "x-srproxy-key",
+)  # fmt: skip
 CREDENTIAL = re.compile(
-    r"""\b(bearer|basic)(\s+|%20|\+)(?!realm)[A-Za-z0-9._~+/=%-]{6,}""", re.IGNORECASE
+    rf"""\b((?ai:{"|".join(SCHEMES)}))(\s+|%20|\+)(?!(?ai:realm))[A-Za-z0-9._~+/=%-]{{6,}}"""
 )
+# The value is no name of the next member, as in "no client_secret", "at": ….
 NAMED = re.compile(
-    r"""\b((?:access_token|refresh_token|client_secret|code_verifier|x-smarttoken|x-api-key"""
-    r"""|x-srproxy-key)\b["'\\]{0,3}(?:\s*[:=,]\s*|%3D)b?["'\\]{0,3})(?!\*)[^\s"'&\\,;)}]{4,}""",
-    re.IGNORECASE,
+    rf"""\b((?ai:{"|".join(NAMES)})\b["'\\]{{0,3}}(?:\s*[:=,]\s*|%3[Dd])b?["'\\]{{0,3}})"""
+    r"""(?!\*|\w+["']\s*:)[^\s"'&\\,;)}]{4,}"""
 )
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING,
           "error": logging.ERROR}  # fmt: skip
@@ -59,7 +68,6 @@ class Redactor:
 
     def __init__(self) -> None:
         self._needles: dict[str, None] = {}
-        self._plain: tuple[str, ...] = ()
         self._made = -1
 
     def __call__(self, text: str) -> str:
@@ -73,36 +81,39 @@ class Redactor:
         return NAMED.sub(rf"\1{MASK}", text)
 
     def suspects(self, text: str) -> bool:
-        """Tell quickly whether text of a request line needs the gate."""
+        """Tell quickly whether a call might change the text: never no where it would."""
         if secrets_made() != self._made:
             self._gather()
-        return "earer" in text or any(needle in text for needle in self._plain)
+        lower = text.lower()
+        return any(word in lower for word in (*SCHEMES, *NAMES)) or any(
+            needle in text for needle in self._needles
+        )
 
     def _gather(self) -> None:
         """Take in the secrets made since; those that are gone stay known for a while."""
         self._made = secrets_made()
-        for secret in living_secrets():
-            for needle in _spellings(secret):
-                self._needles.pop(needle, None)
-                self._needles[needle] = None
-        while len(self._needles) > NEEDLES_KEPT:
-            del self._needles[next(iter(self._needles))]
-        values = {secret.reveal() for secret in living_secrets()}
-        self._plain = tuple(needle for needle in self._needles if needle in values)
+        living = dict.fromkeys(
+            needle for secret in living_secrets() for needle in _spellings(secret.reveal())
+        )
+        gone = [needle for needle in self._needles if needle not in living]
+        self._needles = dict.fromkeys(gone[-GONE_KEPT:]) | living
 
 
-def _spellings(secret: Secret) -> list[str]:
-    value = secret.reveal()
+def _spellings(value: str) -> list[str]:
+    """Return how a secret may be written: in clear, in a URL, in JSON, within base64."""
     if len(value) < SHORTEST:
         return []
     data = value.encode()
-    found = {value, quote(value, safe=""), json.dumps(value)[1:-1]}
+    found = {value, json.dumps(value)[1:-1]}
+    for quoted in (quote(value, safe=""), quote(value), quote_plus(value)):
+        found |= {quoted, PERCENT.sub(lambda match: match[0].lower(), quoted)}
     for offset in range(3):
         # What its base64 looks like inside a longer text, without the characters it shares.
         for encode in (base64.standard_b64encode, base64.urlsafe_b64encode):
             whole = encode(b"\0" * offset + data).decode().rstrip("=")
             end = len(whole) - (1 if (offset + len(data)) % 3 else 0)
-            found.add(whole[(0, 2, 3)[offset] : end])
+            inner = whole[(0, 2, 3)[offset] : end]
+            found |= {inner, quote(inner, safe="")}
     return sorted(found, key=len, reverse=True)
 
 

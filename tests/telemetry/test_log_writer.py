@@ -4,6 +4,7 @@ import contextlib
 import io
 import logging
 import os
+import re
 
 import pytest
 
@@ -39,6 +40,13 @@ def pipe():
     made.close()
 
 
+def told(text: str) -> int:
+    """Add up what the log itself says of lost lines."""
+    return sum(
+        int(number) for number in re.findall(r"^(\d+) log lines were lost$", text, re.MULTILINE)
+    )
+
+
 def test_lines_are_written_in_order(pipe):
     writer = LogWriter(pipe.writer)
     for number in range(100):
@@ -56,22 +64,24 @@ def test_a_reader_that_stops_costs_lines_never_time(pipe):
 
     assert writer.lost >= 1000 - 100 - 2 * 64 - 1
     assert not writer.close(timeout=0.01)
-    lost = writer.lost
-    text = pipe.read(b"were lost\n")
-    assert text.count(LINE) == 1000 - lost
-    assert text.endswith(f"\n{lost} log lines were lost\n")
+    text = ""
+    while told(text) + text.count(LINE) < 1000:
+        text += pipe.read(b"\n")
+    assert told(text) == writer.lost
 
 
 def test_what_comes_after_a_gap_stands_behind_the_line_that_tells_of_it(pipe):
     writer = LogWriter(pipe.writer, most_waiting=100 * len(LINE))
     for _ in range(1000):
         writer.write(LINE)
-    text = pipe.read(b"were lost\n")
+    text = ""
+    while told(text) + text.count(LINE) < 1000:
+        text += pipe.read(b"\n")
     writer.write("later\n")
 
-    assert (text + pipe.read(b"later\n")).splitlines()[-2:] == [
-        f"{writer.lost} log lines were lost", "later"
-    ]  # fmt: skip
+    *_, before, last = (text + pipe.read(b"later\n")).splitlines()
+    assert before.endswith("log lines were lost")
+    assert last == "later"
 
 
 def test_a_full_disk_costs_lines_until_there_is_room(monkeypatch):

@@ -12,6 +12,8 @@ from urllib.parse import quote
 
 import pytest
 from aiohttp.http_exceptions import BadHttpMessage
+from hypothesis import given
+from hypothesis import strategies as st
 
 from proxy.system.secret import MASK, Secret
 from proxy.telemetry.logs import Output, catch_uncaught, configure, escape, redact, timestamp
@@ -94,6 +96,58 @@ def test_what_looks_like_a_credential_is_masked(text):
 )  # fmt: skip
 def test_ordinary_text_stays(text):
     assert redact(text) == text
+
+
+# What redact looks for, in pieces that hypothesis puts together.
+PIECES = [
+    *SPELLINGS.values(), TOKEN.lower(), quote(TOKEN), quote(TOKEN, safe="").lower(), "/", "%20",
+    "+", " ", "=", ":", ",", "%3D", "%3d", '"', "'", "\\", "&", "Basic", "bEARER", "BASIC ",
+    "bas\u0131c", "realm", "client_secret", "Client_Secret=", "ACCESS_TOKEN", "x-api-\u212aey=",
+    "x-smarttoken%3D", "code_verifier", "dXNlcjpwYXNzd29yZA==", "abcdef", "ordinary/path/4711",
+    "*" * 10,
+]  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(PIECES) | st.text(max_size=8), max_size=6).map("".join))
+def test_the_gate_is_never_weaker_than_what_it_guards(text):
+    """What a look at a line's parts lets pass is not masked, so it must hold nothing to mask."""
+    secret = Secret(TOKEN)
+
+    assert redact.suspects(text) or redact(text) == text
+    assert redact.suspects(json.dumps(text)) or redact(json.dumps(text)) == json.dumps(text)
+    assert secret
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=6).map("".join))
+def test_what_is_masked_once_stays_as_it_is(text):
+    secret = Secret(TOKEN)
+
+    assert TOKEN not in redact(text)
+    assert redact(redact(text)) == redact(text)
+    assert secret
+
+
+@pytest.mark.parametrize("name", ["client_secret", "access_token", "X-API-Key"])
+def test_a_name_at_the_end_of_a_message_leaves_the_next_member_its_name(name):
+    stream = configured()
+    logging.getLogger("x").error("wrong %s", name, exc_info=ValueError("x"))
+    line = json.loads(stream.getvalue())
+
+    assert line["message"] == f"wrong {name}"
+    assert "ValueError" in line["exception"]
+
+
+def test_secrets_that_are_gone_are_forgotten_before_searching_them_costs_much():
+    for number in range(200):
+        gone = Secret(f"gone-canary-{number:06}")
+        redact(str(gone))
+    del gone
+    alive = Secret("living-canary-4711")
+    redact("")
+
+    assert len(redact._needles) < 300
+    assert redact("gone-canary-000199") == MASK
+    assert redact(alive.reveal()) == MASK
 
 
 def test_a_short_secret_does_not_blot_out_words():

@@ -1,9 +1,11 @@
 """Records: what a request leaves behind in the log, the live list and the metrics."""
 
 import asyncio
+import base64
 import io
 import json
 import logging
+from urllib.parse import quote, quote_plus
 
 import pytest
 from hypothesis import given
@@ -220,6 +222,35 @@ def test_a_secret_in_a_path_is_masked():
     assert secret.reveal() not in log.stream.getvalue()
     assert "eyJ" not in log.stream.getvalue()
     assert json.loads(log.lines[0])["path"] == f"/x/{MASK}/y"
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        b"/x/Basic%20ZXZpbDpldmls", b"/x/client_secret=ZXZpbDpldmls/y", b"/BASIC+ZXZpbDpldmls",
+        b"/x/Client_Secret%3DZXZpbDpldmls",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("as_json", [True, False])
+def test_what_looks_like_a_credential_in_a_path_is_masked(target, as_json):
+    line = line_of(record(target), as_json=as_json)
+
+    assert "ZXZpb" not in line
+    assert MASK in line
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+@given(prefix=st.binary(max_size=4), suffix=st.binary(max_size=4), spelling=st.integers(0, 5))
+def test_no_spelling_of_a_secret_in_a_target_reaches_the_log(as_json, prefix, suffix, spelling):
+    secret = Secret(value := "canary/4713+abc=def")
+    spellings = [
+        value, quote(value), quote(value, safe=""), quote(value, safe="").lower(),
+        base64.b64encode(b"user:" + value.encode()).decode(), quote_plus(value),
+    ]  # fmt: skip
+    line = line_of(record(prefix + spellings[spelling].encode() + suffix), as_json=as_json)
+
+    assert secret.reveal() not in line
+    assert spellings[spelling].removeprefix("dXNlcj")[:-4] not in line
 
 
 def test_a_secret_in_a_path_is_not_shown_on_a_page_either():
