@@ -95,8 +95,8 @@ KINDS: Mapping[str, Kind] = _kinds(
          "is unknown; check before sending it again."),
     Kind("tls_certificate_error", 502, "Upstream certificate not trusted", Side.UPSTREAM,
          "tls_certificate_error",
-         "The upstream's certificate did not verify. Behind an inspecting proxy, set "
-         "upstream.ca_file."),
+         "The upstream's certificate did not verify; the detail says why: expired, for another "
+         "name, or from an unknown authority. Behind an inspecting proxy, set upstream.ca_file."),
     Kind("tls_protocol_error", 502, "TLS with the upstream failed", Side.UPSTREAM,
          "tls_protocol_error",
          "No TLS connection could be agreed on with the upstream. Check upstream.url and what "

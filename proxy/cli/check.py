@@ -69,9 +69,14 @@ async def _check(session: Session, out: Terminal) -> Grade:
     worst = Grade.GOOD
     for title, run in CHECKS:
         out.say(out.style(title, "cyan", bold=True))
-        async for finding in _with_progress(session.terminal, title, run(session)):
-            worst = max(worst, finding.grade)
-            _show(out, finding)
+        try:
+            async for finding in _with_progress(session.terminal, title, run(session)):
+                worst = max(worst, finding.grade)
+                _show(out, finding)
+        except ConfigurationError as error:
+            worst = Grade.BAD
+            for problem in error.problems:
+                _show(out, Finding(Grade.BAD, problem))
     return worst
 
 

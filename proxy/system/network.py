@@ -95,13 +95,31 @@ def build_ssl_context(ca_file: Path | None = None) -> ssl.SSLContext:
     context.load_default_certs()
     if ca_file is not None:
         try:
+            content = ca_file.read_bytes()
             context.load_verify_locations(cafile=str(ca_file))
-        except (OSError, ssl.SSLError) as error:
-            what = getattr(error, "strerror", None) or "holds no certificate in PEM form"
-            raise ConfigurationError(
-                [f"upstream.ca_file: {ca_file}: {what}; accepted: a PEM file of CA certificates"]
-            ) from error
+        except ssl.SSLError as error:
+            raise _unusable(ca_file, _what_is(content)) from error
+        except OSError as error:
+            raise _unusable(ca_file, error.strerror or "cannot be read") from error
     return context
+
+
+def _unusable(ca_file: Path, what: str) -> ConfigurationError:
+    return ConfigurationError(
+        [f"upstream.ca_file: {ca_file}: {what}; accepted: a PEM file of CA certificates"]
+    )
+
+
+def _what_is(content: bytes) -> str:
+    if not content.strip():
+        return "is empty"
+    if content.startswith(b"\x30"):  # ASN.1's SEQUENCE
+        return "is in DER form (openssl x509 -inform der -in FILE -out FILE.pem converts it)"
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "is UTF-16 text (save it as UTF-8 or plain text)"
+    if b"PRIVATE KEY-----" in content and b"CERTIFICATE-----" not in content:
+        return "holds a key and no certificate"
+    return "holds no certificate, or one that is damaged"
 
 
 def outbound_proxy(

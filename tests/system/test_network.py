@@ -110,12 +110,27 @@ def test_tls_verifies_and_writes_no_keys(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert context.keylog_filename is None
 
 
-@pytest.mark.parametrize("content", [None, "no certificate"])
-def test_a_ca_file_that_cannot_be_used_is_named(tmp_path: Path, content: str | None) -> None:
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "No such file"),
+        (b"no certificate", "holds no certificate"),
+        (b"", "is empty"),
+        (b"\n", "is empty"),
+        (b"\x30\x82\x01\x0a\x02", "is in DER form"),
+        ("-----BEGIN CERTIFICATE-----".encode("utf-16"), "is UTF-16 text"),
+        (b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "holds a key"),
+        (b"-----BEGIN CERTIFICATE-----\nAAAA\n", "damaged"),
+    ],
+)
+def test_a_ca_file_that_cannot_be_used_is_named_with_what_it_is(
+    tmp_path: Path, content: bytes | None, said: str
+) -> None:
     file = tmp_path / "ca.pem"
     if content is not None:
-        file.write_text(content)
+        file.write_bytes(content)
     with pytest.raises(ConfigurationError) as raised:
         build_ssl_context(file)
 
     assert str(file) in str(raised.value)
+    assert said in str(raised.value)

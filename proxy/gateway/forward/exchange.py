@@ -26,7 +26,7 @@ from proxy.gateway.forward.upload import NO_UPLOAD, Upload
 from proxy.gateway.guards import Admission
 from proxy.gateway.http1 import Headers, RequestHead, ResponseHead
 from proxy.gateway.retry import is_idempotent, may_resend
-from proxy.gateway.upstream import UpstreamConnection
+from proxy.gateway.upstream import AnswerSink, UpstreamConnection
 from proxy.telemetry.traffic import RequestRecord
 
 # How long a caller that asked for it waits for 100 Continue (RFC 9110 section 10.1.1 has it not
@@ -50,7 +50,7 @@ class State(Enum):
 OBTAINING, AWAITING, RENEWING, SKIPPING, ANSWERING, OVER = State
 
 
-class Exchange:
+class Exchange(AnswerSink):
     """The state of one forwarded request."""
 
     __slots__ = (

@@ -5,7 +5,7 @@ end was seen: a body that breaks off never finishes. What came after the end is 
 """
 
 import re
-from typing import Protocol
+from typing import Final
 
 from proxy.gateway.http1.fields import (
     Headers,
@@ -20,42 +20,44 @@ from proxy.gateway.http1.fields import (
 # No possessive quantifiers: before 3.11.5 CPython matches them wrongly over a group (its issue
 # 106052), and 3.11.2, Debian's, took a bare `5;`. No repeat can contain the character that follows
 # it, so the time stays linear without them.
-CHUNK_LINE = re.compile(
+CHUNK_LINE: Final = re.compile(
     rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[ \t]*[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
     rb"(?:[ \t]*=[ \t]*(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
     rb'|"(?:[\t !\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])*"))?)*'
 )
 # Some servers pad the size with spaces, and clients have always taken that.
-PADDED_CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?")
-BARE_LF = re.compile(rb"(?<!\r)\n")
+PADDED_CHUNK_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?")
+BARE_LF: Final = re.compile(rb"(?<!\r)\n")
 # Sizes and extensions are overhead that we do not pass on: as little of it as Go allows a line.
-MAX_CHUNK_LINE = 4096
-MAX_TRAILERS = 16384
-LAST_CHUNK = b"0\r\n\r\n"
+MAX_CHUNK_LINE: Final = 4096
+MAX_TRAILERS: Final = 16384
+LAST_CHUNK: Final = b"0\r\n\r\n"
 
 
-class BodyDecoder(Protocol):
+class BodyDecoder:
     """What the two sides know of a body on its way in."""
 
-    finished: bool
-    excess: bytes
-    trailers: Headers
+    __slots__ = ("excess", "finished", "trailers")
+
+    def __init__(self) -> None:
+        self.finished = False
+        self.excess = b""
+        self.trailers: Headers = []
 
     def feed(self, data: bytes) -> bytes:
         """Take bytes as they came; return those that are body."""
-        ...
+        raise NotImplementedError
 
 
-class LengthDecoder:
+class LengthDecoder(BodyDecoder):
     """A body whose length was announced."""
 
-    __slots__ = ("excess", "finished", "left", "trailers")
+    __slots__ = ("left",)
 
     def __init__(self, length: int) -> None:
+        super().__init__()
         self.left = length
         self.finished = length == 0
-        self.excess = b""
-        self.trailers: Headers = []
 
     def feed(self, data: bytes) -> bytes:
         size = len(data)
@@ -70,35 +72,33 @@ class LengthDecoder:
         return data
 
 
-class UntilCloseDecoder:
+class UntilCloseDecoder(BodyDecoder):
     """A body that only the end of the connection ends; whoever sees that end says so."""
 
-    __slots__ = ("excess", "finished", "trailers")
-
-    def __init__(self) -> None:
-        self.finished = False
-        self.excess = b""
-        self.trailers: Headers = []
+    __slots__ = ()
 
     def feed(self, data: bytes) -> bytes:
         return data
 
 
-class ChunkedDecoder:
+# What a chunked body's decoder waits for.
+SIZE: Final = 0
+DATA: Final = 1
+DATA_END: Final = 2
+TRAILERS: Final = 3
+
+
+class ChunkedDecoder(BodyDecoder):
     """A chunked body (RFC 9112 section 7.1), checked to the byte."""
 
-    __slots__ = ("_held", "_left", "_state", "_upstream", "excess", "finished", "trailers")
-
-    SIZE, DATA, DATA_END, TRAILERS = range(4)
+    __slots__ = ("_held", "_left", "_state", "_upstream")
 
     def __init__(self, *, upstream: bool = False) -> None:
+        super().__init__()
         self._upstream = upstream
-        self._state = self.SIZE
+        self._state = SIZE
         self._left = 0
         self._held = b""
-        self.finished = False
-        self.excess = b""
-        self.trailers: Headers = []
 
     def feed(self, data: bytes) -> bytes:
         if self._held:
@@ -109,7 +109,7 @@ class ChunkedDecoder:
         while not self.finished:
             before = at
             state = self._state
-            if state == self.DATA:
+            if state == DATA:
                 piece = data[at : at + self._left]
                 if piece:
                     pieces.append(piece)
@@ -117,11 +117,11 @@ class ChunkedDecoder:
                     self._left -= len(piece)
                 if self._left:
                     return b"".join(pieces) if len(pieces) != 1 else pieces[0]
-                self._state = self.DATA_END
+                self._state = DATA_END
                 continue
-            if state == self.SIZE:
+            if state == SIZE:
                 at = self._size(data, at)
-            elif state == self.DATA_END:
+            elif state == DATA_END:
                 at = self._data_end(data, at)
             else:
                 at = self._trailers(data, at)
@@ -143,13 +143,13 @@ class ChunkedDecoder:
         if line is None:
             raise self._malformed("a chunk's size is not a plain hexadecimal number.")
         self._left = int(line[1], 16)
-        self._state = self.DATA if self._left else self.TRAILERS
+        self._state = DATA if self._left else TRAILERS
         return end + 2
 
     def _data_end(self, data: bytes, at: int) -> int:
         ending = data[at : at + 2]
         if ending == b"\r\n":
-            self._state = self.SIZE
+            self._state = SIZE
             return at + 2
         if ending not in (b"", b"\r"):
             raise self._malformed("a chunk is not ended by CRLF where its size says.")

@@ -5,7 +5,8 @@ after a complete answer to a complete request, and never once a byte arrived on 
 Says of every failure whose it is (RFC 9209). Never repeats a request: that is for gateway.forward.
 """
 
-from proxy.gateway.upstream.connection import AnswerSink, UpstreamConnection
+from proxy.gateway.upstream.connection import UpstreamConnection
 from proxy.gateway.upstream.pool import PoolStats, Upstream
+from proxy.gateway.upstream.seams import AnswerSink
 
 __all__ = ["AnswerSink", "PoolStats", "Upstream", "UpstreamConnection"]

@@ -10,72 +10,41 @@ the connection is closed, or the next caller would get it (aio-libs/aiohttp #136
 
 import asyncio
 import math
-import os
 import re
-import select
-import ssl
-from contextlib import suppress
-from typing import Protocol, cast
+from typing import Final, cast
 
 from proxy.errors import Problem
 from proxy.gateway.http1 import (
     BodyDecoder,
     ChunkedDecoder,
     HeadBuffer,
-    Headers,
     LengthDecoder,
     ResponseHead,
     UntilCloseDecoder,
     parse_response_head,
 )
+from proxy.gateway.upstream.seams import AnswerSink, Home
+from proxy.gateway.upstream.wire import Wire
 from proxy.system.clock import Clock
-from proxy.system.network import TlsObject
-from proxy.system.tcp import DEAD_AFTER, RawSocket, delivery, keep_alive
+from proxy.system.tcp import DEAD_AFTER
 
 # As much of a head as callers' own default limit; nginx takes 4 to 8 KiB, Go 1 MiB of headers.
-MAX_HEAD = 65536
+MAX_HEAD: Final = 65536
 # One TLS read of asyncio's; more in flight costs memory and gains nothing on a fast link.
-WRITE_HIGH_WATER = 262144
-READ_SIZE = 65536
-BODILESS = (204, 304)
-IDLE_TIMEOUT = re.compile(rb"timeout\s*=\s*([0-9]{1,6})", re.IGNORECASE)
-MAY_BE_HELD_OR_EMPTY = (204, 304, 401)
-
-
-class AnswerSink(Protocol):
-    """Where an answer goes as it arrives, and who is told how the sending goes.
-
-    After `end`, `failed` or `whole_answer` nothing more is told; the last stands for `answer`,
-    `data` and `end`, and is never a 401.
-    """
-
-    def interim(self, head: ResponseHead) -> None: ...
-    def answer(self, head: ResponseHead) -> None: ...
-    def whole_answer(self, head: ResponseHead, body: bytes) -> None: ...
-    def data(self, data: bytes) -> None: ...
-    def flush(self) -> None: ...
-    def end(self, trailers: Headers) -> None: ...
-    def failed(self, problem: Problem, connection: "UpstreamConnection") -> None: ...
-    def upstream_full(self) -> None: ...
-    def upstream_ready(self) -> None: ...
-
-
-class Home(Protocol):
-    """The pool, as a connection knows it."""
-
-    def released(self, connection: "UpstreamConnection") -> None: ...
-    def lost(self, connection: "UpstreamConnection") -> None: ...
+WRITE_HIGH_WATER: Final = 262144
+BODILESS: Final = (204, 304)
+IDLE_TIMEOUT: Final = re.compile(rb"timeout\s*=\s*([0-9]{1,6})", re.IGNORECASE)
+MAY_BE_HELD_OR_EMPTY: Final = (204, 304, 401)
 
 
 class UpstreamConnection(asyncio.Protocol):
     """A connection of the pool; an exchange begins it, writes to it and is told what comes back."""
 
     __slots__ = (
-        "_acknowledged", "_clock", "_decoder", "_ended_well", "_head", "_heard_at", "_held",
-        "_home", "_lost", "_method", "_persistent", "_poll", "_previous", "_reading_paused",
-        "_refused", "_response_timeout", "_sink", "_socket", "_spare", "answered", "deadline",
-        "idle_since", "kept_for", "opened_at", "request_done", "reused", "transport",
-        "waits_for_caller", "write_paused",
+        "_clock", "_decoder", "_ended_well", "_head", "_held", "_home", "_lost", "_method",
+        "_persistent", "_previous", "_reading_paused", "_refused", "_response_timeout", "_sink",
+        "_wire", "answered", "deadline", "idle_since", "kept_for", "opened_at", "request_done",
+        "reused", "transport", "waits_for_caller", "write_paused",
     )  # fmt: skip
 
     def __init__(self, home: Home, clock: Clock, response_timeout: float) -> None:
@@ -83,9 +52,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._clock = clock
         self._response_timeout = response_timeout
         self.transport: asyncio.Transport | None = None
-        self._socket: RawSocket | None = None
-        self._acknowledged = 0  # bytes of ours, when last looked at
-        self._heard_at = 0.0  # when the peer was last known to be there
+        self._wire: Wire = cast("Wire", None)  # once connected
         self._sink: AnswerSink | None = None
         self._head = HeadBuffer(MAX_HEAD, response=True)
         self._decoder: BodyDecoder | None = None
@@ -95,10 +62,8 @@ class UpstreamConnection(asyncio.Protocol):
         self._previous: ResponseHead | None = None
         self._persistent = False
         self._ended_well = False
-        self._poll = select.poll()
         self._reading_paused = False
         self._refused = False  # by the answer, before the request was complete
-        self._spare: int | None = None  # the socket once more, while a body is on its way up
         self.answered = False  # a byte of the answer has arrived
         self.request_done = False
         self.reused = False  # it has rested in the pool
@@ -120,7 +85,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.answered = False
         self.request_done = False
         self.waits_for_caller = False
-        self._heard_at = now
+        self._wire.begin(now)
         self.deadline = now + self._response_timeout
 
     def write(self, data: bytes) -> None:
@@ -129,8 +94,7 @@ class UpstreamConnection(asyncio.Protocol):
             return
         if not self.request_done:
             self.deadline = self._clock.monotonic() + self._response_timeout
-            if self._spare is None and self._socket is not None and self._socket.fileno() >= 0:
-                self._spare = os.dup(self._socket.fileno())
+            self._wire.keep_readable()
         self.transport.write(data)
 
     def pause_reading(self) -> None:
@@ -175,8 +139,8 @@ class UpstreamConnection(asyncio.Protocol):
         self._sink = None
         self._held = None
         self._persistent = False
-        self._close_spare()
         if self.transport is not None:
+            self._wire.let_go()
             self.transport.abort()
 
     def is_usable(self) -> bool:
@@ -189,13 +153,24 @@ class UpstreamConnection(asyncio.Protocol):
         On an idle connection that is its end, or what must not be answered to anyone. Costs a
         system call (half a microsecond).
         """
-        return bool(self._poll.poll(0))
+        return self._wire.has_input()
 
     def check_deadline(self, now: float) -> None:
         """Fail the exchange whose answer, or next piece of it, is overdue."""
         if self._sink is None or self._held is not None:
             return
-        self._look(now)
+        wire = self._wire
+        if wire.has_moved():
+            self.deadline = now + self._response_timeout
+        if wire.is_dead(now):
+            self._fail(
+                Problem(
+                    "connection_terminated",
+                    f"The upstream has acknowledged nothing for {DEAD_AFTER:g} seconds: the "
+                    "connection to it is dead. Whether it acted on the request is unknown.",
+                )
+            )
+            return
         if now < self.deadline:
             return
         # Reading paused: the caller's stall. Body still to come: the caller's, too.
@@ -217,10 +192,7 @@ class UpstreamConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
         self.transport.set_write_buffer_limits(high=WRITE_HIGH_WATER)
-        raw = self._socket = self.transport.get_extra_info("socket")
-        if raw is not None:
-            self._poll.register(raw.fileno(), select.POLLIN)
-            keep_alive(raw)
+        self._wire = Wire(self.transport)
 
     def data_received(self, data: bytes) -> None:
         if self._sink is None:
@@ -242,13 +214,14 @@ class UpstreamConnection(asyncio.Protocol):
             self._fail(problem)
 
     def eof_received(self) -> None:
-        self._ended_well = self._has_said_goodbye()
+        self._ended_well = self._wire.has_said_goodbye()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._home.lost(self)
         if exc is not None:
-            self._read_rest()
-        self._close_spare()
+            for data in self._wire.rest():
+                self.data_received(data)
+        self._wire.let_go()
         if self._sink is None:
             return
         if self._held is not None:
@@ -268,66 +241,6 @@ class UpstreamConnection(asyncio.Protocol):
             self._sink.upstream_ready()
 
     # ── within ──
-
-    def _look(self, now: float) -> None:
-        """See what the kernel has moved: that is progress, and a silent peer is dead."""
-        told = delivery(self._socket) if self._socket is not None else None
-        if told is None:
-            return
-        if told.acknowledged > self._acknowledged:
-            self._acknowledged = told.acknowledged
-            self.deadline = now + self._response_timeout
-        if not told.in_flight or told.heard < DEAD_AFTER:
-            self._heard_at = now
-        elif now - self._heard_at >= DEAD_AFTER:
-            self._fail(
-                Problem(
-                    "connection_terminated",
-                    f"The upstream has acknowledged nothing for {DEAD_AFTER:g} seconds: the "
-                    "connection to it is dead. Whether it acted on the request is unknown.",
-                )
-            )
-
-    def _read_rest(self) -> None:
-        """Read what had arrived when a write failed: an upstream that refuses a body closes.
-
-        The failure ends the transport at once, with the answer still to be read.
-        """
-        tls = self.transport.get_extra_info("ssl_object") if self.transport is not None else None
-        data = b""
-        try:
-            while self._spare is not None:
-                if isinstance(tls, TlsObject):
-                    tls.incoming.write(data)
-                    with suppress(ssl.SSLWantReadError):
-                        while clear := tls.read(READ_SIZE):
-                            self.data_received(clear)
-                elif data:
-                    self.data_received(data)
-                if self._spare is None:
-                    return  # that was the answer's end
-                data = os.read(self._spare, READ_SIZE)
-                if not data:
-                    return
-        except OSError:
-            return  # nothing more, or nothing that can be read
-
-    def _close_spare(self) -> None:
-        if self._spare is not None:
-            os.close(self._spare)
-            self._spare = None
-
-    def _has_said_goodbye(self) -> bool:
-        """Tell an end that was meant from a connection merely cut, which TLS can (close_notify)."""
-        tls = self.transport.get_extra_info("ssl_object") if self.transport is not None else None
-        if tls is None:
-            return True
-        try:
-            return not tls.read(1)
-        except ssl.SSLWantReadError:
-            return False
-        except ssl.SSLZeroReturnError:
-            return True
 
     def _heads(self, data: bytes) -> None:
         sink = self._sink
@@ -400,7 +313,7 @@ class UpstreamConnection(asyncio.Protocol):
             sink.flush()
 
     def _settle(self, excess: bytes) -> None:
-        self._close_spare()
+        self._wire.let_go()
         transport = self.transport
         # As for one that is held: a paused transport may have taken what no look finds.
         if (

@@ -14,20 +14,22 @@ import asyncio
 import logging
 from collections import deque
 from dataclasses import dataclass
+from typing import Final
 
 from proxy.config import UpstreamConfig
 from proxy.errors import Problem
 from proxy.gateway.upstream.connection import UpstreamConnection
+from proxy.gateway.upstream.seams import Home
 from proxy.system.clock import Clock
 from proxy.system.dialing import Dialer
 
 logger = logging.getLogger(__name__)
 
-IDLE_LIMIT = 50.0
+IDLE_LIMIT: Final = 50.0
 # An address that DNS no longer names is left after so long, however steady the traffic.
-AGE_LIMIT = 300.0
-FRESH_LIMIT = 4.0
-SWEEP_INTERVAL = 1.0
+AGE_LIMIT: Final = 300.0
+FRESH_LIMIT: Final = 4.0
+SWEEP_INTERVAL: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ class PoolStats:
     waiting: int
 
 
-class Upstream:
+class Upstream(Home):
     """The connections to the upstream."""
 
     def __init__(self, config: UpstreamConfig, dialer: Dialer, clock: Clock) -> None:

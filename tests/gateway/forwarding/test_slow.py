@@ -100,7 +100,7 @@ async def test_an_upstream_that_takes_the_body_slowly_has_its_time(stops: bool) 
 async def test_a_peer_that_acknowledges_nothing_is_dead_and_a_repeatable_request_goes_elsewhere(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from proxy.gateway.upstream import connection
+    from proxy.gateway.upstream import wire
     from proxy.system.tcp import Delivery
 
     async def script(recorded: RecordedConnection) -> None:
@@ -116,7 +116,7 @@ async def test_a_peer_that_acknowledges_nothing_is_dead_and_a_repeatable_request
             await caller.send(GET)
             while len(upstream.requests) < 2:
                 await asyncio.sleep(0)
-            monkeypatch.setattr(connection, "delivery", lambda _: Delivery(0, 1, 20.0))
+            monkeypatch.setattr(wire, "delivery", lambda _: Delivery(0, 1, 20.0))
             proxy.clock.offset = 16
             async with asyncio.timeout(5):
                 head, _ = await caller.answer()
