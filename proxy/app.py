@@ -24,6 +24,7 @@ from proxy.errors import Problem, StartError
 from proxy.gateway.forward import Forwarder
 from proxy.gateway.front import Front, OneRequest
 from proxy.gateway.guards import Guards
+from proxy.gateway.limits import Limits
 from proxy.gateway.upstream import Upstream
 from proxy.grant import TokenManager
 from proxy.grant.accounts import Accounts
@@ -166,7 +167,18 @@ class App:
         metrics.accounts = lambda: [_sample(manager) for manager in accounts.values()]
         for manager in accounts.values():
             _count_refreshes(metrics, manager)
-        forwarder = Forwarder(config.upstream, upstream, accounts, clock)
+        limits = Limits(lambda: config.limits, clock, asyncio.get_running_loop().call_later)
+        self._undo.append(_later(limits.close))
+        metrics.held = limits.held
+        forwarder = Forwarder(
+            config.upstream,
+            upstream,
+            accounts,
+            clock,
+            gate=limits,
+            granted=lambda account: accounts[account].status().scopes,
+            limited=metrics.limited,
+        )
         self._undo.append(forwarder.close)
         self._undo.append(_later(traffic.flush))
 
@@ -184,6 +196,7 @@ class App:
             identify=identifier,
             identify_token=identifier.of_token,
             cors_headers=guards.cors_headers_for,
+            limits=limits,
         )
         self._undo.append(self._control.aclose)
         late = LateControl(lambda: self._open_control(control))

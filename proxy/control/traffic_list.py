@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from proxy.control.filters import METHODS, Filter
 from proxy.control.rendering import render
 from proxy.errors import KINDS
+from proxy.smartrecruiters.operations import OTHER
+from proxy.smartrecruiters.scopes import explain_404
 from proxy.telemetry.traffic import RequestRecord, shown_path_and_keys
 
 STATUS_CLASSES = ("2xx", "3xx", "4xx", "5xx")
@@ -20,6 +22,7 @@ def row(record: RequestRecord) -> str:
         keys=keys,
         tone=_tone(record),
         is_explained=record.code in KINDS,
+        hint=_hint(record, path),
     )
 
 
@@ -38,6 +41,13 @@ def traffic_section(
         callers=callers,
         accounts=accounts,
     )
+
+
+def _hint(record: RequestRecord, path: str) -> str | None:
+    """Say what a path that is no operation of SmartRecruiters' was probably meant to be."""
+    if record.status != 404 or record.whose != "upstream" or record.operation != OTHER:
+        return None
+    return explain_404(record.method, path)
 
 
 def _tone(record: RequestRecord) -> str:

@@ -8,7 +8,7 @@ repeats and Latin-1 bytes included, and nothing is invented.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -81,8 +81,14 @@ def _passes_up(lower: bytes) -> bool:
 class OutboundHeaders:
     """Builds request headers for one upstream, with the decision for each name remembered."""
 
-    def __init__(self, authority: bytes, instance: bytes) -> None:
-        """Take the upstream's authority, and a token that is this process's own."""
+    def __init__(
+        self, authority: bytes, instance: bytes, *, dropped: Collection[bytes] = ()
+    ) -> None:
+        """Take the upstream's authority, and a token that is this process's own.
+
+        `dropped` names headers, in lower case, that do not go up besides the usual ones.
+        """
+        self._dropped = dropped
         self._first = b"Host: %b\r\n" % authority
         self._instance = instance
         self._mark = b"X-SRProxy-Instance: %b\r\n" % instance
@@ -131,7 +137,7 @@ class OutboundHeaders:
     def _decide(self, lower: bytes) -> bool:
         if len(self._names) >= REMEMBERED:
             self._names.clear()
-        passes = self._names[lower] = _passes_up(lower)
+        passes = self._names[lower] = lower not in self._dropped and _passes_up(lower)
         return passes
 
 

@@ -134,6 +134,8 @@ def proxy(
         "upstream": {"url": sandbox.origin},
         "tokens": {"path": str(tmp_path / "tokens")},
         "log": {"level": "debug"},
+        # The sandbox counts and refuses nothing here: pacing would only take time.
+        "limits": {"mode": "pace" if sandbox.settings.throttle else "pass"},
     }
     for section, keys in overrides.items():
         config[section] = {**config.get(section, {}), **keys}

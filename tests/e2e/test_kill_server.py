@@ -116,6 +116,7 @@ async def setup(tmp_path: Path) -> AsyncIterator[Setup]:
                 "token_endpoint": server.url,
             },
             "upstream": {"url": url},
+            "limits": {"mode": "pass"},
             "tokens": {"path": str(tmp_path / "tokens")},
         }
         (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))

@@ -2,7 +2,9 @@
 
 import hashlib
 import os
+import re
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -269,8 +271,26 @@ def test_upload_comes_back_byte_for_byte(proxy: Proxy, person: Person, size: int
 
 
 @pytest.mark.parametrize("sandbox_settings", [SandboxSettings(throttle=True)])
-def test_throttling_is_passed_on_and_not_retried(
-    proxy: Proxy, person: Person, sandbox: RunningSandbox
+def test_fifty_calls_at_once_are_paced_and_none_is_refused(proxy: Proxy, person: Person) -> None:
+    person.log_in()
+    time.sleep(1.1)  # the login asked GET /users/me too, for the owner's name
+    with ThreadPoolExecutor(50) as pool:
+        began = time.monotonic()
+        answers = list(pool.map(lambda _: get(proxy, "/users/me"), range(50)))
+        took = time.monotonic() - began
+
+    assert {answer.status_code for answer in answers} == {200}
+    # Ten a second: the first ten at once, the last ten after four seconds.
+    assert 4 <= took < 5.5
+    metrics = get(proxy, "/-/metrics").text
+    assert "srproxy_held_seconds_count" in metrics
+    assert not re.search(r"^srproxy_upstream_limited_total.* [1-9]", metrics, re.MULTILINE)
+
+
+@pytest.mark.parametrize("sandbox_settings", [SandboxSettings(throttle=True)])
+@pytest.mark.parametrize("overrides", [{"limits": {"mode": "pass"}}])
+def test_with_limits_passed_the_upstream_s_refusals_are_passed_on(
+    proxy: Proxy, person: Person
 ) -> None:
     person.log_in()
     answers = [get(proxy, "/users/me") for _ in range(30)]
@@ -279,6 +299,43 @@ def test_throttling_is_passed_on_and_not_retried(
     assert refused
     assert refused[0].json()["errors"][0]["code"] == "TOO_MANY_REQUESTS"
     assert refused[0].headers["X-RateLimit-Remaining"] == "0"
+    assert "Retry-After" not in refused[0].headers
+
+
+@pytest.mark.parametrize("sandbox_settings", [SandboxSettings(throttle=False)])
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        {
+            "limits": {
+                "mode": "pace",
+                "max_wait": 0.3,
+                "rules": ["1 at once * **", "1/s GET /users/me"],
+            }
+        }
+    ],
+)
+def test_what_is_held_for_max_wait_is_refused_by_us(proxy: Proxy, person: Person) -> None:
+    person.log_in()
+    with ThreadPoolExecutor(3) as pool:
+        answers = list(pool.map(lambda _: get(proxy, "/users/me"), range(3)))
+
+    refused = [answer for answer in answers if answer.status_code == 429]
+    assert len(refused) == 2
+    assert refused[0].json()["code"] == "rate_limited"
+    assert int(refused[0].headers["Retry-After"]) >= 1
+
+
+@pytest.mark.parametrize("overrides", [{"upstream": {"rewrite_links": True}}])
+def test_a_tool_that_follows_links_in_bodies_stays_with_the_proxy(
+    proxy: Proxy, person: Person
+) -> None:
+    person.log_in()
+    candidate = get(proxy, "/candidates").json()["content"][0]
+    link = candidate["actions"]["details"]["url"]
+
+    assert link.startswith(f"{proxy.url}/candidates/")
+    assert requests.get(link, timeout=20).json()["id"] == candidate["id"]
 
 
 # ── tokens that end before their time ──

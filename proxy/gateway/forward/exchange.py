@@ -32,6 +32,7 @@ from proxy.telemetry.traffic import RequestRecord
 # How long a caller that asked for it waits for 100 Continue (RFC 9110 section 10.1.1 has it not
 # wait for ever; not every upstream sends it).
 CONTINUE_AFTER = 2.0
+EXPLAINED = (403, 404)
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -241,8 +242,10 @@ class Exchange(AnswerSink):
 
     async def _obtain_in_turn(self, *, fresh: bool) -> None:
         if self._ticket is not None:
-            await self._ticket.admitted()
-            self._record.held = self._ticket.held
+            try:
+                await self._ticket.admitted()
+            finally:
+                self._record.held = self._ticket.held
         # Before the connection: without a credential none is needed.
         credential = self._source.current() or await self._source.credential()
         connection = await self._forwarder.upstream.acquire(
@@ -288,6 +291,9 @@ class Exchange(AnswerSink):
         self._record.upstream_duration = self._forwarder.clock.monotonic() - self._sent_at
         if self._ticket is not None:
             self._ticket.answered(head.fields)
+        if head.status == 429:
+            record = self._record
+            self._forwarder.limited(record.operation, record.account or "default")
 
     def _is_waited_out(self, head: ResponseHead) -> bool:
         """Tell whether a refusal for its rate is to be sent again, and after how long."""
@@ -327,6 +333,8 @@ class Exchange(AnswerSink):
         remaining = head.fields.get(b"x-ratelimit-remaining")
         if remaining is not None:
             record.rate_limit = remaining.decode("latin-1")
+        if head.status in EXPLAINED:
+            self._forwarder.explain(record, head)
         if head.status == 429 and self._ticket is not None and b"retry-after" not in head.fields:
             return b"Retry-After: 1\r\n"
         return b""

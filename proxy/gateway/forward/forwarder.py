@@ -3,12 +3,14 @@
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
 from proxy.config import UpstreamConfig
 from proxy.errors import Problem
+from proxy.gateway.forward.explaining import Explainer
+from proxy.gateway.forward.rewriting import links_rewritten
 from proxy.gateway.forward.seams import CredentialSource, Gate, Open, TapFor, TransformFor
 from proxy.gateway.guards import origin_form
 from proxy.gateway.headers import InboundHeaders, Links, OutboundHeaders
@@ -23,7 +25,9 @@ class Forwarder:
     """Knows the upstream's address and how headers are to be changed.
 
     `gate`, `transform_for` and `tap_for` are the doors for what holds requests back, changes
-    answers' bodies, or looks at exchanges; left out, nothing is held back, changed or looked at.
+    answers' bodies, or looks at exchanges; left out, nothing is held back or looked at, and links
+    in bodies are rewritten where the configuration says so. `granted` returns an account's scopes,
+    as far as they are known; `limited` hears of each 429, by operation and account.
     """
 
     def __init__(
@@ -36,6 +40,8 @@ class Forwarder:
         gate: Gate | None = None,
         transform_for: TransformFor | None = None,
         tap_for: TapFor | None = None,
+        granted: Callable[[str], Sequence[str]] = lambda _: (),
+        limited: Callable[[str, str], None] = lambda *_: None,
         instance: str | None = None,
     ) -> None:
         parts = urlsplit(config.url)
@@ -43,12 +49,20 @@ class Forwarder:
         self.credentials = credentials
         self.clock = clock
         self.gate: Gate = gate or Open()
+        if transform_for is None and config.rewrite_links:
+            transform_for = links_rewritten(config.url)
         self.transform_for = transform_for
+        self.explain = Explainer(granted).explain
+        self.limited = limited
         self.tap_for = tap_for
         self.max_replay_body = config.max_replay_body
         # This instance's own, so that only a real loop is taken for one.
         instance = instance or secrets.token_hex(8)
-        self.outbound = OutboundHeaders(parts.netloc.encode("ascii"), instance.encode())
+        # Where links are rewritten no encoded body is asked for: it would pass untouched.
+        dropped = {b"accept-encoding"} if config.rewrite_links else ()
+        self.outbound = OutboundHeaders(
+            parts.netloc.encode("ascii"), instance.encode(), dropped=dropped
+        )
         self.inbound = InboundHeaders(Links(config.url))
         self._prefix = parts.path.rstrip("/").encode()
         self._tasks: set[asyncio.Task[None]] = set()

@@ -107,6 +107,7 @@ class InboundRequest:
             return
         self._admission = admission
         record.caller = admission.caller
+        record.account = admission.account
         operation = match(record.method, head.target.partition(b"?")[0].decode("latin-1"))
         if operation is not None:
             record.operation = operation.name

@@ -4,7 +4,7 @@ A rule of the file is one limit for all that matches it. "N at once * **" stands
 all together; any other rule "at once" comes on top of that number.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from proxy.config import LimitRule
 from proxy.gateway.guards.rules import RuleSet
@@ -74,6 +74,10 @@ class Lanes:
                 self._number(at_once_name, operation, at_once),
             )
         return lane
+
+    def all(self) -> Collection[Lane]:
+        """Return those that were made."""
+        return self._lanes.values()
 
     def _window(self, name: str, operation: str, rule: tuple[str, int] | None) -> Window:
         window = self._windows.get(name)

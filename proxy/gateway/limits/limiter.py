@@ -11,6 +11,7 @@ Nothing here blocks and no task is started: one timer for all that wait.
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from math import ceil, inf
 from typing import Protocol
 
@@ -22,6 +23,7 @@ from proxy.gateway.limits.row import Call, Lane, Row
 from proxy.gateway.limits.window import SECOND, AtOnce
 from proxy.system.clock import Clock
 
+TOGETHER = "all together"
 Fields = Mapping[bytes, bytes]
 
 
@@ -38,16 +40,29 @@ class Shared(Protocol):
         """Ask for calls to go; `decided` tells of each: now (None), or in how many seconds."""
         ...
 
-    def answered(self, call: Call, *, held: bool) -> None:
+    def answered(self, call: Call, now: float, *, held: bool) -> None:
         """Hear of an answer; `held`: nothing of its kind may go for a second."""
         ...
 
-    def over(self, call: Call, *, sent: bool) -> None:
+    def over(self, call: Call, now: float, *, sent: bool) -> None:
         """Hear that a call is over, or that nothing of it was sent."""
         ...
 
 
 Schedule = Callable[[float, Callable[[], None]], Timer]
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """How much of one limit is used at this moment, for the page."""
+
+    account: str
+    operation: str
+    used: int
+    limit: float
+    unit: str
+    held: int = 0
+    refused: int = 0
 
 
 class Ticket(Call):
@@ -140,16 +155,16 @@ class Limiter:
         clock: Clock,
         schedule: Schedule,
         backoff: Backoff,
-        shared: Shared | None = None,
+        shared: Callable[[AtOnce], Shared] | None = None,
     ) -> None:
         self.backoff = backoff
         self.now = clock.monotonic
         self._schedule = schedule
-        self._shared = shared
         self._timer: Timer | None = None
         self._timer_at = inf
         self._config = config
         self._together = AtOnce("", 0, corrects=True)
+        self._shared = shared(self._together) if shared is not None else None
         self._row = Row(self._together)
         self.configure(config)
 
@@ -166,9 +181,16 @@ class Limiter:
         """Count the requests that are held back."""
         return self._row.waiting
 
-    def held_by_operation(self) -> dict[str, int]:
-        """Count the requests that are held back by the name of their operation."""
-        return self._row.waiting_by_lane()
+    def uses(self, account: str) -> list[Use]:
+        """Return how much of each limit that is used now, or was ever short, is used."""
+        now, held = self.now(), self._row.waiting_by_lane()
+        uses = [Use(account, TOGETHER, self._together.busy, self._together.limit, "at once")]
+        for lane in self._lanes.all():
+            used, waiting, refused = lane.window.used(now), held.get(lane, 0), lane.refused
+            if used or waiting or refused:
+                limit = lane.window.limit
+                uses.append(Use(account, lane.name, used, limit, "a second", waiting, refused))
+        return uses
 
     def ticket(self, operation: str, method: bytes, path: bytes, caller: str | None) -> Ticket:
         """Make the ticket of a request that has just come."""
@@ -215,18 +237,20 @@ class Limiter:
         if together is not None and not self._is_own(ticket.lane, together):
             self._together.correct(together)
         if self._shared is not None:
-            self._shared.answered(ticket, held=remaining == 0)
+            self._shared.answered(ticket, now, held=remaining == 0)
         if self._row.waiting:
             self._pump()
 
     def again(self, ticket: Ticket, wait: float) -> None:
-        """Put a refused one back, in front of its row."""
+        """Put one back that was sent, in front of its row."""
         now = self.now()
         self._leave(ticket, sent=True)
-        # What is refused now would be refused to the others of its kind too.
-        ticket.lane.window.hold(now + wait)
-        self._row.enter(ticket, now)
+        if wait > 0:
+            # What is refused now would be refused to the others of its kind too.
+            ticket.lane.window.hold(now + wait)
         ticket.hold(now)
+        if self._row.enter(ticket, now):
+            self._let_go([ticket], now)
         self._pump()
 
     def over(self, ticket: Ticket, *, sent: bool) -> None:
@@ -244,7 +268,7 @@ class Limiter:
 
     def _leave(self, ticket: Ticket, *, sent: bool) -> None:
         if self._shared is not None and ticket.place is not None:
-            self._shared.over(ticket, sent=sent)
+            self._shared.over(ticket, self.now(), sent=sent)
         self._row.leave(ticket, sent=sent)
 
     def _pump(self) -> None:
@@ -252,13 +276,16 @@ class Limiter:
         now = self.now()
         for call in self._row.expired(now):
             self._refuse(call, now)
-        due = self._row.due(now)
-        if due and self._shared is not None:
-            self._shared.ask(due, self._decided)
-        else:
-            for call in due:
-                _ticket(call).wake(now)
+        self._let_go(self._row.due(now), now)
         self._arm(now)
+
+    def _let_go(self, calls: Sequence[Call], now: float) -> None:
+        """Let go what has its place here, once the budget that replicas share has one too."""
+        if self._shared is None:
+            for call in calls:
+                _ticket(call).wake(now)
+        elif calls:
+            self._shared.ask(calls, self._decided)
 
     def _decided(self, call: Call, wait: float | None) -> None:
         """Hear of the budget that replicas share: granted, or not before `wait` seconds."""
@@ -274,6 +301,7 @@ class Limiter:
         self._arm(now)
 
     def _refuse(self, call: Call, now: float) -> None:
+        call.lane.refused += 1
         ahead = call.lane.waiting + 1
         seconds = max(1, ceil(ahead / call.lane.window.limit))
         _ticket(call).refuse(

@@ -1,12 +1,16 @@
 """All accounts' limits: the one door that a request asks before anything else of it is done."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from proxy.config import LimitsConfig
-from proxy.gateway.limits.limiter import Limiter, Schedule, Shared, Ticket
+from proxy.gateway.limits.limiter import Limiter, Schedule, Ticket, Use
 from proxy.gateway.limits.refusals import Backoff
+from proxy.gateway.limits.shared import SharedBudget
 from proxy.system.clock import Clock
+
+SHOWN = 50
 
 
 class Limits:
@@ -18,7 +22,7 @@ class Limits:
         clock: Clock,
         schedule: Schedule,
         *,
-        shared: Callable[[str], Shared] | None = None,
+        shared: SharedBudget | None = None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         """`config` is asked at each request, so that a reload counts for the next one."""
@@ -48,7 +52,7 @@ class Limits:
                 self._clock,
                 self._schedule,
                 self._backoff,
-                self._shared(account) if self._shared is not None else None,
+                partial(self._shared.account, account) if self._shared is not None else None,
             )
         return limiter.ticket(operation, method, path, caller)
 
@@ -56,10 +60,11 @@ class Limits:
         """Count the requests that are held back, of all accounts."""
         return sum(limiter.held for limiter in self._limiters.values())
 
-    def held_by_operation(self, account: str) -> dict[str, int]:
-        """Count an account's requests that are held back, by operation."""
-        limiter = self._limiters.get(account)
-        return limiter.held_by_operation() if limiter is not None else {}
+    def uses(self) -> Sequence[Use]:
+        """Return how much of the limits is used now, the busiest first, no more than SHOWN."""
+        uses = [use for name, limiter in self._limiters.items() for use in limiter.uses(name)]
+        uses.sort(key=lambda use: (-use.held, -use.used / use.limit, use.operation))
+        return uses[:SHOWN]
 
     def close(self) -> None:
         """Stop the timers."""

@@ -20,12 +20,13 @@ STALE = 1024
 class Lane:
     """The requests that share a window; those that wait, by caller."""
 
-    __slots__ = ("at_once", "name", "rows", "window")
+    __slots__ = ("at_once", "name", "refused", "rows", "window")
 
     def __init__(self, name: str, window: Window, at_once: AtOnce | None) -> None:
         self.name = name
         self.window = window
         self.at_once = at_once
+        self.refused = 0  # how many have waited for too long
         self.rows: dict[str | None, OrderedDict[int, Call]] = {}
 
     def opens_at(self, now: float) -> float:
@@ -134,12 +135,9 @@ class Row:
                 wakes = min(wakes, lane.opens_at(now))
         return wakes
 
-    def waiting_by_lane(self) -> dict[str, int]:
-        """Count those that wait by the name of their lane."""
-        counts: dict[str, int] = {}
-        for lane in self._lanes:
-            counts[lane.name] = counts.get(lane.name, 0) + lane.waiting
-        return counts
+    def waiting_by_lane(self) -> dict[Lane, int]:
+        """Count those that wait by their lane."""
+        return {lane: lane.waiting for lane in self._lanes}
 
     def _admit(self, call: Call) -> None:
         call.place = call.lane.window.take()

@@ -62,6 +62,10 @@ class Window:
         # Those in front of the last `limit` have to go first; they go in about this order.
         return max(self.held_until, places[len(places) - self.limit].until)
 
+    def used(self, now: float) -> int:
+        """Count the places that are taken."""
+        return sum(place.until > now for place in self._places)
+
     def take(self) -> Place:
         """Take a place, for a request that is about to be sent."""
         place = Place()

@@ -126,6 +126,7 @@ class World:
                 "response_timeout": 10,
                 "max_replay_body": MAX_REPLAY_BODY,
             },
+            "limits": {"mode": "pass"},
             "tokens": {"path": str(self.home / "tokens")},
             "log": {"format": "json"},
         }

@@ -100,7 +100,10 @@ async def test_what_the_limits_allow_goes_at_once_and_the_rest_is_woken_in_time(
 
     assert not held.enter()
     assert door.held() == 1
-    assert door.held_by_operation("default") == {"GET /jobs": 1}
+    use = door.uses()[0]
+    assert (use.operation, use.used, use.limit, use.unit, use.held) == (
+        "GET /jobs", 10, 10, "a second", 1,
+    )  # fmt: skip
     waiting = asyncio.ensure_future(held.admitted())
     await time.advance(0.99)
     assert not waiting.done()
@@ -233,6 +236,20 @@ async def test_a_refusal_that_says_at_once_is_believed_once(time):
     one.sent()
 
     assert [one.resend_in(429, {b"retry-after": b"0"}) for _ in range(2)] == [0, 2]
+
+
+async def test_one_that_is_sent_again_at_once_is_not_held(time):
+    """After a 401 whose token was renewed, and after a connection that was lost."""
+    door = limits(time)
+    one = ticket(door)
+    one.enter()
+    one.sent()
+    one.again(0.0)
+    waiting = asyncio.ensure_future(one.admitted())
+    await asyncio.sleep(0)
+
+    assert waiting.done()
+    assert one.held == 0
 
 
 async def test_a_hang_up_leaves_the_row_and_gives_back_what_it_had(time):

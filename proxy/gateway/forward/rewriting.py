@@ -1,0 +1,41 @@
+"""Links in bodies of answers (rule 12 of forwarding): which are rewritten, and their heads."""
+
+import re
+from collections.abc import Callable
+
+from proxy.gateway.forward.seams import Transform, TransformFor
+from proxy.gateway.http1 import RequestHead, ResponseHead
+from proxy.smartrecruiters.links import LinkRewriter, LinkTarget, is_rewritten, weak
+
+ETAG = re.compile(rb"(?<=\r\n)(etag:[ \t]*)([^\r\n]*)", re.IGNORECASE)
+BODILESS = (204, 304)
+
+
+class RewrittenBody:
+    """One answer whose links lead to the origin that the caller used."""
+
+    def __init__(self, rewriter: LinkRewriter) -> None:
+        self.data = rewriter.data
+        self.end = rewriter.end
+
+    def head(self, lines: bytes) -> bytes:
+        """Weaken the ETag: these are no longer the bytes that it is for."""
+        return ETAG.sub(lambda match: match[1] + weak(match[2]), lines)
+
+
+def links_rewritten(upstream_url: str) -> TransformFor:
+    """Return what chooses the transform of an answer."""
+    target = LinkTarget(upstream_url)
+
+    def transform_for(
+        request: RequestHead, head: ResponseHead, origin: Callable[[], bytes]
+    ) -> Transform | None:
+        if request.method == b"HEAD" or head.status in BODILESS:
+            return None
+        content_type = head.fields.get(b"content-type", b"").decode("latin-1")
+        encoding = head.fields.get(b"content-encoding", b"").decode("latin-1")
+        if not is_rewritten(head.status, content_type, encoding):
+            return None
+        return RewrittenBody(LinkRewriter(target, origin()))
+
+    return transform_for
