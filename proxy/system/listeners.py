@@ -5,11 +5,14 @@ and costs nothing. A name that means both families gets one port number on both:
 other family's port could otherwise take the callback's code (RFC 8252 section 8.3 asks for this).
 """
 
+import ctypes
 import errno
 import os
 import socket
 import stat
-from collections.abc import Callable
+import struct
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +23,9 @@ from proxy.errors import StartError
 LOOPBACK = (("127.0.0.1", socket.AF_INET), ("::1", socket.AF_INET6))
 # Picking one free number for two families may collide; each try is independent, so a few suffice.
 FREE_PORT_ATTEMPTS = 20
+# linux/filter.h, asm-generic/socket.h: Python's socket module does not have them.
+BPF_RETURN = 0x06
+SO_ATTACH_REUSEPORT_CBPF = 51
 ABSENT_FAMILY = {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL}
 
 
@@ -42,15 +48,49 @@ class Listeners:
         while self._cleanup:
             self._cleanup.pop()()
 
+    @classmethod
+    def adopt(cls, sockets: Sequence[socket.socket]) -> "Listeners":
+        """Take sockets that somebody else has opened: systemd, from a socket unit."""
+        listeners = cls()
+        for listener in sockets:
+            if listener.family == socket.AF_UNIX:
+                listeners.unix = listener
+            else:
+                listeners.tcp.append(listener)
+                listeners.port = listener.getsockname()[1]
+        return listeners
+
+    def yield_to_newer(self) -> None:
+        """Send new connections to the process that has joined these ports since (reuse_port).
+
+        The kernel gives each of a port's sockets a share of the new connections, and resets those
+        that wait at a socket when it is closed. A one-instruction filter sends all new ones to the
+        second oldest socket of the port, which is the newer process's; where there is none, it
+        points at nothing and the kernel chooses as before (socket(7), SO_ATTACH_REUSEPORT_CBPF).
+        """
+        instruction = ctypes.create_string_buffer(struct.pack("HBBI", BPF_RETURN, 0, 0, 1))
+        program = struct.pack("HP", 1, ctypes.addressof(instruction))
+        for listener in self.tcp:
+            with suppress(OSError):
+                listener.setsockopt(socket.SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, program)
+
 
 def open_listeners(
-    host: str | None, port: int, unix_socket: Path | None = None, unix_socket_mode: int = 0o600
+    host: str | None,
+    port: int,
+    unix_socket: Path | None = None,
+    unix_socket_mode: int = 0o600,
+    *,
+    reuse_port: bool = False,
 ) -> Listeners:
-    """Bind everything or nothing; StartError says which address failed and what to do."""
+    """Bind everything or nothing; StartError says which address failed and what to do.
+
+    With `reuse_port` another process that asks for it as well may have the same port.
+    """
     listeners = Listeners()
     try:
         if host is not None:
-            _bind_tcp(listeners, host, port)
+            _bind_tcp(listeners, host, port, reuse_port)
         if unix_socket is not None:
             _bind_unix(listeners, unix_socket, unix_socket_mode)
     except BaseException:
@@ -67,7 +107,7 @@ def free_port() -> int:
     return listeners.port
 
 
-def _bind_tcp(listeners: Listeners, host: str, port: int) -> None:
+def _bind_tcp(listeners: Listeners, host: str, port: int, reuse_port: bool) -> None:
     addresses = _addresses(host, port)
     attempts = FREE_PORT_ATTEMPTS if port == 0 and len(addresses) > 1 else 1
     for attempt in range(attempts):
@@ -77,7 +117,7 @@ def _bind_tcp(listeners: Listeners, host: str, port: int) -> None:
         try:
             for address, family in addresses:
                 try:
-                    listener = _bind_one(address, family, number)
+                    listener = _bind_one(address, family, number, reuse_port)
                 except OSError as error:
                     if error.errno in ABSENT_FAMILY and len(addresses) > 1:
                         notes.append(f"{address} cannot be had here: {error.strerror}")
@@ -116,10 +156,14 @@ def _addresses(host: str, port: int) -> list[tuple[str, socket.AddressFamily]]:
     return list(addresses)
 
 
-def _bind_one(address: str, family: socket.AddressFamily, port: int) -> socket.socket:
+def _bind_one(
+    address: str, family: socket.AddressFamily, port: int, reuse_port: bool
+) -> socket.socket:
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if reuse_port:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:
             # `::` alone means every address of both families; otherwise each family has its own.
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(address != "::"))

@@ -1,13 +1,56 @@
-"""Tells systemd that the server is ready or stopping (sd_notify, for a unit of `Type=notify`).
+"""systemd's two interfaces: readiness (sd_notify, for `Type=notify`) and sockets handed over.
 
 Without a socket named by the service manager nothing happens; a socket that cannot be reached is
-no reason to stop serving. Never reads the environment itself: NOTIFY_SOCKET's value is handed in.
+no reason to stop serving. Never reads the environment itself: it is handed in.
 """
 
 import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from proxy.errors import StartError
 
 READY = "READY=1"
 STOPPING = "STOPPING=1"
+RELOADING = "RELOADING=1"
+FIRST_SOCKET = 3  # sd_listen_fds(3): SD_LISTEN_FDS_START
+PROBES = "probes"  # FileDescriptorName= of a socket for the second listener
+
+
+@dataclass(frozen=True, slots=True)
+class HandedOver:
+    """The listening sockets of a socket unit: for callers, and those named `probes`."""
+
+    callers: tuple[socket.socket, ...] = ()
+    probes: tuple[socket.socket, ...] = ()
+
+
+def handed_over(environ: Mapping[str, str], pid: int) -> HandedOver:
+    """Take the sockets that the service manager opened for this process (LISTEN_FDS); or none.
+
+    StartError where what was handed over is no listening stream socket.
+    """
+    if environ.get("LISTEN_PID") != str(pid) or not environ.get("LISTEN_FDS", "").isdecimal():
+        return HandedOver()
+    names = environ.get("LISTEN_FDNAMES", "").split(":")
+    callers: list[socket.socket] = []
+    probes: list[socket.socket] = []
+    for index in range(int(environ["LISTEN_FDS"])):
+        try:
+            listener = socket.socket(fileno=FIRST_SOCKET + index)
+            listens = listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+        except OSError:
+            listens = 0
+        if not listens or listener.type != socket.SOCK_STREAM:
+            raise StartError(
+                "a socket handed over by systemd is no listening stream socket; use "
+                "ListenStream= in the socket unit, without Accept=yes"
+            )
+        listener.setblocking(False)
+        listener.set_inheritable(False)
+        is_probe = index < len(names) and names[index] == PROBES
+        (probes if is_probe else callers).append(listener)
+    return HandedOver(tuple(callers), tuple(probes))
 
 
 def notify(notify_socket: str | None, state: str, status: str = "") -> bool:
