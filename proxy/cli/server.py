@@ -6,6 +6,7 @@ Sends an API key of the configuration where keys are set, but only to a server t
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -149,15 +150,18 @@ class Server:
         return f"{code}: {answer.detail}" if code else answer.detail
 
 
+def scheme(config: Config) -> str:
+    """Return what callers speak to the configured server over TCP."""
+    return "https" if config.listen.tls.cert_file is not None else "http"
+
+
 def addresses(config: Config) -> list[str]:
     """Return the URLs under which the configured server may be reached from this machine."""
     host, port = config.listen.host, config.listen.port
     if host is None or port == 0:
         return []
-    if host == "localhost":
-        return [f"http://127.0.0.1:{port}", f"http://[::1]:{port}"]
-    host = WILDCARDS.get(host, host)
-    return [f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"]
+    hosts = ["127.0.0.1", "::1"] if host == "localhost" else [WILDCARDS.get(host, host)]
+    return [f"{scheme(config)}://{f'[{one}]' if ':' in one else one}:{port}" for one in hosts]
 
 
 def login_page(config: Config, base_url: str | None = None) -> str:
@@ -167,15 +171,38 @@ def login_page(config: Config, base_url: str | None = None) -> str:
     if base_url is not None:
         return f"{base_url}/-/login"
     if host is not None and port and (is_loopback(host) or host in WILDCARDS):
-        return f"http://localhost:{port}/-/login"
+        return f"{scheme(config)}://localhost:{port}/-/login"
     return f"{redirect.scheme}://{redirect.netloc}/-/login"
+
+
+def pinned_context(config: Config) -> ssl.SSLContext | bool:
+    """Return the TLS settings for our own server: its very certificate, by whatever name it has.
+
+    We connect by a loopback address, which no certificate names; but only the holder of the key of
+    the configured certificate may see an API key.
+    """
+    cert_file = config.listen.tls.cert_file
+    if cert_file is None:
+        return True
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # the certificate itself is the anchor
+    try:
+        context.load_verify_locations(cafile=str(cert_file))
+    except (OSError, ssl.SSLError) as error:
+        what = getattr(error, "strerror", None) or error
+        raise CommandError(f"listen.tls.cert_file: {cert_file}: {what}") from error
+    return context
 
 
 @asynccontextmanager
 async def open_client(config: Config, base_url: str) -> AsyncIterator[Server]:
     """Make a client for the server at `base_url`."""
     async with aiohttp.ClientSession(
-        timeout=TIMEOUT, trust_env=False, cookie_jar=aiohttp.DummyCookieJar()
+        connector=aiohttp.TCPConnector(ssl=pinned_context(config)),
+        timeout=TIMEOUT,
+        trust_env=False,
+        cookie_jar=aiohttp.DummyCookieJar(),
     ) as client:
         yield Server.at(base_url, client, config)
 
@@ -190,7 +217,8 @@ async def open_server(
     candidates: list[tuple[aiohttp.BaseConnector, str]] = []
     if path is not None and unix:
         candidates.append((aiohttp.UnixConnector(str(path)), "http://localhost"))
-    candidates += [(aiohttp.TCPConnector(), url) for url in addresses(config)]
+    tls = pinned_context(config)
+    candidates += [(aiohttp.TCPConnector(ssl=tls), url) for url in addresses(config)]
     clients: list[aiohttp.ClientSession] = []
     try:
         for connector, url in candidates:

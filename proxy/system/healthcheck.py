@@ -4,7 +4,10 @@ Run as a file by an interpreter that loads next to nothing, since it runs every 
 
     python -I -S …/proxy/system/healthcheck.py [PATH]        PATH: /-/live (default) or /-/ready
 
-Finds the server by SRPROXY_LISTEN__PORT (else 8080) on loopback, or by SRPROXY_LISTEN__UNIX_SOCKET.
+Finds the server by SRPROXY_LISTEN__PROBES__HOST and …PORT (the listener for probes), else by
+SRPROXY_LISTEN__UNIX_SOCKET, else by SRPROXY_LISTEN__PORT (else 8080) on loopback, with TLS where
+SRPROXY_LISTEN__TLS__CERT_FILE is set. The certificate is not verified: nothing secret is sent, and
+nothing but a status is read. A server that asks callers for certificates needs one of the others.
 It reads no configuration file: reading YAML would cost more than the check. Where the port stands
 in one alone, the check fails and says so; the environment's word counts for the server as well.
 Imports nothing of the package, and never sends or prints a secret.
@@ -25,9 +28,13 @@ TIMEOUT = 4.0  # seconds; below the HEALTHCHECK's own limit, so that the reason 
 
 def connect(environ: Mapping[str, str]) -> socket:
     """Open a connection to the server that this environment describes."""
-    path = environ.get("SRPROXY_LISTEN__UNIX_SOCKET")
-    host = environ.get("SRPROXY_LISTEN__HOST") or "localhost"
-    port = int(environ.get("SRPROXY_LISTEN__PORT") or 8080)
+    probes = environ.get("SRPROXY_LISTEN__PROBES__HOST")
+    path = None if probes else environ.get("SRPROXY_LISTEN__UNIX_SOCKET")
+    if probes:
+        host, port = probes, int(environ.get("SRPROXY_LISTEN__PROBES__PORT") or 9090)
+    else:
+        host = environ.get("SRPROXY_LISTEN__HOST") or "localhost"
+        port = int(environ.get("SRPROXY_LISTEN__PORT") or 8080)
     if path:
         connection = socket(AF_UNIX, SOCK_STREAM)
         connection.settimeout(TIMEOUT)
@@ -37,7 +44,22 @@ def connect(environ: Mapping[str, str]) -> socket:
     connection = socket(AF_INET6 if ":" in host else AF_INET, SOCK_STREAM)
     connection.settimeout(TIMEOUT)
     connection.connect((host, port))
+    if environ.get("SRPROXY_LISTEN__TLS__CERT_FILE") and not probes:
+        return wrap(connection)
     return connection
+
+
+def wrap(connection: socket) -> socket:
+    """Speak TLS on a connection; imported here, since most checks do without."""
+    import socket as sockets
+    import ssl
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    plain = sockets.socket(fileno=connection.detach())
+    plain.settimeout(TIMEOUT)
+    return context.wrap_socket(plain)
 
 
 def probe(environ: Mapping[str, str], path: str) -> int:

@@ -1,5 +1,6 @@
 import contextlib
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import proxy.system.healthcheck
+from tests.support.certificates import make_authority
 
 SCRIPT = proxy.system.healthcheck.__file__
 
@@ -24,12 +26,14 @@ def run(environ: dict[str, str], *arguments: str) -> subprocess.CompletedProcess
 
 
 @contextlib.contextmanager
-def server(listener: socket.socket, answer: bytes):
+def server(listener: socket.socket, answer: bytes, tls: ssl.SSLContext | None = None):
     """Answer one connection with `answer`; the list holds what it sent."""
     seen: list[bytes] = []
 
     def serve() -> None:
         connection, _ = listener.accept()
+        if tls is not None:
+            connection = tls.wrap_socket(connection, server_side=True)
         with connection:
             seen.append(connection.recv(4096))
             connection.sendall(answer)
@@ -127,3 +131,25 @@ print(*({{"ssl", "email", "socket", "asyncio", "proxy"}} & set(sys.modules)))
         )
 
     assert result.stdout.strip() == ""
+
+
+def test_a_server_that_speaks_tls_is_asked_so(tmp_path: Path):
+    listener, environ = tcp()
+    context = make_authority(tmp_path).context()
+    environ["SRPROXY_LISTEN__TLS__CERT_FILE"] = "/some/where.pem"
+    with server(listener, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", context) as seen:
+        result = run(environ)
+
+    assert (result.returncode, result.stderr) == (0, "")
+    assert seen[0].startswith(b"GET /-/live")
+
+
+def test_the_listener_for_probes_is_asked_first_and_plainly():
+    listener, _ = tcp()
+    environ = {
+        "SRPROXY_LISTEN__PROBES__HOST": "0.0.0.0",
+        "SRPROXY_LISTEN__PROBES__PORT": str(listener.getsockname()[1]),
+        "SRPROXY_LISTEN__TLS__CERT_FILE": "/some/where.pem",
+    }
+    with server(listener, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"):
+        assert run(environ).returncode == 0
