@@ -7,7 +7,6 @@ Stop:  not ready → keep serving for `shutdown.delay` → stop accepting → fi
 
 import asyncio
 import importlib
-import ipaddress
 import logging
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, suppress
@@ -22,7 +21,7 @@ from proxy.control.late import LateControl
 from proxy.control.policy import security_headers
 from proxy.errors import Problem, StartError
 from proxy.gateway.forward import Forwarder
-from proxy.gateway.front import Front, OneRequest
+from proxy.gateway.front import Front, OneRequest, Ports
 from proxy.gateway.guards import Guards
 from proxy.gateway.limits import Limits
 from proxy.gateway.upstream import Upstream
@@ -32,15 +31,13 @@ from proxy.grant.identify import Identifier
 from proxy.grant.stores.base import TokenStore
 from proxy.system.clock import Clock
 from proxy.system.dialing import Dialer
-from proxy.system.listeners import Listeners, open_listeners
 from proxy.system.network import build_ssl_context, outbound_proxy
+from proxy.system.systemd import HandedOver
 from proxy.telemetry.logs import Output
 from proxy.telemetry.metrics import AccountSample, Callers, Metrics
 from proxy.telemetry.traffic import Traffic
 
 logger = logging.getLogger(__name__)
-
-BACKLOG = 1024
 
 
 class App:
@@ -54,6 +51,7 @@ class App:
         state_folder: Path,
         environ: Mapping[str, str],
         store: TokenStore | None = None,
+        handed_over: HandedOver | None = None,
     ) -> None:
         self._config = config
         self._clock = clock
@@ -62,9 +60,7 @@ class App:
         self._given_store = store
         self._is_ready = False
         self._is_stopping = False
-        self._listeners = Listeners()
-        self._probes = Listeners()
-        self._servers: list[asyncio.Server] = []
+        self._ports = Ports(config.listen, handed_over)
         self._fronts: list[Front] = []
         self._control = AsyncExitStack()
         self._opening: asyncio.Task[None] | None = None
@@ -81,26 +77,14 @@ class App:
     @property
     def addresses(self) -> list[str]:
         """Return where callers reach the proxy, for people."""
-        urls = [_url(listener.getsockname()) for listener in self._listeners.tcp]
-        if self._listeners.unix is not None:
-            urls.append(f"unix:{self._config.listen.unix_socket}")
-        urls += [f"{_url(listener.getsockname())} (probes)" for listener in self._probes.tcp]
-        return urls
+        return self._ports.addresses
 
     @property
     def base_url(self) -> str:
         """Return the base URL for a tool on this machine."""
-        listen, port = self._config.listen, self._listeners.port
-        if port is None:
-            return self._login_origin()
-        host = listen.host or "localhost"
-        try:
-            address = ipaddress.ip_address(host.strip("[]"))
-        except ValueError:
-            return f"http://{host}:{port}"
-        if address.is_unspecified:
-            return f"http://localhost:{port}"
-        return f"http://[{address}]:{port}" if address.version == 6 else f"http://{address}:{port}"
+        # A caller over the Unix socket has no origin to open; the redirect URI's is a browser's.
+        redirect = urlsplit(self._config.oauth.redirect_uri)
+        return self._ports.base_url or f"{redirect.scheme}://{redirect.netloc}"
 
     def readiness(self) -> Problem | None:
         """Return why a call would not be let through now, without calling anybody."""
@@ -114,18 +98,11 @@ class App:
 
     async def start(self) -> None:
         """Open the sockets, then everything behind them, then accept; all of it or nothing."""
-        listen = self._config.listen
         try:
-            self._listeners = open_listeners(
-                listen.host, listen.port, listen.unix_socket, listen.unix_socket_bits
-            )
-            self._undo.append(self._close_listeners)
-            if listen.probes.host is not None:
-                self._probes = open_listeners(listen.probes.host, listen.probes.port)
-            for note in (*self._listeners.notes, *self._probes.notes):
-                logger.warning("listen_family_absent %s", note)
+            self._undo.append(self._ports.close)
+            self._ports.open()
             await self._start_behind()
-            await self._accept()
+            await self._ports.accept(*self._fronts)
         except BaseException:
             await self._unwind()
             raise
@@ -143,7 +120,7 @@ class App:
             state_folder=self._state_folder,
             environ=self._environ,
             store=self._given_store,
-            login_url=f"{self._login_origin()}/-/login",
+            login_url=f"{self.base_url}/-/login",
             ssl_context=context,
         )
         self._undo.append(accounts.close)
@@ -164,6 +141,8 @@ class App:
 
         metrics.pool = upstream.stats
         metrics.callers = self._callers
+        if (tls := self._ports.tls) is not None:
+            metrics.certificate_expires_at = lambda: tls.expires_at
         metrics.accounts = lambda: [_sample(manager) for manager in accounts.values()]
         for manager in accounts.values():
             _count_refreshes(metrics, manager)
@@ -235,21 +214,6 @@ class App:
         self._control.push_async_callback(control.shutdown)
         return protocol_factory(runner, OneRequest)
 
-    async def _accept(self) -> None:
-        loop = asyncio.get_running_loop()
-        callers, probes = self._fronts
-        for listener in self._listeners.tcp:
-            server = await loop.create_server(callers, sock=listener, backlog=BACKLOG)
-            self._servers.append(server)
-        if self._listeners.unix is not None:
-            unix = await loop.create_unix_server(
-                callers, sock=self._listeners.unix, backlog=BACKLOG
-            )
-            self._servers.append(unix)
-        for listener in self._probes.tcp:
-            server = await loop.create_server(probes, sock=listener, backlog=BACKLOG)
-            self._servers.append(server)
-
     # Stopping
 
     async def run_until(self, stop: asyncio.Event, force: asyncio.Event) -> None:
@@ -299,25 +263,21 @@ class App:
             await self.stop()
 
     async def _drain(self, force: asyncio.Event) -> None:
-        self._stop_accepting()
+        if self._ports.has_successor:
+            # Callers that another process takes over must not notice: kept-alive connections are
+            # closed by their next answer, not under a request that is on its way.
+            for front in self._fronts:
+                front.retire()
+            await _unless(force, self._ports.hand_over())
+        self._ports.stop_accepting()
         timeout = self._config.shutdown.drain_timeout
         drains = asyncio.gather(*(front.drain(timeout) for front in self._fronts))
         done = await _unless(force, drains)
         if not done:
             logger.warning("drain_cut_short in_flight=%d", self._in_flight())
 
-    def _stop_accepting(self) -> None:
-        for server in self._servers:
-            server.close()
-        self._servers.clear()
-
-    async def _close_listeners(self) -> None:
-        self._stop_accepting()
-        self._listeners.close()
-        self._probes.close()
-
     async def _close_fronts(self) -> None:
-        self._stop_accepting()
+        self._ports.stop_accepting()
         for front in self._fronts:
             front.close()
 
@@ -337,24 +297,12 @@ class App:
         busy = self._in_flight()
         return Callers(busy, sum(front.connections for front in self._fronts) - busy)
 
-    def _login_origin(self) -> str:
-        # A caller over the Unix socket has no origin to open; the redirect URI's is a browser's.
-        if self._listeners.port is not None:
-            return self.base_url
-        redirect = urlsplit(self._config.oauth.redirect_uri)
-        return f"{redirect.scheme}://{redirect.netloc}"
-
 
 def _problem_page(problem: Problem) -> bytes:
     # Late, as the control routes: jinja2 is not what the first call waits for.
     from proxy.control.rendering import render_problem_page
 
     return render_problem_page(problem)
-
-
-def _url(name: Any) -> str:
-    host, port = name[0], name[1]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _log_output() -> Output | None:

@@ -44,6 +44,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="N",
         help="requests a second in the long soak",
     )
+    group.addoption(
+        "--upgrades",
+        type=int,
+        default=3,
+        metavar="N",
+        help="how often tests/e2e/test_upgrade.py replaces the server under load",
+    )
 
 
 # Where processes, browsers and images are: first, or the last of them keeps one worker busy alone.

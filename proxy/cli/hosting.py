@@ -3,6 +3,7 @@
 import asyncio
 import atexit
 import logging
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -55,6 +56,7 @@ def make_app(session: Session, config: Config | None = None) -> "App":
         session.clock,
         state_folder=session.state_folder,
         environ=session.environ,
+        handed_over=systemd.handed_over(session.environ, os.getpid()),
     )
 
 

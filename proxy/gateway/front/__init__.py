@@ -13,5 +13,6 @@ request is repeated in an answer of ours or in a log.
 from proxy.gateway.front.connection import CallerConnection
 from proxy.gateway.front.front import Front
 from proxy.gateway.front.one_request import OneRequest
+from proxy.gateway.front.ports import Ports
 
-__all__ = ["CallerConnection", "Front", "OneRequest"]
+__all__ = ["CallerConnection", "Front", "OneRequest", "Ports"]

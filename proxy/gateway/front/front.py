@@ -49,6 +49,7 @@ class Front:
         # Asked once: without allowed origins no answer carries anything for browsers.
         self.has_cors = bool(guards.cors_headers(NOBODY, None))
         self.draining = False
+        self.retiring = False
         self._connections: set[CallerConnection] = set()
         self._sweep: asyncio.TimerHandle | None = None
         self._quiet: asyncio.Future[None] | None = None
@@ -70,6 +71,10 @@ class Front:
     def in_flight(self) -> int:
         """Return how many requests are under way, those of the control routes included."""
         return sum(connection.is_busy for connection in self._connections)
+
+    def retire(self) -> None:
+        """Serve on, but let each answer be its connection's last: another process takes over."""
+        self.retiring = True
 
     async def drain(self, timeout: float) -> bool:
         """Refuse new requests, let those under way finish; tell whether all of them did."""

@@ -334,7 +334,8 @@ class InboundRequest:
 
     def _may_be_kept(self) -> bool:
         head = self.head
-        return head is not None and not self._front.draining and head.keep_alive
+        front = self._front
+        return head is not None and head.keep_alive and not (front.draining or front.retiring)
 
     def _connection_line(self) -> bytes:
         if self.closes:
