@@ -2,12 +2,15 @@
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
 from proxy.cli.exits import CommandError, Exit
 from proxy.cli.help import examples
+from proxy.cli.hosting import audit_here
 from proxy.cli.local import open_account
 from proxy.cli.outlet import write_to_stdout
 from proxy.cli.session import Session, account_option, run_async, with_session
@@ -23,6 +26,16 @@ passphrase_option = click.option(
     metavar="FILE",
     help="Read the passphrase from a file instead of asking for it.",
 )
+
+
+@contextmanager
+def _audited(session: Session, action: str) -> Iterator[None]:
+    outcome = "failed"
+    try:
+        yield
+        outcome = "ok"
+    finally:
+        audit_here(session, action, outcome)
 
 
 def _passphrase(file: Path | None, *, confirm: bool) -> Secret:
@@ -59,7 +72,8 @@ def export(session: Session, file: Path, passphrase_file: Path | None, account: 
     """
     session.loaded  # noqa: B018 - a configuration with faults is told before anything is asked
     passphrase = _passphrase(passphrase_file, confirm=True)
-    aside = run_async(_export(session, file, passphrase, account))
+    with _audited(session, "export"):
+        aside = run_async(_export(session, file, passphrase, account))
     session.terminal.say(
         f"{session.terminal.mark('ok')} The grant is in the bundle, and retired here: {aside} is "
         "what it was, for the case that the bundle is lost on its way. "
@@ -133,7 +147,8 @@ def import_(session: Session, file: Path, passphrase_file: Path | None, account:
     session.loaded  # noqa: B018 - a configuration with faults is told before anything is asked
     bundle = _read(file)
     passphrase = _passphrase(passphrase_file, confirm=False)
-    run_async(_import(session, bundle, passphrase, account))
+    with _audited(session, "import"):
+        run_async(_import(session, bundle, passphrase, account))
     session.terminal.say(f"{session.terminal.mark('ok')} The grant is here, renewed and stored.")
     return Exit.DONE
 

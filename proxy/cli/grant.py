@@ -11,6 +11,7 @@ import click
 from proxy import __version__
 from proxy.cli.exits import CommandError, Exit, tell
 from proxy.cli.help import examples
+from proxy.cli.hosting import audit_here
 from proxy.cli.local import open_account, store_name
 from proxy.cli.server import Presence, Server, open_server
 from proxy.cli.session import (
@@ -198,6 +199,7 @@ async def _logout(session: Session, name: str) -> None:
             return
     async with open_account(session, name) as account:
         await account.logout()
+    audit_here(session, "logout", "ok")
 
 
 async def _logout_through(server: Server, name: str) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import atexit
+import getpass
 import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -10,12 +11,14 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from proxy import __version__
+from proxy.cli.exits import CommandError, tell
 from proxy.cli.local import store_name
 from proxy.cli.session import Session
 from proxy.cli.signals import Asked
 from proxy.config import Config
 from proxy.system import process, systemd
 from proxy.telemetry import logs
+from proxy.telemetry.audit import audit, open_audit_file
 from proxy.telemetry.log_writer import LogWriter
 from proxy.telemetry.notify import Health, Notifier
 
@@ -36,7 +39,12 @@ def prepare(session: Session, *, level: str | None = None) -> None:
     config = session.config
     writer = LogWriter(STDERR)
     atexit.register(writer.close)
-    logs.configure(level or config.log.level, config.log.format, writer)
+    logs.configure(level or config.log.level, config.log.format, writer, sample=config.log.sample)
+    try:
+        keep_audit(config)
+    except OSError as error:
+        path, why = config.log.audit_file, error.strerror
+        raise CommandError(f"log.audit_file: {path} cannot be appended to: {why}") from None
     logs.catch_uncaught()
     for warning in process.environment_warnings(session.environ):
         logger.warning("environment %s", warning)
@@ -44,6 +52,25 @@ def prepare(session: Session, *, level: str | None = None) -> None:
     connections = config.listen.max_connections + 2 * config.upstream.max_connections
     if (shortage := process.allow_descriptors(connections)) is not None:
         logger.warning("descriptors %s", shortage)
+
+
+def keep_audit(config: Config) -> None:
+    """Append audit lines to `log.audit_file`, if there is to be one; OSError where it cannot be."""
+    if config.log.audit_file is not None:
+        atexit.register(open_audit_file(config.log.audit_file).close)
+
+
+def audit_here(session: Session, action: str, outcome: str) -> None:
+    """Write the audit line of what a command did by itself, without the server."""
+    try:
+        keep_audit(session.config)
+    except OSError as error:
+        tell(f"log.audit_file cannot be appended to: {error.strerror}")
+    try:
+        who = getpass.getuser()
+    except (KeyError, OSError):  # no passwd entry
+        who = str(os.getuid())
+    audit(action, who, None, outcome)
 
 
 def make_app(session: Session, config: Config | None = None) -> "App":

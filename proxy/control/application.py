@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
 
+from proxy.control.auditing import auditing
 from proxy.control.context import ControlContext
 from proxy.control.events import Events
 from proxy.control.login.outcomes import LoginNews
@@ -81,7 +82,9 @@ def build_application(context: ControlContext) -> web.Application:
         answer.headers["Connection"] = "close"
         answer.force_close()
 
-    application = web.Application(client_max_size=MOST_BODY, middlewares=[_answer_problems])
+    application = web.Application(
+        client_max_size=MOST_BODY, middlewares=[auditing(callback_paths), _answer_problems]
+    )
     application.router.add_route(hdrs.METH_ANY, "/{path:.*}", dispatch)
     application.on_response_prepare.append(finish_headers)
     application.on_shutdown.append(events.close)

@@ -139,6 +139,7 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
+            **getattr(record, "members", {}),
         }
         traceback = _traceback(self, record)
         if traceback:
@@ -157,6 +158,8 @@ class TextFormatter(logging.Formatter):
             f"{timestamp(record.created)} {record.levelname:<7} {record.name} "
             f"{escape(record.getMessage())}"
         )
+        for name, value in getattr(record, "members", {}).items():
+            line += f" {name}={escape(json.dumps(value))}"
         for more in (_traceback(self, record), record.stack_info):
             if more:
                 line += "".join(f"\n    | {escape(part)}" for part in more.splitlines())
@@ -177,7 +180,8 @@ class Output(logging.Handler):
     def __init__(self, stream: Stream, *, as_json: bool) -> None:
         super().__init__()
         self.as_json = as_json
-        self.takes_requests = True  # whether each request is a line of it
+        self.takes_requests = True  # whether requests are lines of it
+        self.sample = 1  # of requests that went well, one in so many is
         self.before: Callable[[], None] | None = None  # writes what is older and still held back
         self._stream = stream
         self._last: dict[tuple[str, str], tuple[float, int]] = {}
@@ -244,20 +248,26 @@ class Output(logging.Handler):
         return True
 
 
-def configure(level: str, format_name: str, stream: Stream) -> Output:
+def configure(level: str, format_name: str, stream: Stream, *, sample: int = 1) -> Output:
     """Make one Output the only handler of the program; `auto` is text on a terminal, else JSON."""
     as_json = format_name == "json" or (format_name == "auto" and not stream.isatty())
     output = Output(stream, as_json=as_json)
-    output.takes_requests = LEVELS[level] <= logging.INFO
     root = logging.getLogger()
     for handler in list(root.handlers):
         root.removeHandler(handler)
     root.addHandler(output)
-    root.setLevel(LEVELS[level])
+    set_level(output, level, sample)
     # It would log query strings; proxy.telemetry.traffic writes the one line a request.
     logging.getLogger("aiohttp.access").disabled = True
     logging.captureWarnings(capture=True)
     return output
+
+
+def set_level(output: Output, level: str, sample: int) -> None:
+    """Take `log.level` and `log.sample`, at the start and when they are reloaded."""
+    output.takes_requests = LEVELS[level] <= logging.INFO
+    output.sample = sample
+    logging.getLogger().setLevel(LEVELS[level])
 
 
 def catch_uncaught() -> None:

@@ -160,3 +160,26 @@ def test_a_wrong_configuration_is_told_before_anything_is_asked(tmp_path, comman
     assert done.returncode == 2
     assert "oauth.client_id" in done.stderr
     assert "assphrase" not in done.stderr
+
+
+def test_what_is_done_to_a_grant_is_in_the_audit_file(machines):
+    one, two = machines
+    for machine in machines:
+        machine.config["log"] = {"audit_file": str(machine.home / "audit.log")}
+        machine.save()
+    one.run("export", "../bundle", "--passphrase-file", "phrase")
+    one.run("export", "../another", "--passphrase-file", "phrase")
+    two.run("import", "../bundle", "--passphrase-file", "phrase")
+    two.run("logout")
+
+    told = [
+        [
+            (line["action"], line["outcome"], bool(line["who"]))
+            for line in map(json.loads, (machine.home / "audit.log").read_text().splitlines())
+        ]
+        for machine in machines
+    ]
+    assert told == [
+        [("export", "ok", True), ("export", "failed", True)],
+        [("import", "ok", True), ("logout", "ok", True)],
+    ]

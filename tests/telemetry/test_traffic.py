@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.system.secret import MASK, Secret
-from proxy.telemetry.logs import Output
+from proxy.telemetry.logs import Output, set_level
 from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.traffic import AccessLog, RequestRecord, Traffic, describe, path_and_keys
 from proxy.telemetry.traffic.traffic import MOST_HELD, RECENT
@@ -283,6 +283,31 @@ def test_at_level_warning_requests_are_no_lines():
     traffic.flush()
 
     assert stream.getvalue() == ""
+
+
+def test_a_sample_has_every_error_and_one_in_n_of_the_rest():
+    log = Log()
+    log.output.sample = 10
+    for number in range(100):
+        log.finish(record(b"/well/%d" % number))
+    for status in (0, 400, 429, 503):
+        log.finish(record(b"/wrong", status=status))
+    log.finish(record(b"/wrong", aborted=True))
+
+    paths = [json.loads(line)["path"] for line in log.lines]
+    assert paths.count("/wrong") == 5
+    assert len(paths) == 10 + 5
+
+
+def test_the_level_may_change_while_running():
+    log = Log()
+    set_level(log.output, "warning", 1)
+    log.finish(record())
+    assert log.lines == []
+
+    set_level(log.output, "info", 1)
+    log.finish(record())
+    assert len(log.lines) == 1
 
 
 def test_the_last_records_are_kept():

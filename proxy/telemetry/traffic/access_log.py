@@ -4,7 +4,7 @@ Written at once, each line would cost its request a system call. What is waiting
 line of another logger, so that the order stays.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from proxy.telemetry.logs import Output, timestamp
 from proxy.telemetry.traffic.lines import (
@@ -34,13 +34,18 @@ class AccessLog:
         # What others than us chose of the lines, looked through for secrets before writing.
         self._chosen: list[str] = []
         self._second, self._stamp = -1, ""
+        self._passed_over = 0  # since the last line of a request that went well
 
     def __len__(self) -> int:
         """Return how many lines wait."""
         return len(self._lines)
 
     def add(self, records: Iterable[RequestRecord]) -> None:
-        """Take the records of requests that have ended."""
+        """Take the records of requests that have ended, as far as the output takes them."""
+        if not self._output.takes_requests:
+            return
+        if self._output.sample > 1:
+            records = self._sampled(records)
         asked: tuple[str, bytes] | None = None
         asking: tuple[str | None, ...] | None = None
         request = who = ""
@@ -65,6 +70,17 @@ class AccessLog:
                 self._chosen += record.needs
             at = f"{self._stamp}{int((record.at - whole) * 1000):03d}Z"
             self._lines.append(self._write(record, at, request, who))
+
+    def _sampled(self, records: Iterable[RequestRecord]) -> Iterator[RequestRecord]:
+        """Give the errors, and one in `sample` of the rest."""
+        for record in records:
+            went_well = 0 < record.status < 400 and not record.aborted
+            if went_well:
+                self._passed_over += 1
+                if self._passed_over < self._output.sample:
+                    continue
+                self._passed_over = 0
+            yield record
 
     def write(self) -> None:
         """Write what waits."""

@@ -28,11 +28,9 @@ class Traffic:
     """What goes through, counted, listed and logged."""
 
     def __init__(self, metrics: Metrics, output: Output | None = None) -> None:
-        """Log to `output`, if it takes requests; with None there is no access log."""
+        """Log to `output` what it takes of requests; with None there is no access log."""
         if output is not None:
             metrics.lines_lost = output.lines_lost
-        if output is not None and not output.takes_requests:
-            output = None
         self._metrics = metrics
         self._log = AccessLog(output) if output is not None else None
         self._recent: deque[RequestRecord] = deque(maxlen=RECENT)

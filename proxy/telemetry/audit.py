@@ -1,0 +1,40 @@
+"""The audit line: who did what to the grant, from where, and how it came out.
+
+Written to the log, whatever its level, and by a thread of its own to `log.audit_file` where one is
+configured; that file is appended to, never read.
+"""
+
+import logging
+import os
+from pathlib import Path
+
+from proxy.telemetry.log_writer import LogWriter
+from proxy.telemetry.logs import Output
+
+logger = logging.getLogger(__name__)
+logger.setLevel(logging.INFO)
+
+ACTIONS = frozenset({"login", "logout", "export", "import", "reload", "replay", "key_refused"})
+
+
+def audit(action: str, who: str | None, client: str | None, outcome: str) -> None:
+    """Write one line.
+
+    `action` is one of ACTIONS; `who` the name of the caller's key, or the user of the command line;
+    `client` the caller's address, None over the Unix socket and on the command line; `outcome`
+    `ok`, or the code or reason of the failure.
+    """
+    members = {
+        "audit": True, "action": action, "who": who, "client": client, "outcome": outcome,
+    }  # fmt: skip
+    logger.info("audit", extra={"members": members})
+
+
+def open_audit_file(path: Path) -> LogWriter:
+    """Append the lines to a file too, in place of the one before; OSError where it cannot be."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    for earlier in list(logger.handlers):
+        logger.removeHandler(earlier)
+    writer = LogWriter(descriptor)
+    logger.addHandler(Output(writer, as_json=True))
+    return writer
