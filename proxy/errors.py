@@ -13,8 +13,8 @@ goes into `Proxy-Status`. The `help` of a kind is what docs/behaviour.md and the
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class Side(StrEnum):
@@ -25,8 +25,7 @@ class Side(StrEnum):
     UPSTREAM = "upstream"
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
+class Kind(NamedTuple):
     """One problem code: its status, whose side, its RFC 9209 error type and a sentence of help."""
 
     code: str

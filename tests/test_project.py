@@ -5,17 +5,15 @@ import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from pydantic import BaseModel
 
 from proxy import __version__
-from proxy.config import Config
 from proxy.errors import KINDS
+from tests.support.reference import every_setting, table
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -26,17 +24,7 @@ LOCKS = ["requirements.lock", "requirements-test.lock"]
 LONGEST_MODULE = 450
 
 
-def config_keys(model: type[BaseModel] = Config, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Every key that a file may set, with its default (Ellipsis where it is required)."""
-    for name, field in model.model_fields.items():
-        key = f"{path}{field.alias or name}"
-        annotation = field.annotation
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            yield from config_keys(annotation, f"{key}.")
-        elif field.is_required():
-            yield key, ...
-        else:
-            yield key, field.get_default(call_default_factory=True)
+SETTINGS = dict(every_setting())
 
 
 def locked(name: str) -> dict[str, str]:
@@ -58,20 +46,18 @@ def example_keys(node: object, path: str = "") -> Iterator[str]:
             yield from example_keys(value, f"{path}{name}.")
 
 
-@pytest.mark.parametrize("key", [key for key, _ in config_keys()])
+@pytest.mark.parametrize("key", SETTINGS)
 def test_every_configuration_key_is_in_the_example_and_the_reference(key):
     assert key in set(example_keys(yaml.safe_load((ROOT / "config.example.yaml").read_text())))
     assert f"| `{key}` |" in REFERENCE
 
 
-@pytest.mark.parametrize(
-    ("key", "default"), [(k, d) for k, d in config_keys() if not isinstance(d, BaseModel)]
-)
+@pytest.mark.parametrize(("key", "default"), [(k, s.default) for k, s in SETTINGS.items()])
 def test_the_reference_tells_the_default(key, default):
-    row = re.search(rf"^\| `{re.escape(key)}` \| (.*?) \|", REFERENCE, re.MULTILINE)
+    row = re.search(rf"^\| `{re.escape(key)}` \| (.*?) \| (.+) \|$", REFERENCE, re.MULTILINE)
 
     assert row, f"{key} has no row"
-    if default is ... or key in {"oauth.client_id", "oauth.client_secret"}:
+    if key in {"oauth.client_id", "oauth.client_secret"}:
         assert row[1] == "required"
     else:
         told = yaml.safe_load(row[1].strip("`"))
@@ -79,10 +65,14 @@ def test_the_reference_tells_the_default(key, default):
         assert told == (dict(plain) if isinstance(told, dict) else plain)
 
 
+def test_the_reference_is_what_the_model_says():
+    assert table() in REFERENCE, "python -m tests.support.reference writes it anew"
+
+
 def test_the_reference_names_no_key_that_does_not_exist():
-    assert set(re.findall(r"^\| `([a-z_.0-9]+)` \|", REFERENCE, re.MULTILINE)) == {
-        key for key, _ in config_keys()
-    }
+    named = re.findall(r"^\| `([a-z_.0-9]+)` \|", REFERENCE, re.MULTILINE)
+
+    assert named == list(SETTINGS)
 
 
 def test_the_version_is_the_first_heading_of_the_changelog():

@@ -48,7 +48,7 @@ class Ours:
         """Use the interpreter as it is where it has what we need, else make an environment."""
         if self._interpreter.version < (3, 11):
             raise Unavailable("Python 3.11 or later is needed")
-        if not self._interpreter.has("aiohttp", "uvloop", "pydantic", "prometheus_client", "yaml"):
+        if not self._interpreter.has("aiohttp", "uvloop", "prometheus_client", "yaml"):
             folder = work.resolve() / f"ours-{self._interpreter.tag}"
             self._python = folder / "bin" / "python"
             if not self._python.exists():

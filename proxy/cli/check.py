@@ -59,6 +59,9 @@ def check(session: Session) -> Exit:
     source = f"from {loaded.file}" if loaded.file else "from the environment alone"
     out.say(out.style("Configuration", "cyan", bold=True))
     _show(out, Finding(Grade.GOOD, f"complete and consistent, {source}"))
+    for warning in loaded.exposed():
+        what, _, remedy = warning.rpartition(": ")
+        _show(out, Finding(Grade.NOTE, what, remedy))
     worst = run_async(_check(session, out))
     if worst is Grade.BAD:
         return Exit.FAILED

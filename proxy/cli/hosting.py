@@ -48,6 +48,8 @@ def prepare(session: Session, *, level: str | None = None) -> None:
     logs.catch_uncaught()
     for warning in process.environment_warnings(session.environ):
         logger.warning("environment %s", warning)
+    for warning in session.loaded.exposed():
+        logger.warning("exposed %s", warning)
     # Twice for the upstream's: an upload holds its socket once more (see UpstreamConnection).
     connections = config.listen.max_connections + 2 * config.upstream.max_connections
     if (shortage := process.allow_descriptors(connections)) is not None:

@@ -18,7 +18,7 @@ import click
 import platformdirs
 
 from proxy.cli.clock import SystemClock
-from proxy.cli.exits import CommandError, InterruptedCommandError
+from proxy.cli.exits import CommandError, InterruptedCommandError, tell
 from proxy.cli.signals import HANGUP, STOPPING, heeded
 from proxy.cli.terminal import Terminal
 from proxy.config import Config
@@ -49,13 +49,24 @@ class Session:
     @cached_property
     def loaded(self) -> Loaded:
         """Load the configuration, once; ConfigurationError ends the command with 2."""
-        return load(
+        loaded = load(
             self.file,
             self.environ,
-            platformdirs.user_config_path(NAME),
+            self.user_folder,
             flags=self.flags,
             search=self.search,
         )
+        if loaded.passed_over is not None:
+            tell(
+                f"using {loaded.file}, your own, and not ./{loaded.passed_over} "
+                f"(to use that one: -c {loaded.passed_over})"
+            )
+        return loaded
+
+    def user_folder(self) -> Path | None:
+        """Return the folder of the user's own configuration; None where there is no home."""
+        folder = platformdirs.user_config_path(NAME)
+        return folder if folder.is_absolute() else None
 
     @property
     def config(self) -> Config:
@@ -84,8 +95,8 @@ def with_session(
         "config_file",
         type=click.Path(path_type=Path),
         metavar="FILE",
-        help="Configuration file.  [env: SRPROXY_CONFIG; default: ./config.yaml, else "
-        "config.yaml in the user's config folder]",
+        help="Configuration file.  [env: SRPROXY_CONFIG; default: config.yaml in the "
+        "user's config folder, else ./config.yaml]",
     )
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         file = kwargs.pop("config_file", None)

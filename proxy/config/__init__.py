@@ -1,14 +1,14 @@
 """The configuration as frozen values, checked: `Config`, its sections, and `Config.build`.
 
-Reading files and the environment is proxy.config's part; nothing here does any I/O.
+Reading files and the environment is proxy.config.loading's part; nothing here does any I/O.
 """
 
+from proxy.config.checking import Config
 from proxy.config.limit_rules import LimitRule
 from proxy.config.model import (
     AccessConfig,
     AccountConfig,
     ApiKeyConfig,
-    Config,
     InspectConfig,
     LimitsConfig,
     ListenConfig,

@@ -7,11 +7,9 @@ import ipaddress
 import re
 from urllib.parse import SplitResult, urlsplit
 
-from proxy.config.faults import found, wrong
+from proxy.config.faults import Wrong, found
+from proxy.config.values import secret
 from proxy.system.loopback import is_loopback
-from proxy.system.network import OutboundProxy
-from proxy.system.redis.address import ACCEPTED as REDIS_URLS
-from proxy.system.redis.address import parse_redis_url
 from proxy.system.secret import Secret
 
 LABELS = re.compile(r"(?!-)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?")
@@ -48,7 +46,7 @@ def host(value: object) -> str:
     """Parse the host to listen on."""
     parsed = parse_host(value)
     if parsed is None:
-        raise wrong(
+        raise Wrong(
             f"{found(value)} is not a host",
             "accepted: localhost, an IP address, a host name (the port has its own key)",
         )
@@ -59,7 +57,7 @@ def allowed_host(value: object) -> str:
     """Parse a name the proxy answers to."""
     parsed = parse_host(value)
     if parsed is None:
-        raise wrong(
+        raise Wrong(
             f"{found(value)} is not a host name",
             "accepted: names or addresses without scheme and port, such as [proxy.internal]",
         )
@@ -70,21 +68,21 @@ def allowed_origin(value: object) -> str:
     """Parse a browser origin, and write it as browsers do: lower case, no default port."""
     accepted = "accepted: scheme, host and port, such as [https://tool.example.com]"
     if value == "*":
-        raise wrong('"*" would let every web page call', accepted)
+        raise Wrong('"*" would let every web page call', accepted)
     if not isinstance(value, str) or not URL_CHARACTERS.fullmatch(value):
-        raise wrong(f"{found(value)} is not an origin", accepted)
+        raise Wrong(f"{found(value)} is not an origin", accepted)
     try:
         parts = urlsplit(value)
         port = parts.port
     except ValueError:
-        raise wrong("is not an origin", accepted) from None
+        raise Wrong("is not an origin", accepted) from None
     if "@" in parts.netloc:
-        raise wrong("has user information in it", accepted)
+        raise Wrong("has user information in it", accepted)
     name = parse_host(parts.hostname)
     if not SCHEME.fullmatch(parts.scheme) or name is None or value.rstrip("/") != value:
-        raise wrong(f"{found(value)} is not an origin", accepted)
+        raise Wrong(f"{found(value)} is not an origin", accepted)
     if parts.path or parts.query or parts.fragment:
-        raise wrong(f"{found(value)} has more than an origin in it", accepted)
+        raise Wrong(f"{found(value)} has more than an origin in it", accepted)
     if ":" in name:
         name = f"[{name}]"
     if port is None or DEFAULT_PORTS.get(parts.scheme) == port:
@@ -94,20 +92,20 @@ def allowed_origin(value: object) -> str:
 
 def _split(value: object, accepted: str) -> tuple[str, SplitResult]:
     if not isinstance(value, str):
-        raise wrong(f"{found(value)} is not a URL", accepted)
+        raise Wrong(f"{found(value)} is not a URL", accepted)
     if "@" in value.split("?", 1)[0].partition("://")[2].partition("/")[0]:
-        raise wrong("has user information in it (not shown)", accepted)
+        raise Wrong("has user information in it (not shown)", accepted)
     if not URL_CHARACTERS.fullmatch(value):
-        raise wrong(f"{found(value)} is not a URL", accepted)
+        raise Wrong(f"{found(value)} is not a URL", accepted)
     try:
         parts = urlsplit(value)
         port = parts.port
     except ValueError:
-        raise wrong(f"{found(value)} is not a URL", accepted) from None
+        raise Wrong(f"{found(value)} is not a URL", accepted) from None
     if port == 0 or parse_host(parts.hostname) is None:
-        raise wrong(f"{found(value)} has no usable host or port", accepted)
+        raise Wrong(f"{found(value)} has no usable host or port", accepted)
     if DOT_SEGMENT.search(parts.path):
-        raise wrong(f"{found(value)} has a dot segment in its path", accepted)
+        raise Wrong(f"{found(value)} has a dot segment in its path", accepted)
     return value, parts
 
 
@@ -116,11 +114,11 @@ def endpoint(value: object) -> str:
     accepted = "accepted: https://… without query or fragment; http://… only to loopback"
     url, parts = _split(value, accepted)
     if parts.scheme not in DEFAULT_PORTS:
-        raise wrong(f"{found(url)} is not an https URL", accepted)
+        raise Wrong(f"{found(url)} is not an https URL", accepted)
     if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
-        raise wrong(f"{found(url)} would send secrets unencrypted", accepted)
+        raise Wrong(f"{found(url)} would send secrets unencrypted", accepted)
     if "?" in url or "#" in url:
-        raise wrong("has a query or fragment in it", accepted)
+        raise Wrong("has a query or fragment in it", accepted)
     return url
 
 
@@ -134,40 +132,44 @@ def redirect_uri(value: object) -> str:
     accepted = "accepted: https://… or http://localhost…, byte for byte as registered"
     uri, parts = _split(value, accepted)
     if parts.scheme == "http" and parts.hostname != "localhost":
-        raise wrong(
+        raise Wrong(
             f"{found(uri)} is refused by SmartRecruiters, which takes http for localhost only",
             accepted,
         )
     if parts.scheme not in DEFAULT_PORTS:
-        raise wrong(f"{found(uri)} is neither https nor http", accepted)
+        raise Wrong(f"{found(uri)} is neither https nor http", accepted)
     if "#" in uri:
-        raise wrong("has a fragment in it", accepted)
+        raise Wrong("has a fragment in it", accepted)
     if parts.path in OWN_ROUTES or f"{parts.path}/".startswith(f"{OWN_REQUESTS}/"):
-        raise wrong(
+        raise Wrong(
             f"its path {parts.path} is a route of the proxy itself",
             "accepted: another path, such as /-/callback",
         )
     if parts.path.lower().startswith("/identity/oauth"):
-        raise wrong(f"its path {parts.path} is never served here", "accepted: another path")
+        raise Wrong(f"its path {parts.path} is never served here", "accepted: another path")
     return uri
 
 
 def outbound_proxy(value: object) -> Secret:
     """Check the outbound proxy's URL; it may carry a password, so it is a secret."""
-    if isinstance(value, Secret):
-        value = value.reveal()
+    # Only here: it brings the ssl module, which most commands do without.
+    from proxy.system.network import OutboundProxy
+
+    url = secret(accepted=OutboundProxy.ACCEPTED)(value)
     try:
-        OutboundProxy.parse(value if isinstance(value, str) else "")
+        OutboundProxy.parse(url.reveal())
     except ValueError as error:
-        raise wrong(str(error), OutboundProxy.ACCEPTED) from None
-    return Secret(str(value))
+        raise Wrong(str(error), OutboundProxy.ACCEPTED) from None
+    return url
 
 
 def redis_url(value: object) -> Secret:
-    """Parse a Redis URL; it may carry a password, so it is a secret."""
-    url = value if isinstance(value, Secret) else Secret(str(value))
+    """Check a Redis URL; it may carry a password, so it is a secret."""
+    from proxy.system.redis.address import ACCEPTED, parse_redis_url  # only where there is one
+
+    url = secret(accepted=f"accepted: {ACCEPTED}")(value)
     try:
         parse_redis_url(url)
     except ValueError as error:
-        raise wrong(str(error), f"accepted: {REDIS_URLS}") from None
+        raise Wrong(str(error), f"accepted: {ACCEPTED}") from None
     return url

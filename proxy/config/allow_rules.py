@@ -6,7 +6,7 @@ an error rather than a rule that silently admits nothing.
 
 import re
 
-from proxy.config.faults import found, wrong
+from proxy.config.faults import Wrong, found
 
 METHODS = re.compile(r"\*|[!#$%&'*+.^_`|~0-9A-Za-z-]+(,[!#$%&'*+.^_`|~0-9A-Za-z-]+)*")
 PLACEHOLDER = re.compile(r"\*|\{[A-Za-z_][A-Za-z0-9_-]*\}")
@@ -18,14 +18,14 @@ ACCEPTED = 'accepted: "METHODS PATH", such as "GET,HEAD **", "POST /candidates",
 def allow_rule(value: object) -> str:
     """Parse one rule; it is kept as written."""
     if not isinstance(value, str):
-        raise wrong(f"{found(value)} is not a rule", ACCEPTED)
+        raise Wrong(f"{found(value)} is not a rule", ACCEPTED)
     methods, space, path = value.partition(" ")
     if not space or not METHODS.fullmatch(methods) or ("*" in methods and methods != "*"):
-        raise wrong(f"{found(value)} does not begin with methods and one space", ACCEPTED)
+        raise Wrong(f"{found(value)} does not begin with methods and one space", ACCEPTED)
     if path in ("**", "/"):
         return value
     if not path.startswith("/"):
-        raise wrong(f"{found(value)} has a path that begins with no slash", ACCEPTED)
+        raise Wrong(f"{found(value)} has a path that begins with no slash", ACCEPTED)
     *segments, last = path[1:].split("/")
     if last != "**":
         segments.append(last)
@@ -33,7 +33,7 @@ def allow_rule(value: object) -> str:
         if PLACEHOLDER.fullmatch(segment):
             continue
         if segment in (".", "..") or not LITERAL.fullmatch(segment):
-            raise wrong(
+            raise Wrong(
                 f"{found(value)} can never match: {found(segment)} is no segment of a path",
                 ACCEPTED,
             )

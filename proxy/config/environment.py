@@ -7,13 +7,12 @@ an error; the exceptions are variables that others make for us. The environment 
 import difflib
 import re
 from collections.abc import Mapping
-from typing import Any, get_args, get_origin
-
-from pydantic import BaseModel
+from typing import Any
 
 from proxy.config import Config
-from proxy.config.checking import every_key, is_secret, known_keys, section_at
 from proxy.config.faults import Path, dotted
+from proxy.config.keys import every_key, key_at, secret_by_file
+from proxy.config.section import Section, Shape, keys
 from proxy.config.tree import Finding, Place, Tree, parse_yaml
 
 PREFIX = "SRPROXY_"
@@ -45,9 +44,13 @@ def read_environment(environ: Mapping[str, str]) -> Tree:
         if SERVICE_LINK.fullmatch(name):
             continue
         path = tuple(name.removeprefix(PREFIX).lower().split("__"))
-        kind = _kind(path)
+        kind = _kind(Config, path)
         if kind is None:
             tree.findings.append(_unknown(name, path))
+        elif not environ[name].strip() and _guards(path):
+            what = "is empty, and nobody can tell whether that is meant"
+            accepted = "accepted: a value, or no such variable"
+            tree.findings.append(Finding(Place(name), f"{dotted(path)}: {what}; {accepted}"))
         else:
             _take(tree, name, path, environ[name], kind)
     return tree
@@ -62,7 +65,7 @@ def _take(tree: Tree, name: str, path: Path, text: str, kind: str) -> None:
             return
         for place in (*inner.key_places, *inner.value_places):
             tree.key_places[place] = Place(name)
-    elif text in ("", "null", "~") and not is_secret(Config, path):
+    elif text in ("", "null", "~") and not ((key := key_at(Config, path)) and key.secret):
         value = None
     tree.key_places[path] = Place(name)
     node = tree.values
@@ -77,38 +80,34 @@ def _take(tree: Tree, name: str, path: Path, text: str, kind: str) -> None:
         node[last] = value
 
 
-def _kind(path: Path) -> str | None:
+def _kind(section: type[Section], path: Path) -> str | None:
     """Tell whether a path is a known key, and whether its value is text or has a structure."""
-    for length in range(1, len(path)):
-        if path[:length] == ("accounts",):
-            continue  # what follows is the name of one
-        if section_at(Config, path[:length]) is None or _is_list(path[:length]):
-            # Within the extra parameters every name is taken; within anything else, none.
-            return "text" if length == len(path) - 1 and _holds(path[:-1], Mapping) else None
-    if len(path) == 2 and path[0] == "accounts":
-        return "structure"
-    section = section_at(Config, path[:-1])
-    if section is None or path[-1] not in known_keys(section):
+    name, rest = str(path[0]), path[1:]
+    of_file = None if rest else secret_by_file(section, path)
+    key = keys(section).get(of_file or name)
+    if key is None:
         return None
-    if path[-1] not in section.model_fields:
-        return "text"
-    annotation = section.model_fields[str(path[-1])].annotation
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return "structure"
-    return "structure" if _is_list(path) or _holds(path, Mapping) else "text"
+    if not rest:
+        return "text" if key.shape is Shape.VALUE else "structure"
+    match key.shape, key.section:
+        case Shape.SECTION, inner if inner:
+            return _kind(inner, rest)
+        case Shape.NAMED, inner if inner:
+            return _kind(inner, rest[1:]) if len(rest) > 1 else "structure"
+        case Shape.TEXTS, _:
+            return "text" if len(rest) == 1 else None
+    return None
 
 
-def _is_list(path: Path) -> bool:
-    return _holds(path, tuple)
-
-
-def _holds(path: Path, origin: type) -> bool:
-    section = section_at(Config, path[:-1])
-    field = section.model_fields.get(str(path[-1])) if section else None
-    if field is None:
-        return False
-    wanted = {get_origin(kind) for kind in (field.annotation, *get_args(field.annotation))}
-    return origin in wanted
+def _guards(path: Path) -> bool:
+    """Tell whether a key guards or hides something: set to nothing, it is no choice but a slip."""
+    key = key_at(Config, path)
+    return (
+        path[0] == "access"
+        or path[:2] == ("listen", "tls")
+        or (key is not None and key.secret)
+        or secret_by_file(Config, path) is not None
+    )
 
 
 def _unknown(name: str, path: Path) -> Finding:

@@ -1,20 +1,25 @@
 """What a wrong value is called: where it stands, what is wrong with it and what is accepted.
 
-Never holds the value of a secret: the texts are written by the validators, which know what is one.
+Never holds the value of a secret: the texts are written by the parsers, which know what is one.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-
-from pydantic_core import PydanticCustomError
+from typing import NamedTuple
 
 Path = tuple[str | int, ...]
-CUSTOM = "configuration"
 SHOWN = 60
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Wrong(ValueError):
+    """What a parser raises: what is wrong with a value, and what is accepted."""
+
+    def __init__(self, what: str, accepted: str) -> None:
+        super().__init__(what)
+        self.what = what
+        self.accepted = accepted
+
+
+class Fault(NamedTuple):
     """One fault of a configuration, not yet tied to a file and line."""
 
     path: Path
@@ -37,11 +42,6 @@ def dotted(path: Sequence[str | int]) -> str:
             name = name if len(name) <= SHOWN else f"{name[:SHOWN]}…"
             text += f".{name}" if text else name
     return text
-
-
-def wrong(what: str, accepted: str) -> PydanticCustomError:
-    """Build the error of a validator; pydantic adds where it happened."""
-    return PydanticCustomError(CUSTOM, "{what}", {"what": what, "accepted": accepted})
 
 
 def found(value: object) -> str:

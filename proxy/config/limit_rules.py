@@ -4,23 +4,19 @@ proxy.gateway.limits decides what a rule counts; the operation is written as in 
 """
 
 import re
-from dataclasses import dataclass
-from typing import Literal
-
-from pydantic_core import PydanticCustomError
+from typing import Literal, NamedTuple
 
 from proxy.config.allow_rules import allow_rule
-from proxy.config.faults import found, wrong
+from proxy.config.faults import Wrong, found
 
 RULE = re.compile(r"([0-9]{1,6})(/s| at once) (\S+ \S+)")
 ACCEPTED = 'accepted: "N/s METHODS PATH" or "N at once METHODS PATH", such as "5/s GET /jobs/{id}"'
 
 
-@dataclass(frozen=True, slots=True)
-class LimitRule:
+class LimitRule(NamedTuple):
     """At most `count` requests a second, or at once, of the operations that match."""
 
-    count: int
+    count: int  # type: ignore[assignment] # in place of tuple's method
     per: Literal["second", "at_once"]
     # Names of methods, or "*" alone for every method.
     methods: tuple[str, ...]
@@ -34,13 +30,13 @@ def limit_rule(value: object) -> LimitRule:
         return value
     parts = RULE.fullmatch(value) if isinstance(value, str) else None
     if parts is None:
-        raise wrong(f"{found(value)} is not a limit rule", ACCEPTED)
+        raise Wrong(f"{found(value)} is not a limit rule", ACCEPTED)
     count, unit, operation = parts.groups()
     if int(count) == 0:
-        raise wrong(f"{found(value)} would never let a request pass", ACCEPTED)
+        raise Wrong(f"{found(value)} would never let a request pass", ACCEPTED)
     try:
         methods, _, path = allow_rule(operation).partition(" ")
-    except PydanticCustomError as error:
-        raise wrong(str((error.context or {})["what"]), ACCEPTED) from None
+    except Wrong as error:
+        raise Wrong(error.what, ACCEPTED) from None
     per: Literal["second", "at_once"] = "second" if unit == "/s" else "at_once"
     return LimitRule(int(count), per, tuple(methods.split(",")), path)

@@ -5,42 +5,23 @@ line each, `FILE:LINE:COLUMN: key.path: what is wrong; what is accepted`. Promis
 value of a secret, and never writes a file. The environment is handed in.
 """
 
-import stat
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Any
 
-from proxy.config import Config
-from proxy.config.checking import check, is_secret, section_at
+from proxy.config.checking import Config
 from proxy.config.environment import CONFIG_VARIABLE, read_environment, variable
 from proxy.config.faults import Fault, Path, dotted
+from proxy.config.keys import key_at
+from proxy.config.secret_files import PrivateFile
+from proxy.config.section import Shape
+from proxy.config.sources import Source, holds_secret, paths_in
 from proxy.config.tree import Finding, Place, Tree, parse_yaml
 from proxy.errors import ConfigurationError
-from proxy.system.secret import Secret
 
 FILE_NAME = "config.yaml"
 LARGEST_FILE = 1024 * 1024
-LARGEST_SECRET = 64 * 1024
-# The keys whose relative paths count from the folder of the file that names them.
-PATH_KEYS = (
-    ("listen", "unix_socket"),
-    ("listen", "tls", "cert_file"),
-    ("listen", "tls", "key_file"),
-    ("listen", "tls", "client_ca_file"),
-    ("upstream", "ca_file"),
-    ("tokens", "path"),
-    ("tokens", "redis", "ca_file"),
-    ("log", "audit_file"),
-)
-# Those of them that must be there to be read.
-READ_FILES = {
-    ("listen", "tls", "cert_file"): "a file with the certificate and its chain in PEM form",
-    ("listen", "tls", "key_file"): "a file with the certificate's private key in PEM form",
-    ("listen", "tls", "client_ca_file"): "a file with certificates in PEM form",
-    ("upstream", "ca_file"): "a file with certificates in PEM form",
-    ("tokens", "redis", "ca_file"): "a file with certificates in PEM form",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,26 +30,65 @@ class Loaded:
 
     config: Config
     file: FilePath | None
+    # A file of the working directory that was not taken, since the user's own was.
+    passed_over: FilePath | None = None
+    private_files: tuple[PrivateFile, ...] = ()
+
+    def exposed(self) -> list[str]:
+        """Return a warning for each file with a secret in it that others may read."""
+        return [text for file in self.private_files if (text := file.warning())]
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFile:
+    """The file to read, if there is one, and what the search for it saw."""
+
+    path: FilePath | None
+    # Who named it, if someone did: then it must exist.
+    named_by: str | None = None
+    passed_over: FilePath | None = None
 
 
 def find_file(
-    option: FilePath | None, environ: Mapping[str, str], user_folder: FilePath
-) -> tuple[FilePath | None, str | None]:
-    """Return the file to read, and who named it, if someone did (then it must exist)."""
+    option: FilePath | None,
+    environ: Mapping[str, str],
+    user_folder: Callable[[], FilePath | None],
+) -> FoundFile:
+    """Look for the file: the option's, the variable's, the user's own, the working directory's.
+
+    The user's own outranks the working directory's: a folder that someone cloned must not
+    redirect credentials. `user_folder` is asked only when nobody named a file.
+    """
     if option is not None:
-        return option, str(option)
+        return FoundFile(option, str(option))
     if named := environ.get(CONFIG_VARIABLE):
-        return FilePath(named), CONFIG_VARIABLE
-    for candidate in (FilePath(FILE_NAME), user_folder / FILE_NAME):
-        if candidate.is_file():
-            return candidate, None
-    return None, None
+        return FoundFile(FilePath(named), CONFIG_VARIABLE)
+    folder = user_folder()
+    own = folder / FILE_NAME if folder else None
+    here = FilePath(FILE_NAME)
+    if own is None or not _is_file(own):
+        return FoundFile(here if _is_file(here) else None)
+    return FoundFile(own, passed_over=here if _is_another(here, own) else None)
+
+
+def _is_file(path: FilePath) -> bool:
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def _is_another(here: FilePath, own: FilePath) -> bool:
+    try:
+        return here.is_file() and not here.samefile(own)
+    except OSError:
+        return False
 
 
 def load(
     option: FilePath | None,
     environ: Mapping[str, str],
-    user_folder: FilePath,
+    user_folder: Callable[[], FilePath | None],
     *,
     flags: Mapping[str, str] | None = None,
     search: bool = True,
@@ -78,44 +98,44 @@ def load(
     `flags` maps dotted keys to what the command line said of them. Without `search` only a file
     that somebody named is read.
     """
-    path, named_by = find_file(option, environ, user_folder)
-    if named_by is None and not search:
-        path = None
-    findings: list[Finding] = []
-    trees: list[_Source] = []
+    found = find_file(option, environ, user_folder if search else lambda: None)
+    path = found.path if search or found.named_by else None
+    sources: list[Source] = []
+    private: list[PrivateFile] = []
     if path is not None:
         tree = _read_file(path)
         if tree is None:
-            raise ConfigurationError([_unreadable(path, named_by)])
+            raise ConfigurationError([_unreadable(path, found.named_by)])
         if tree.findings and not tree.values:
             # Nothing of it could be read: that every key is missing would be noise.
             raise ConfigurationError([str(finding) for finding in tree.findings])
-        findings += tree.findings
-        trees.append(_Source(tree, path.absolute().parent))
-    tree = read_environment(environ)
-    findings += tree.findings
-    trees.append(_Source(tree, FilePath.cwd()))
-    trees.append(_Source(_flags(flags or {}), FilePath.cwd()))
+        if holds_secret(tree.values):
+            private.append(PrivateFile(path, ""))
+        sources.append(Source(tree, lambda: path.absolute().parent))
+    sources.append(Source(read_environment(environ), FilePath.cwd))
+    sources.append(Source(_flags(flags or {}), FilePath.cwd))
 
     overruled: set[Path] = set()
-    for source in reversed(trees):
-        source.overruled = frozenset(overruled)
-        source.resolve_paths()
-        source.read_secrets()
-        findings += source.findings
+    for source in reversed(sources):
+        source.prepare(frozenset(overruled))
         overruled |= set(source.tree.key_places)
     values: dict[str, Any] = {}
-    for source in trees:
+    for source in sources:
         _merge(values, source.tree.values)
-    config, faults = check(Config, values)
-    settled = {path for source in trees for path in source.settled}
-    placed = _Placing(trees, path)
-    findings += [placed.finding(fault) for fault in faults if fault.path not in settled]
+    config, faults = Config.check(values)
+    settled = {path for source in sources for path in source.settled}
+    placed = _Placing(sources, path)
+    findings = {placed.finding(fault) for fault in faults if fault.path not in settled}
+    for source in sources:
+        findings.update(source.tree.findings, source.findings)
+        private += source.private
     if config is not None:
-        findings += _check_files(config, placed)
+        findings.update(map(placed.finding, _missing_files(config)))
+        if key_file := config.listen.tls.key_file:
+            private.append(PrivateFile(key_file, "listen.tls.key_file"))
     if findings or config is None:
-        raise ConfigurationError([str(finding) for finding in sorted(set(findings))])
-    return Loaded(config, path)
+        raise ConfigurationError([str(finding) for finding in sorted(findings)])
+    return Loaded(config, path, found.passed_over, tuple(private))
 
 
 def _read_file(path: FilePath) -> Tree | None:
@@ -171,119 +191,23 @@ def _flags(flags: Mapping[str, str]) -> Tree:
     return tree
 
 
-@dataclass(slots=True)
-class _Source:
-    """One source's tree, and the folder that its relative paths count from."""
-
-    tree: Tree
-    folder: FilePath
-    findings: list[Finding] = field(default_factory=list)
-    # Values that came from a file, by the key that named it; and those already found faulty.
-    from_file: dict[Path, Path] = field(default_factory=dict)
-    settled: set[Path] = field(default_factory=set)
-    # What a source of higher precedence sets: no file is read in vain.
-    overruled: frozenset[Path] = frozenset()
-
-    def resolve_paths(self) -> None:
-        for *sections, key in PATH_KEYS:
-            node: Any = self.tree.values
-            for section in sections:
-                node = node.get(section) if isinstance(node, dict) else None
-            if isinstance(node, dict) and isinstance(node.get(key), str) and node[key]:
-                node[key] = str(self._path(node[key]))
-
-    def _path(self, text: str) -> FilePath:
-        try:
-            return self.folder / FilePath(text).expanduser()
-        except RuntimeError:  # no home folder
-            return self.folder / text
-
-    def read_secrets(self, node: Any = None, path: Path = ()) -> None:
-        """Put the content of each secret's file in the place of the key that names it."""
-        node = self.tree.values if not path else node
-        if isinstance(node, list):
-            for index, item in enumerate(node):
-                self.read_secrets(item, (*path, index))
-        if not isinstance(node, dict):
-            return
-        if section_at(Config, path) is None and path != ("accounts",):
-            return
-        for name in [*node]:
-            if isinstance(node[name], (dict, list)):
-                self.read_secrets(node[name], (*path, name))
-            elif name.endswith("_file") and is_secret(Config, (*path, name.removesuffix("_file"))):
-                self._replace(node, path, name)
-
-    def _replace(self, node: dict[str, Any], path: Path, name: str) -> None:
-        key = name.removesuffix("_file")
-        value = node.pop(name)
-        target, origin = (*path, key), (*path, name)
-        if value is None or value == "" or target in self.overruled:
-            node.setdefault(key, None)
-            return
-        if node.get(key):
-            self._report(origin, f"is given beside {key}", f"accepted: {key} or {name}, not both")
-            self.settled.add(target)
-            return
-        self.from_file[target] = origin
-        place = self.tree.place(origin, key=False)
-        if place is not None:
-            self.tree.key_places[target] = self.tree.value_places[target] = place
-        try:
-            node[key] = Secret(_read_secret(self._path(str(value))))
-        except OSError as error:
-            self._fail(target, f"the file cannot be read: {error.strerror or error}")
-        except ValueError as error:
-            self._fail(target, str(error))
-
-    def _fail(self, target: Path, what: str) -> None:
-        self._report(self.from_file[target], what, "accepted: a file with the secret on one line")
-        self.settled.add(target)
-
-    def _report(self, path: Path, what: str, accepted: str) -> None:
-        place = self.tree.place(path, key=False) or Place(variable(path))
-        self.findings.append(Finding(place, f"{dotted(path)}: {what}; {accepted}"))
-
-
-def _read_secret(path: FilePath) -> str:
-    # A pipe or a device could keep us waiting for ever.
-    if not stat.S_ISREG(path.stat().st_mode):
-        raise ValueError("what it names is not a file")
-    with path.open("rb") as file:
-        content = file.read(LARGEST_SECRET + 1)
-    if len(content) > LARGEST_SECRET:
-        raise ValueError("the file is larger than a secret can be")
-    try:
-        text = content.decode()
-    except UnicodeDecodeError:
-        raise ValueError("the file is not UTF-8 text") from None
-    if text.endswith("\n"):
-        text = text[:-1].removesuffix("\r")
-    if not text:
-        raise ValueError("the file is empty")
-    return text
-
-
 def _merge(below: dict[str, Any], above: Mapping[str, Any], path: Path = ()) -> None:
     """Lay one source over another: sections key by key, anything else as a whole."""
     for name, value in above.items():
         here = (*path, name)
+        key = key_at(Config, here)
         if isinstance(value, dict) and isinstance(below.get(name), dict):
             _merge(below[name], value, here)
-        elif value is not None or section_at(Config, here) is None or _is_listed(here):
-            below[name] = value
+        elif value is None and key is not None and key.section and key.shape is not Shape.SECTIONS:
+            below.setdefault(name, value)  # a section of which nothing is said
         else:
-            below.setdefault(name, value)
-
-
-def _is_listed(path: Path) -> bool:
-    return path == ("access", "api_keys")
+            below[name] = value
 
 
 class _Placing:
     """Ties faults to places: the source with the last word on a key is the one that is named."""
 
-    def __init__(self, sources: Iterable[_Source], file: FilePath | None) -> None:
+    def __init__(self, sources: Iterable[Source], file: FilePath | None) -> None:
         self._sources = list(reversed(list(sources)))
         self._file = file
 
@@ -308,18 +232,13 @@ class _Placing:
         return Place(str(self._file), 1, 1) if self._file else Place(variable(path))
 
 
-def _check_files(config: Config, placed: _Placing) -> list[Finding]:
+def _missing_files(config: Config) -> Iterable[Fault]:
     """Find out now that a file is not there, rather than at the first connection."""
-    findings = []
-    for key, accepted in READ_FILES.items():
-        path: Any = config
-        for name in key:
-            path = getattr(path, name)
-        if path is None:
+    for path, key, file in paths_in(config):
+        if not key.reads:
             continue
         try:
-            path.open("rb").close()
+            file.open("rb").close()
         except OSError as error:
             what = f"the file cannot be read: {error.strerror or error}"
-            findings.append(placed.finding(Fault(key, what, f"accepted: {accepted}")))
-    return findings
+            yield Fault(path, what, f"accepted: {key.reads}")

@@ -1,93 +1,95 @@
 """The sections of the configuration as frozen values, named as in the YAML file.
 
-A Config that exists is right: every value was checked, and so was what they say together. It holds
-secrets only as `Secret`. It never reads a file, the environment or the clock.
+Each field says how it is read, its default, and its line in docs/configuration.md. Secrets are held
+only as `Secret`. Nothing here reads a file, the environment or the clock.
 """
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
-
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainValidator, model_validator
+from typing import Literal
 
 from proxy.config import addresses, values
+from proxy.config import section as fields
 from proxy.config.allow_rules import allow_rule
-from proxy.config.faults import wrong
 from proxy.config.limit_rules import LimitRule, limit_rule
+from proxy.config.section import Section
 from proxy.system.secret import Secret
 
 DAY = 86400
 MEBIBYTE = 1024 * 1024
+PEM = "a file with certificates in PEM form"
 
-
-def _seconds(high: float = DAY, *, zero: bool = False) -> BeforeValidator:
-    return BeforeValidator(values.seconds(high, zero=zero))
-
-
-def _whole(low: int, high: int) -> BeforeValidator:
-    return BeforeValidator(values.whole(low, high))
-
-
-def _listed(example: str) -> BeforeValidator:
-    return BeforeValidator(values.listed(example))
-
-
-Seconds = Annotated[float, _seconds()]
-SecondsOrZero = Annotated[float, _seconds(zero=True)]
-Port = Annotated[int, _whole(0, 65535)]
-Flag = Annotated[bool, BeforeValidator(values.flag)]
-Text = Annotated[str, BeforeValidator(values.text)]
-Host = Annotated[str | None, BeforeValidator(values.optional(addresses.host))]
-FilePath = Annotated[Path | None, BeforeValidator(values.optional(values.path))]
-Endpoint = Annotated[str, BeforeValidator(addresses.endpoint)]
-OptionalSecret = Annotated[Secret | None, PlainValidator(values.optional(values.secret()))]
-AllowRules = Annotated[
-    tuple[Annotated[str, BeforeValidator(allow_rule)], ...],
-    _listed('["GET,HEAD **", "POST /candidates"]'),
-]
-
-
-class Section(BaseModel):
-    """What all sections share: frozen, no unknown key, secrets as a type of our own."""
-
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        arbitrary_types_allowed=True,
-        hide_input_in_errors=True,
-    )
+SECONDS = values.seconds(DAY)
+SECONDS_OR_ZERO = values.seconds(DAY, zero=True)
+PORT = values.whole(0, 65535)
 
 
 class ProbesConfig(Section):
     """A second listener for live, ready and metrics alone."""
 
-    host: Host = None
-    port: Port = 9090
+    host: str | None = fields.value(
+        values.optional(addresses.host),
+        None,
+        "with a host: a second listener for `/-/live`, `/-/ready` and `/-/metrics` alone",
+    )
+    port: int = fields.value(PORT, 9090, "its port")
 
 
 class TlsConfig(Section):
     """The certificate that callers are shown, and the CA of theirs."""
 
-    cert_file: FilePath = None
-    key_file: FilePath = None
-    client_ca_file: FilePath = None
+    cert_file: Path | None = fields.path(
+        "certificate and chain in PEM form; with it callers speak https", reads=PEM
+    )
+    key_file: Path | None = fields.path(
+        "its private key, unless that is in `cert_file` too",
+        reads="a file with the certificate's private key in PEM form",
+    )
+    client_ca_file: Path | None = fields.path(
+        "with it each caller needs a certificate of that CA", reads=PEM
+    )
 
 
 class ListenConfig(Section):
     """Where callers reach the proxy, and what they may cost it."""
 
-    host: Host = "localhost"
-    port: Port = 8080
-    unix_socket: FilePath = None
-    unix_socket_mode: Annotated[str, BeforeValidator(values.socket_mode)] = "0600"
-    reuse_port: Flag = False
-    tls: TlsConfig = TlsConfig()
-    probes: ProbesConfig = ProbesConfig()
-    header_timeout: Seconds = 15.0
-    idle_timeout: Seconds = 75.0
-    max_head_size: Annotated[int, _whole(1024, 16 * MEBIBYTE)] = 65536
-    stall_timeout: Seconds = 60.0
-    max_connections: Annotated[int, _whole(1, 1_000_000)] = 512
+    host: str | None = fields.value(
+        values.optional(addresses.host),
+        "localhost",
+        "where callers reach the proxy; `localhost` is both loopback families, "
+        "`null` none (with a Unix socket)",
+    )
+    port: int = fields.value(PORT, 8080, "`0` picks a free one and prints it")
+    unix_socket: Path | None = fields.path(
+        "path of a Unix socket, instead of or beside host and port"
+    )
+    unix_socket_mode: str = fields.value(
+        values.socket_mode, "0600", '`"0660"` shares it with the folder\'s group'
+    )
+    reuse_port: bool = fields.value(
+        values.flag,
+        False,
+        "`true`: a second process may listen on the same port, to take over while this one drains",
+    )
+    tls: TlsConfig = fields.section(TlsConfig)
+    probes: ProbesConfig = fields.section(ProbesConfig)
+    header_timeout: float = fields.value(
+        SECONDS, 15.0, "for a caller to send its request head, from its first byte"
+    )
+    idle_timeout: float = fields.value(SECONDS, 75.0, "how long a kept-alive connection may rest")
+    max_head_size: int = fields.value(
+        values.whole(1024, 16 * MEBIBYTE), 65536, "bytes of request line and headers"
+    )
+    stall_timeout: float = fields.value(
+        SECONDS,
+        60.0,
+        "without a byte moving on a caller's body, either way, before it is cut",
+    )
+    max_connections: int = fields.value(
+        values.whole(1, 1_000_000),
+        512,
+        "beyond it callers are refused at once, those served go on",
+    )
 
     @property
     def unix_socket_bits(self) -> int:
@@ -98,42 +100,67 @@ class ListenConfig(Section):
 class OAuthConfig(Section):
     """The app registered with SmartRecruiters, and how its endpoints are spoken to."""
 
-    grant_type: Annotated[
-        Literal["authorization_code", "client_credentials"],
-        BeforeValidator(values.choice("authorization_code", "client_credentials")),
-    ] = "authorization_code"
-    client_id: Annotated[str, BeforeValidator(values.client_id)] = ""
-    client_secret: Annotated[Secret, PlainValidator(values.client_secret)] = Secret("")
-    redirect_uri: Annotated[str, BeforeValidator(addresses.redirect_uri)] = (
-        "http://localhost:8080/-/callback"
+    grant_type: Literal["authorization_code", "client_credentials"] = fields.value(
+        values.choice("authorization_code", "client_credentials"),
+        "authorization_code",
+        "a person logs in once; or `client_credentials`: the app acts by itself, "
+        "without login and refresh token",
     )
-    scopes: Annotated[
-        tuple[Annotated[str, BeforeValidator(values.scope)], ...],
-        _listed("[candidates_read, jobs_read]"),
-    ] = ()
-    authorization_endpoint: Endpoint = "https://www.smartrecruiters.com/identity/oauth/allow"
-    token_endpoint: Endpoint = "https://api.smartrecruiters.com/identity/oauth/token"  # noqa: S105
-    authorization_params: Annotated[Mapping[str, str], BeforeValidator(values.parameters)] = {
-        "response_type": "code"
-    }
-    # S105 takes the word "token" in a name for a password.
-    token_request_format: Annotated[
-        Literal["form", "json"], BeforeValidator(values.choice("form", "json"))
-    ] = "form"  # noqa: S105
-    client_authentication: Annotated[
-        Literal["client_secret_post", "client_secret_basic"],
-        BeforeValidator(values.choice("client_secret_post", "client_secret_basic")),
-    ] = "client_secret_post"
-    pkce: Flag = False
-    timeout: Seconds = 30.0
+    client_id: str = fields.value(
+        values.client_id, "", "of your SmartRecruiters app; not with `smart_token`"
+    )
+    client_secret: Secret = fields.secret(
+        values.client_secret, Secret(""), "or `client_secret_file`; not with `smart_token`"
+    )
+    redirect_uri: str = fields.value(
+        addresses.redirect_uri,
+        "http://localhost:8080/-/callback",
+        "byte for byte as registered; its path is the callback's path",
+    )
+    scopes: tuple[str, ...] = fields.each(
+        values.scope, "[candidates_read, jobs_read]", "empty: the app's defaults"
+    )
+    authorization_endpoint: str = fields.value(
+        addresses.endpoint,
+        "https://www.smartrecruiters.com/identity/oauth/allow",
+        "where the browser is sent",
+    )
+    token_endpoint: str = fields.value(
+        addresses.endpoint,
+        "https://api.smartrecruiters.com/identity/oauth/token",
+        "where codes and refresh tokens are exchanged",
+    )
+    authorization_params: Mapping[str, str] = fields.texts(
+        values.parameters,
+        {"response_type": "code"},
+        "extra query parameters of the authorization request",
+    )
+    token_request_format: Literal["form", "json"] = fields.value(
+        values.choice("form", "json"), "form", "or `json`"
+    )
+    client_authentication: Literal["client_secret_post", "client_secret_basic"] = fields.value(
+        values.choice("client_secret_post", "client_secret_basic"),
+        "client_secret_post",
+        "or `client_secret_basic`",
+    )
+    pkce: bool = fields.value(values.flag, False, "S256; SmartRecruiters does not document it")
+    timeout: float = fields.value(SECONDS, 30.0, "for a token request")
+
+
+def _smart_token() -> Secret | None:
+    return fields.secret(
+        values.nullable(values.secret()),
+        None,
+        "a SmartRecruiters API key, sent as `X-SmartToken` instead of a bearer: no OAuth at all",
+    )
 
 
 class AccountConfig(Section):
     """One grant: its name, and the app or the API key that it belongs to."""
 
-    oauth: OAuthConfig = OAuthConfig()
-    smart_token: OptionalSecret = None
-    name: str = "default"
+    name: str = fields.fixed("default")
+    oauth: OAuthConfig = fields.section(OAuthConfig)
+    smart_token: Secret | None = _smart_token()
 
     @property
     def kind(self) -> Literal["authorization_code", "client_credentials", "smart_token"]:
@@ -144,160 +171,234 @@ class AccountConfig(Section):
 class UpstreamConfig(Section):
     """The API behind the proxy, and how it is reached."""
 
-    url: Annotated[str, BeforeValidator(addresses.upstream)] = "https://api.smartrecruiters.com"
-    ca_file: FilePath = None
-    proxy: Annotated[Secret | None, PlainValidator(values.optional(addresses.outbound_proxy))] = (
-        None
+    url: str = fields.value(
+        addresses.upstream,
+        "https://api.smartrecruiters.com",
+        "may carry a path prefix; plain `http` to loopback only",
     )
-    connect_timeout: Seconds = 10.0
-    response_timeout: Seconds = 130.0
-    max_connections: Annotated[int, _whole(1, 100_000)] = 100
-    queue_timeout: SecondsOrZero = 30.0
-    rewrite_links: Flag = False
-    max_replay_body: Annotated[int, _whole(0, 64 * MEBIBYTE)] = 65536
+    ca_file: Path | None = fields.path(
+        "certificates trusted besides the system's, for the token endpoint too", reads=PEM
+    )
+    proxy: Secret | None = fields.secret(
+        values.optional(addresses.outbound_proxy),
+        None,
+        "outbound HTTP proxy, for the token endpoint too; default `HTTPS_PROXY` and `NO_PROXY`",
+    )
+    connect_timeout: float = fields.value(SECONDS, 10.0, "to connect, TLS included")
+    response_timeout: float = fields.value(
+        SECONDS, 130.0, "to the answer's head, and between two reads of its body"
+    )
+    max_connections: int = fields.value(values.whole(1, 100_000), 100, "to the upstream")
+    queue_timeout: float = fields.value(SECONDS_OR_ZERO, 30.0, "to wait for one of them")
+    rewrite_links: bool = fields.value(
+        values.flag,
+        False,
+        "`true`: absolute URLs of the upstream in JSON bodies lead to the origin "
+        "that the caller used",
+    )
+    max_replay_body: int = fields.value(
+        values.whole(0, 64 * MEBIBYTE),
+        65536,
+        "bytes of a request body kept to send it again after a 401 or a dropped connection",
+    )
 
 
 class LimitsConfig(Section):
     """SmartRecruiters' limits, and what is done about them."""
 
-    mode: Annotated[Literal["pace", "pass"], BeforeValidator(values.choice("pace", "pass"))] = (
-        "pace"
+    mode: Literal["pace", "pass"] = fields.value(
+        values.choice("pace", "pass"),
+        "pace",
+        "hold a request back until SmartRecruiters' limits allow it; or `pass`: "
+        "leave it to the upstream",
     )
-    max_wait: SecondsOrZero = 60.0
-    rules: Annotated[
-        tuple[Annotated[LimitRule, PlainValidator(limit_rule)], ...],
-        _listed('["5/s GET /reporting-api/**", "1 at once POST /x/{id}"]'),
-    ] = ()
+    max_wait: float = fields.value(
+        SECONDS_OR_ZERO, 60.0, "how long a request may be held back; longer: `rate_limited`"
+    )
+    rules: tuple[LimitRule, ...] = fields.each(
+        limit_rule,
+        '["5/s GET /reporting-api/**", "1 at once POST /x/{id}"]',
+        'limits besides the built-in ones: `"5/s GET /reporting-api/**"`, '
+        '`"1 at once POST /x/{id}"`; the first that fits counts',
+    )
 
 
 class RedisConfig(Section):
     """The Redis that several replicas share."""
 
-    url: Annotated[Secret | None, PlainValidator(values.optional(addresses.redis_url))] = None
-    prefix: Text = "srproxy:"
-    ca_file: FilePath = None
+    url: Secret | None = fields.secret(
+        values.optional(addresses.redis_url),
+        None,
+        "`redis://…`, `rediss://…` or `redis+sentinel://host,host/service`",
+    )
+    prefix: str = fields.value(values.text, "srproxy:", "of every key in Redis")
+    ca_file: Path | None = fields.path("certificates trusted besides the system's", reads=PEM)
 
 
 class TokensConfig(Section):
     """Where the grant is kept, and when it is renewed."""
 
-    store: Annotated[Literal["file", "redis"], BeforeValidator(values.choice("file", "redis"))] = (
-        "file"
+    store: Literal["file", "redis"] = fields.value(
+        values.choice("file", "redis"), "file", "or `redis`, for several replicas"
     )
-    path: FilePath = None
-    encryption_key: Annotated[Secret | None, PlainValidator(values.optional(values.secret(16)))] = (
-        None
+    path: Path | None = fields.path("folder; default: the user's state folder")
+    encryption_key: Secret | None = fields.secret(
+        values.nullable(values.secret(16)),
+        None,
+        "16 characters or more; with it, records are encrypted at rest",
     )
-    # The first one writes; `encryption_key` stands here too when it is given.
-    encryption_keys: Annotated[
-        tuple[Annotated[Secret, PlainValidator(values.secret(16))], ...],
-        _listed("[new key, old key]"),
-    ] = ()
-    redis: RedisConfig = RedisConfig()
-    refresh_margin: SecondsOrZero = 300.0
+    # Complete in a Config: the first one writes, and is `encryption_key` too.
+    encryption_keys: tuple[Secret, ...] = fields.secrets(
+        values.secret(16),
+        "[new key, old key]",
+        "in place of it while a key is changed: `[new, old]`; the first one writes",
+    )
+    redis: RedisConfig = fields.section(RedisConfig)
+    refresh_margin: float = fields.value(
+        SECONDS_OR_ZERO,
+        300.0,
+        "refresh ahead when less than this is left and there is traffic; at most half of "
+        "the token's lifetime",
+    )
     # A refresh token lives 28 days: an idle grant refreshed later than that would be dead.
-    idle_refresh: Annotated[float, _seconds(28 * DAY)] = 604800.0
+    idle_refresh: float = fields.value(
+        values.seconds(28 * DAY),
+        604800.0,
+        "refresh an idle grant when its refresh token is older than this",
+    )
 
 
 class ApiKeyConfig(Section):
     """One caller: its key, whose grant it uses, and what it may call."""
 
-    name: Annotated[str, BeforeValidator(values.key_name)]
+    name: str = fields.required(values.key_name, "a name for each entry")
     # One of the two: a key, or the subject of the certificate that the caller shows.
-    key: Annotated[Secret | None, PlainValidator(values.api_key)] = None
-    subject: Annotated[str | None, BeforeValidator(values.optional(values.subject))] = None
+    key: Secret | None = fields.secret(
+        values.nullable(values.api_key),
+        None,
+        required="each entry has name and key (or key_file, or subject)",
+        unless="subject",
+    )
+    subject: str | None = fields.value(values.optional(values.subject), None)
     # The one account that it may use; None: any, chosen call by call.
-    account: Annotated[str | None, BeforeValidator(values.optional(values.account_name))] = None
-    allow: AllowRules = ()
-    admin: Flag = False
-
-    @model_validator(mode="after")
-    def _key_or_subject(self) -> Self:
-        if self.key is None and self.subject is None:
-            raise wrong(
-                "is missing", "accepted: each entry has name and key (or key_file, or subject)"
-            )
-        return self
+    account: str | None = fields.value(values.optional(values.account_name), None)
+    allow: tuple[str, ...] = fields.each(allow_rule, '["GET,HEAD **"]')
+    admin: bool = fields.value(values.flag, False)
 
 
 class AccessConfig(Section):
     """Who may call, and what."""
 
-    allowed_hosts: Annotated[
-        tuple[Annotated[str, BeforeValidator(addresses.allowed_host)], ...],
-        _listed("[proxy.internal]"),
-    ] = ()
-    allowed_origins: Annotated[
-        tuple[Annotated[str, BeforeValidator(addresses.allowed_origin)], ...],
-        _listed("[https://tool.example.com]"),
-    ] = ()
-    api_keys: Annotated[tuple[ApiKeyConfig, ...], _listed("[{name: app, key: …}]")] = ()
-    allow: AllowRules = ()
-    dry_run: Flag = False
-    allow_unauthenticated: Flag = False
+    allowed_hosts: tuple[str, ...] = fields.each(
+        addresses.allowed_host,
+        "[proxy.internal]",
+        "`Host` names answered to, besides loopback names and `listen.host`",
+    )
+    allowed_origins: tuple[str, ...] = fields.each(
+        addresses.allowed_origin,
+        "[https://tool.example.com]",
+        'browser origins that may call (CORS); `"*"` is refused',
+    )
+    api_keys: tuple[ApiKeyConfig, ...] = fields.sections(
+        ApiKeyConfig,
+        "[{name: app, key: …}]",
+        "`{name, key or key_file or subject, account, allow, admin}` each; when set, every caller "
+        "needs one. `subject` is that of the caller's certificate; `account` binds the key to "
+        "one; once a key is `admin`, only such may see the page and act",
+    )
+    allow: tuple[str, ...] = fields.each(
+        allow_rule,
+        '["GET,HEAD **", "POST /candidates"]',
+        'rules such as `"GET,HEAD **"` (read-only) or `"POST /candidates"`; empty: everything',
+    )
+    dry_run: bool = fields.value(
+        values.flag,
+        False,
+        "`true`: writes (all but GET, HEAD and OPTIONS) are answered 202 here, and not forwarded",
+    )
+    allow_unauthenticated: bool = fields.value(
+        values.flag, False, "must be `true` to listen beyond loopback without API keys"
+    )
 
     @property
     def command_key(self) -> Secret | None:
         """Return the key that this program's own commands show: an admin's, where one is."""
-        keys = [caller for caller in self.api_keys if caller.key is not None]
-        admins = [caller for caller in keys if caller.admin]
-        return (admins or keys)[0].key if keys else None
+        callers = [caller for caller in self.api_keys if caller.key is not None]
+        admins = [caller for caller in callers if caller.admin]
+        return (admins or callers)[0].key if callers else None
 
 
 class InspectConfig(Section):
     """What is kept in memory of the last requests, to look at."""
 
-    enabled: Flag = False
-    max_body: Annotated[int, _whole(0, 16 * MEBIBYTE)] = 65536
+    enabled: bool = fields.value(
+        values.flag,
+        False,
+        "`true`: headers and bodies of the last requests are kept in memory, to look at "
+        "on the page",
+    )
+    max_body: int = fields.value(
+        values.whole(0, 16 * MEBIBYTE),
+        65536,
+        "bytes kept of each body; the rest is counted, not kept",
+    )
 
 
 class LogConfig(Section):
     """How much is logged, and in which form."""
 
-    level: Annotated[
-        Literal["debug", "info", "warning", "error"],
-        BeforeValidator(values.choice("debug", "info", "warning", "error")),
-    ] = "info"
-    format: Annotated[
-        Literal["auto", "text", "json"], BeforeValidator(values.choice("auto", "text", "json"))
-    ] = "auto"
-    sample: Annotated[int, _whole(1, 1_000_000)] = 1
-    audit_file: FilePath = None
+    level: Literal["debug", "info", "warning", "error"] = fields.value(
+        values.choice("debug", "info", "warning", "error"),
+        "info",
+        "or `debug`, `warning`, `error`",
+    )
+    format: Literal["auto", "text", "json"] = fields.value(
+        values.choice("auto", "text", "json"),
+        "auto",
+        "`text` on a terminal, `json` lines otherwise",
+    )
+    sample: int = fields.value(
+        values.whole(1, 1_000_000), 1, "access log: errors, and one in so many of the rest"
+    )
+    audit_file: Path | None = fields.path("who did what to the grant, beside the log")
 
 
 class ShutdownConfig(Section):
     """How the proxy stops."""
 
-    delay: SecondsOrZero = 0.0
-    drain_timeout: SecondsOrZero = 30.0
+    delay: float = fields.value(SECONDS_OR_ZERO, 0.0, 'between "not ready" and no longer accepting')
+    drain_timeout: float = fields.value(SECONDS_OR_ZERO, 30.0, "for requests in flight to finish")
 
 
 class NotifyConfig(Section):
     """Whom to tell when a person is needed."""
 
-    command: Annotated[tuple[str, ...] | None, BeforeValidator(values.command)] = None
+    command: tuple[str, ...] | None = fields.value(
+        values.command,
+        None,
+        "`[program, argument, …]`, run when a person is needed, and when no longer",
+    )
 
 
-class Config(Section):
-    """The whole configuration."""
+class Draft(Section):
+    """All sections: each value is right by itself, what they say together is not yet checked."""
 
-    listen: ListenConfig = ListenConfig()
-    oauth: OAuthConfig = OAuthConfig()
-    smart_token: OptionalSecret = None
+    listen: ListenConfig = fields.section(ListenConfig)
+    oauth: OAuthConfig = fields.section(OAuthConfig)
+    smart_token: Secret | None = _smart_token()
     # Complete ones: `default`, which the top level describes, is always among them.
-    accounts: Annotated[Mapping[str, AccountConfig], BeforeValidator(values.accounts)] = {}
-    upstream: UpstreamConfig = UpstreamConfig()
-    limits: LimitsConfig = LimitsConfig()
-    tokens: TokensConfig = TokensConfig()
-    access: AccessConfig = AccessConfig()
-    inspect: InspectConfig = InspectConfig()
-    log: LogConfig = LogConfig()
-    shutdown: ShutdownConfig = ShutdownConfig()
-    notify: NotifyConfig = NotifyConfig()
-
-    @classmethod
-    def build(cls, mapping: Mapping[str, Any]) -> Self:
-        """Build from plain values; ConfigurationError lists every fault at once."""
-        from proxy.config.checking import build  # the checks are about this very class
-
-        return build(cls, mapping)
+    accounts: Mapping[str, AccountConfig] = fields.named(
+        AccountConfig,
+        values.further_account,
+        "{acme: {oauth: {…}}}",
+        "more grants beside `default`: `{acme: {oauth: {…what differs…}}, "
+        "bulk: {smart_token_file: …}}`; what one does not name comes from above",
+    )
+    upstream: UpstreamConfig = fields.section(UpstreamConfig)
+    limits: LimitsConfig = fields.section(LimitsConfig)
+    tokens: TokensConfig = fields.section(TokensConfig)
+    access: AccessConfig = fields.section(AccessConfig)
+    inspect: InspectConfig = fields.section(InspectConfig)
+    log: LogConfig = fields.section(LogConfig)
+    shutdown: ShutdownConfig = fields.section(ShutdownConfig)
+    notify: NotifyConfig = fields.section(NotifyConfig)

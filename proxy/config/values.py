@@ -6,16 +6,15 @@ and text stays as it was written, so that `0600` and a secret of digits survive.
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic_core import PydanticCustomError
-
-from proxy.config.faults import found, wrong
+from proxy.config.faults import Wrong, found
 from proxy.system.secret import Secret
 
 T = TypeVar("T")
+L = TypeVar("L", bound=str)
 NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 WHOLE = re.compile(r"[+-]?[0-9]+")
 TRUE = {"true", "yes", "on", "1"}
@@ -25,21 +24,14 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 # RFC 6749 section 3.3
 SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
 VISIBLE = re.compile(r"[\x21-\x7e]+")
+# What compose, shells, Helm and Ansible fill in, when they do.
+TEMPLATE = re.compile(r"\$\{[^}]*\}|\{\{.*\}\}")
+QUOTES = "\"'"
 MODE = re.compile(r"0?[67][0-7]{2}")
 # What proxy.grant.oauth sets itself: an extra parameter of that name would be a second one.
 OWN_PARAMETERS = {
     "client_id", "redirect_uri", "scope", "state", "code_challenge", "code_challenge_method",
 }  # fmt: skip
-
-
-def refusal(parse: Callable[[object], object], value: object) -> tuple[str, str] | None:
-    """Return what a parser says against a value: what is wrong, and what is accepted."""
-    try:
-        parse(value)
-    except PydanticCustomError as error:
-        context = error.context or {}
-        return str(context["what"]), str(context["accepted"])
-    return None
 
 
 def absent(value: object) -> bool:
@@ -55,9 +47,9 @@ def whole(low: int, high: int) -> Callable[[object], int]:
         if isinstance(value, str) and WHOLE.fullmatch(value.strip()):
             value = int(value)
         if isinstance(value, bool) or not isinstance(value, int):
-            raise wrong(f"{found(value)} is not a whole number", accepted)
+            raise Wrong(f"{found(value)} is not a whole number", accepted)
         if not low <= value <= high:
-            raise wrong(f"{value} is out of range", accepted)
+            raise Wrong(f"{value} is out of range", accepted)
         return value
 
     return parse
@@ -71,9 +63,9 @@ def seconds(high: float, *, zero: bool = False) -> Callable[[object], float]:
         if isinstance(value, str) and NUMBER.fullmatch(value.strip()):
             value = float(value)
         if isinstance(value, bool) or not isinstance(value, (int, float)) or math.isnan(value):
-            raise wrong(f"{found(value)} is not a number of seconds", accepted)
+            raise Wrong(f"{found(value)} is not a number of seconds", accepted)
         if not 0 <= value <= high or (value == 0 and not zero):
-            raise wrong(f"{value:g} is out of range", accepted)
+            raise Wrong(f"{value:g} is out of range", accepted)
         return float(value)
 
     return parse
@@ -85,32 +77,38 @@ def flag(value: object) -> bool:
         return value
     if isinstance(value, str) and value.lower() in TRUE | FALSE:
         return value.lower() in TRUE
-    raise wrong(f"{found(value)} is neither true nor false", "accepted: true, false")
+    raise Wrong(f"{found(value)} is neither true nor false", "accepted: true, false")
 
 
 def text(value: object) -> str:
     """Parse text that is not empty and has no control characters."""
     if not isinstance(value, str):
-        raise wrong(f"{found(value)} is not text", "accepted: text")
+        raise Wrong(f"{found(value)} is not text", "accepted: text")
     if not value.strip():
-        raise wrong("is empty", "accepted: text that is not empty")
+        raise Wrong("is empty", "accepted: text that is not empty")
     if not value.isprintable():
-        raise wrong("has control characters in it", "accepted: printable text on one line")
+        raise Wrong("has control characters in it", "accepted: printable text on one line")
     return value
 
 
 def client_id(value: object) -> str:
     """Parse the client id; that one is needed at all is a rule of its own."""
-    return "" if absent(value) else text(value)
+    if absent(value):
+        return ""
+    parsed = text(value)
+    if slip := slip_in(parsed):
+        raise Wrong(slip.replace(" (its value is not shown)", ""), "accepted: the id alone")
+    return parsed
 
 
-def choice(*names: str) -> Callable[[object], str]:
+def choice(*names: L) -> Callable[[object], L]:
     """Make the parser of one word out of several."""
 
-    def parse(value: object) -> str:
-        if isinstance(value, str) and value in names:
-            return value
-        raise wrong(f"{found(value)} is none of them", f"accepted: {', '.join(names)}")
+    def parse(value: object) -> L:
+        for name in names:
+            if isinstance(value, str) and value == name:
+                return name
+        raise Wrong(f"{found(value)} is none of them", f"accepted: {', '.join(names)}")
 
     return parse
 
@@ -120,43 +118,63 @@ def optional(parse: Callable[[object], T]) -> Callable[[object], T | None]:
     return lambda value: None if absent(value) else parse(value)
 
 
+def nullable(parse: Callable[[object], T]) -> Callable[[object], T | None]:
+    """Let null alone stand for "not set": empty text there is a slip."""
+    return lambda value: None if value is None else parse(value)
+
+
 def path(value: object) -> Path:
     """Parse a path; `~` is the user's home."""
     if isinstance(value, Path):
         return value
     if not isinstance(value, str) or "\0" in value:
-        raise wrong(f"{found(value)} is not a path", "accepted: a path")
+        raise Wrong(f"{found(value)} is not a path", "accepted: a path")
     try:
         return Path(value).expanduser()
     except RuntimeError:
-        raise wrong("the home folder of ~ is not known", "accepted: a path without ~") from None
+        raise Wrong("the home folder of ~ is not known", "accepted: a path without ~") from None
 
 
 def socket_mode(value: object) -> str:
     """Parse the mode of a Unix socket: octal digits as text."""
     if isinstance(value, str) and MODE.fullmatch(value):
         return value
-    raise wrong(
+    raise Wrong(
         f"{found(value)} is not a mode that lets its owner in",
         'accepted: octal digits in quotes, such as "0600" or "0660"',
     )
 
 
-def secret(least: int = 1) -> Callable[[object], Secret]:
+def slip_in(value: str) -> str | None:
+    """Return what shows that a value is not the one that was meant; never the value itself."""
+    if TEMPLATE.search(value):
+        return "looks like a template that was not filled in (its value is not shown)"
+    if value != value.strip():
+        return "has blanks around it (its value is not shown)"
+    if len(value) > 1 and value[0] == value[-1] and value[0] in QUOTES:
+        return "has quotes around it, which are part of it (its value is not shown)"
+    return None
+
+
+def secret(least: int = 1, accepted: str = "") -> Callable[[object], Secret]:
     """Make the parser of a secret of at least so many characters; its value is never shown."""
-    accepted = f"accepted: {least} characters or more" if least > 1 else "accepted: text"
+    accepted = accepted or (
+        f"accepted: {least} characters or more" if least > 1 else "accepted: text"
+    )
 
     def parse(value: object) -> Secret:
         if isinstance(value, Secret):
             value = value.reveal()
         if not isinstance(value, str):
-            raise wrong("is not text (its value is not shown)", accepted)
+            raise Wrong("is not text (its value is not shown)", accepted)
         if not value:
-            raise wrong("is empty", accepted)
+            raise Wrong("is empty", accepted)
         if not value.isprintable():
-            raise wrong("has control characters or line ends in it", accepted)
+            raise Wrong("has control characters or line ends in it", accepted)
+        if slip := slip_in(value):
+            raise Wrong(slip, accepted)
         if len(value) < least:
-            raise wrong(f"has only {len(value)} characters", accepted)
+            raise Wrong(f"has only {len(value)} characters", accepted)
         return Secret(value)
 
     return parse
@@ -173,7 +191,7 @@ def api_key(value: object) -> Secret:
     """Parse the key of a caller: what fits into a header and is no empty key."""
     key = secret()(value)
     if not VISIBLE.fullmatch(key.reveal()):
-        raise wrong(
+        raise Wrong(
             "has a space or a character beyond ASCII in it (its value is not shown)",
             "accepted: letters, digits and signs, as they fit into a header",
         )
@@ -184,7 +202,7 @@ def key_name(value: object) -> str:
     """Parse the name of an API key: it stands in logs and in metrics."""
     if isinstance(value, str) and NAME.fullmatch(value):
         return value
-    raise wrong(
+    raise Wrong(
         f"{found(value)} is no name for a key", "accepted: letters, digits, '.', '_', '-', up to 64"
     )
 
@@ -193,52 +211,39 @@ def account_name(value: object) -> str:
     """Parse the name of an account: it stands in Host names, and in files' names."""
     if isinstance(value, str) and ACCOUNT_NAME.fullmatch(value):
         return value
-    raise wrong(
+    raise Wrong(
         f"{found(value)} is no name for an account",
         "accepted: small letters, digits, '_', '-', up to 63 (NAME.localhost leads to it)",
     )
+
+
+def further_account(value: object) -> str:
+    """Parse the name of an account beside `default`."""
+    if value == "default":
+        raise Wrong(
+            "is the account that the top level describes",
+            "accepted: oauth and smart_token at the top level, for it",
+        )
+    return account_name(value)
 
 
 def subject(value: object) -> str:
     """Parse the subject of a caller's certificate, as RFC 4514 writes it."""
     if isinstance(value, str) and value.strip() and value.isprintable():
         return value
-    raise wrong(
+    raise Wrong(
         f"{found(value)} is no subject of a certificate",
         'accepted: text such as "CN=reports" or "CN=reports,O=Example"',
     )
-
-
-def listed(example: str) -> Callable[[object], tuple[object, ...]]:
-    """Make the parser of a list; its items have parsers of their own, and places of their own."""
-
-    def parse(value: object) -> tuple[object, ...]:
-        if absent(value):
-            return ()
-        if not isinstance(value, (list, tuple)):
-            raise wrong(f"{found(value)} is not a list", f"accepted: a list, such as {example}")
-        return tuple(value)
-
-    return parse
 
 
 def scope(value: object) -> str:
     """Parse one scope."""
     if isinstance(value, str) and SCOPE.fullmatch(value):
         return value
-    raise wrong(
+    raise Wrong(
         f"{found(value)} is not one scope", "accepted: a list, such as [candidates_read, jobs_read]"
     )
-
-
-def accounts(value: object) -> dict[str, object]:
-    """Parse the names of the further accounts; what each says is a section of its own."""
-    accepted = "accepted: a mapping of names to what differs, such as {acme: {oauth: {…}}}"
-    if absent(value):
-        return {}
-    if not isinstance(value, Mapping):
-        raise wrong(f"{found(value)} is not a mapping", accepted)
-    return {name: {} if item is None else item for name, item in value.items()}
 
 
 def parameters(value: object) -> dict[str, str]:
@@ -247,13 +252,13 @@ def parameters(value: object) -> dict[str, str]:
     if absent(value):
         value = {}
     if not isinstance(value, dict):
-        raise wrong(f"{found(value)} is not a mapping", accepted)
+        raise Wrong(f"{found(value)} is not a mapping", accepted)
     result: dict[str, str] = {}
     for name, item in {"response_type": "code", **value}.items():
         if not isinstance(name, str) or not name:
-            raise wrong(f"{found(name)} is no name of a parameter", accepted)
+            raise Wrong(f"{found(name)} is no name of a parameter", accepted)
         if name in OWN_PARAMETERS:
-            raise wrong(
+            raise Wrong(
                 f'"{name}" is set by the proxy itself', "accepted: other parameters than that"
             )
         if isinstance(item, bool):
@@ -263,7 +268,7 @@ def parameters(value: object) -> dict[str, str]:
         if item is None:
             continue
         if not isinstance(item, str):
-            raise wrong(f"{found(name)} is {found(item)}", accepted)
+            raise Wrong(f"{found(name)} is {found(item)}", accepted)
         result[name] = item
     return result
 
@@ -274,10 +279,10 @@ def command(value: object) -> tuple[str, ...] | None:
         return None
     accepted = "accepted: a list of program and arguments, such as [notify-send, SmartRecruiters]"
     if not isinstance(value, (list, tuple)) or not value:
-        raise wrong(f"{found(value)} is not a list with a program in it", accepted)
+        raise Wrong(f"{found(value)} is not a list with a program in it", accepted)
     for item in value:
         if not isinstance(item, str) or "\0" in item:
-            raise wrong(f"{found(item)} is not text", accepted)
+            raise Wrong(f"{found(item)} is not text", accepted)
     if not value[0]:
-        raise wrong("the program's name is empty", accepted)
+        raise Wrong("the program's name is empty", accepted)
     return tuple(value)

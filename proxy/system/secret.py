@@ -6,7 +6,6 @@ Living ones are known (weakly) to the last gate of the logs, which masks them wh
 nobody has to remember to announce one.
 """
 
-import hmac
 from typing import ClassVar, NoReturn
 from weakref import WeakValueDictionary
 
@@ -44,6 +43,8 @@ class Secret:
         """Compare in constant time with another Secret; anything else is a programming error."""
         if not isinstance(other, Secret):
             raise TypeError("a Secret is compared only with a Secret")
+        import hmac  # it brings OpenSSL's digests, which most commands never need
+
         return hmac.compare_digest(self._value.encode(), other._value.encode())
 
     def __reduce__(self) -> NoReturn:

@@ -51,7 +51,9 @@ class Setup:
         self.save()
 
     def save(self) -> None:
-        (self.home / "config.yaml").write_text(yaml.safe_dump(self.config))
+        file = self.home / "config.yaml"
+        file.write_text(yaml.safe_dump(self.config))
+        file.chmod(0o600)
 
     def run(self, *arguments, **options):
         return srproxy(*arguments, home=self.home, **options)

@@ -1,5 +1,6 @@
 """Where configuration comes from, who has the last word, and where a fault is said to be."""
 
+import json
 import os
 import re
 from pathlib import Path
@@ -10,14 +11,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from proxy.config import Config
-from proxy.config.checking import every_key
 from proxy.config.environment import variable
+from proxy.config.keys import every_key
 from proxy.config.loading import find_file, load
+from proxy.config.section import keys
 from proxy.errors import ConfigurationError
 from proxy.system.secret import Secret
 
 APP = {"SRPROXY_OAUTH__CLIENT_ID": "app", "SRPROXY_OAUTH__CLIENT_SECRET": "app-secret"}
 ROOT = Path(__file__).parents[2]
+
+
+def no_folder():
+    """Stand for a person without a configuration folder."""
+    return
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +42,7 @@ def write(text, name="c.yaml"):
 
 def config(text=None, environ=APP, flags=None):
     path = write(text) if text is not None else None
-    return load(path, environ, Path("nowhere"), flags=flags).config
+    return load(path, environ, no_folder, flags=flags).config
 
 
 def problems(text=None, environ=APP):
@@ -45,7 +52,7 @@ def problems(text=None, environ=APP):
 
 
 def test_the_environment_alone_is_enough():
-    loaded = load(None, APP, Path("nowhere"))
+    loaded = load(None, APP, no_folder)
 
     assert loaded.file is None
     assert loaded.config.oauth.client_id == "app"
@@ -67,7 +74,8 @@ def test_flag_over_environment_over_file_over_default():
     [
         (["a", "b", "config.yaml", "user/config.yaml"], "a", {"SRPROXY_CONFIG": "b"}, "a"),
         (["b", "config.yaml", "user/config.yaml"], None, {"SRPROXY_CONFIG": "b"}, "b"),
-        (["config.yaml", "user/config.yaml"], None, {}, "config.yaml"),
+        (["config.yaml", "user/config.yaml"], None, {}, "user/config.yaml"),
+        (["config.yaml"], None, {}, "config.yaml"),
         (["user/config.yaml"], None, {}, "user/config.yaml"),
         ([], None, {}, None),
         (["config.yaml"], None, {"SRPROXY_CONFIG": "missing"}, "missing"),
@@ -77,7 +85,7 @@ def test_the_order_in_which_a_file_is_looked_for(exists, option, environ, found)
     for name in exists:
         write("", name)
 
-    path, _ = find_file(option and Path(option), environ, Path("user"))
+    path = find_file(option and Path(option), environ, lambda: Path("user")).path
 
     assert path == (found and Path(found))
 
@@ -214,7 +222,7 @@ def test_accounts_come_by_the_environment_and_by_files():
     )
     environ = {**APP, "SRPROXY_ACCOUNTS__ACME__OAUTH__CLIENT_ID": "acme"}
 
-    accounts = load(path, environ, Path("nowhere")).config.accounts
+    accounts = load(path, environ, no_folder).config.accounts
 
     assert sorted(accounts) == ["a", "acme", "bulk", "default"]
     assert accounts["acme"].oauth.client_id == "acme"
@@ -235,12 +243,29 @@ def test_a_section_with_everything_commented_out_is_no_fault():
     assert config("log:\nupstream:\nlisten:\n  probes:\ntokens: {redis: ~}\n").log.level == "info"
 
 
+@pytest.mark.parametrize("empty", ["", "  ", "\t"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "SRPROXY_ACCESS__ALLOW", "SRPROXY_ACCESS__API_KEYS", "SRPROXY_ACCESS__DRY_RUN",
+        "SRPROXY_ACCESS", "SRPROXY_TOKENS__ENCRYPTION_KEY", "SRPROXY_TOKENS__ENCRYPTION_KEYS",
+        "SRPROXY_TOKENS__ENCRYPTION_KEY_FILE", "SRPROXY_LISTEN__TLS__CERT_FILE",
+        "SRPROXY_LISTEN__TLS", "SRPROXY_SMART_TOKEN", "SRPROXY_TOKENS__REDIS__URL",
+        "SRPROXY_OAUTH__CLIENT_SECRET_FILE", "SRPROXY_ACCOUNTS__ACME__SMART_TOKEN",
+    ],
+)  # fmt: skip
+def test_an_empty_variable_never_switches_a_guard_off(name, empty):
+    lines = problems(environ={**APP, name: empty})
+
+    assert [line for line in lines if line.startswith(f"{name}: ") and "is empty" in line]
+
+
 # ── secrets by file ──
 
 
 @pytest.mark.parametrize(
     ("content", "secret"),
-    [("s\n", "s"), ("s", "s"), ("s\r\n", "s"), (" s \n", " s "), ("0123\n", "0123")],
+    [("s\n", "s"), ("s", "s"), ("s\r\n", "s"), ("\ufeffs\r\n", "s"), ("0123\n", "0123")],
 )
 def test_one_trailing_newline_of_a_secret_file_is_stripped(content, secret):
     Path("secret").write_text(content, newline="")
@@ -278,10 +303,8 @@ def test_relative_paths_count_from_the_folder_of_the_file_that_names_them():
         "sub/c.yaml",
     )
 
-    loaded = load(path, {}, Path("nowhere")).config
-    by_environment = load(
-        path, {"SRPROXY_OAUTH__CLIENT_SECRET_FILE": "secret"}, Path("nowhere")
-    ).config
+    loaded = load(path, {}, no_folder).config
+    by_environment = load(path, {"SRPROXY_OAUTH__CLIENT_SECRET_FILE": "secret"}, no_folder).config
 
     assert loaded.oauth.client_secret.reveal() == "s"
     assert loaded.upstream.ca_file == Path.cwd() / "sub/ca.pem"
@@ -338,6 +361,126 @@ def test_a_secret_file_that_cannot_be_used(make, said):
     assert "canary" not in line
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (" canary\n", "has blanks around it"),
+        ("canary \r\n", "has blanks around it"),
+        ('"canary"', "has quotes around it"),
+        ("'canary'\n", "has quotes around it"),
+        ("${canary}", "looks like a template that was not filled in"),
+        ("x${canary:-}", "looks like a template"),
+        ("{{ canary }}", "looks like a template"),
+    ],
+)
+@pytest.mark.parametrize("by", ["file", "environment", "text"])
+def test_a_secret_that_was_not_filled_in_is_told_before_it_is_used(content, said, by):
+    Path("secret").write_text(content, newline="")
+    lines = {
+        "file": lambda: problems("oauth: {client_id: x, client_secret_file: secret}", {}),
+        "environment": lambda: problems(
+            environ={**APP, "SRPROXY_OAUTH__CLIENT_SECRET": content.rstrip("\r\n")}
+        ),
+        "text": lambda: problems(
+            f"oauth:\n  client_id: x\n  client_secret: {json.dumps(content.rstrip())}\n"
+            if "blanks" not in said
+            else 'oauth:\n  client_id: x\n  client_secret: " canary"\n',
+            {},
+        ),
+    }[by]()
+
+    assert len(lines) == 1
+    assert said in lines[0]
+    assert "canary" not in lines[0]
+
+
+def test_several_keys_come_by_files():
+    write("0123456789abcdef\n", "new")
+    write("fedcba9876543210\n", "old")
+
+    by_file = config("tokens: {encryption_keys_file: [new, old]}").tokens
+    by_variable = config(environ={**APP, "SRPROXY_TOKENS__ENCRYPTION_KEYS_FILE": "[new]"}).tokens
+
+    assert [key.reveal()[0] for key in by_file.encryption_keys] == ["0", "f"]
+    assert by_file.encryption_key == by_file.encryption_keys[0]
+    assert len(by_variable.encryption_keys) == 1
+
+
+def test_files_with_secrets_that_others_may_read_are_warned_of():
+    secret = write("s", "secret").absolute()
+    secret.chmod(0o640)
+    path = write("oauth: {client_id: x, client_secret_file: secret}\nsmart_token: t\n")
+    path.chmod(0o644)
+
+    key = "oauth.client_secret_file"
+
+    def warnings():
+        return load(path, {}, no_folder).exposed()
+
+    assert warnings() == [
+        "c.yaml holds a secret, and everybody on this machine may read it: chmod 600 c.yaml",
+        f"{secret} ({key}) holds a secret, and its group may read it: chmod 600 {secret}",
+    ]
+    path.chmod(0o600)
+    secret.chmod(0o400)
+    assert warnings() == []
+
+
+def test_a_configuration_without_secrets_is_nobody_s_secret():
+    write("s", "secret").chmod(0o600)
+    path = write("oauth: {client_id: x, client_secret_file: secret}")
+    path.chmod(0o644)
+
+    assert load(path, {}, no_folder).exposed() == []
+
+
+def test_places_are_looked_at_only_when_they_are_needed():
+    def never():
+        raise AssertionError("nobody asked")
+
+    write("")
+
+    assert load(Path("c.yaml"), APP, never).config
+    assert load(None, {**APP, "SRPROXY_CONFIG": "c.yaml"}, never).config
+    assert load(None, APP, never, search=False).config
+
+
+def test_a_working_directory_that_is_gone_is_not_needed(tmp_path, monkeypatch):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    secret = tmp_path / "secret"
+    secret.write_text("s")
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+
+    environ = {**APP, "SRPROXY_TOKENS__ENCRYPTION_KEY": "0123456789abcdef"}
+    assert load(None, environ, no_folder).config
+    by_file = {**APP, "SRPROXY_SMART_TOKEN_FILE": str(secret)}
+    assert load(None, by_file, no_folder).config.smart_token == Secret("s")
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        load(None, {**APP, "SRPROXY_SMART_TOKEN_FILE": "secret"}, no_folder)
+
+
+def test_the_user_s_own_file_outranks_that_of_the_working_directory():
+    write("log: {level: debug}", "config.yaml")
+    write("log: {level: error}", "user/config.yaml")
+
+    loaded = load(None, APP, lambda: Path("user"))
+
+    assert loaded.file == Path("user/config.yaml")
+    assert loaded.config.log.level == "error"
+    assert loaded.passed_over == Path("config.yaml")
+
+
+def test_the_same_file_is_not_passed_over():
+    write("", "config.yaml")
+
+    loaded = load(None, APP, Path.cwd)
+
+    assert loaded.file == Path.cwd() / "config.yaml"
+    assert loaded.passed_over is None
+
+
 def test_a_secret_that_is_too_short_is_said_of_the_key_that_named_its_file():
     write("canary", "k")
 
@@ -386,7 +529,7 @@ def test_a_file_in_another_encoding_is_said_with_its_place():
     Path("c.yaml").write_bytes("log: {}\n# café".encode("latin-1"))
 
     with pytest.raises(ConfigurationError) as caught:
-        load(Path("c.yaml"), APP, Path("nowhere"))
+        load(Path("c.yaml"), APP, no_folder)
 
     assert str(caught.value).startswith("c.yaml:2:6: is not UTF-8")
 
@@ -394,7 +537,7 @@ def test_a_file_in_another_encoding_is_said_with_its_place():
 def test_a_byte_order_mark_and_windows_line_ends_are_no_fault():
     Path("c.yaml").write_bytes(b"\xef\xbb\xbflisten:\r\n  port: 5\r\n")
 
-    assert load(Path("c.yaml"), APP, Path("nowhere")).config.listen.port == 5
+    assert load(Path("c.yaml"), APP, no_folder).config.listen.port == 5
 
 
 def test_aliases_cannot_make_a_short_text_mean_millions():
@@ -409,9 +552,9 @@ def test_aliases_cannot_make_a_short_text_mean_millions():
 def test_the_example_has_every_default_and_works_once_the_app_is_named():
     environ = {"SRPROXY_OAUTH__CLIENT_ID": "app", "SRPROXY_OAUTH__CLIENT_SECRET": "s"}
 
-    example = load(ROOT / "config.example.yaml", environ, Path("nowhere")).config
+    example = load(ROOT / "config.example.yaml", environ, no_folder).config
 
-    assert repr(example) == repr(load(None, environ, Path("nowhere")).config)
+    assert repr(example) == repr(load(None, environ, no_folder).config)
 
 
 def test_the_variable_of_a_key():
@@ -442,13 +585,13 @@ trees = st.recursive(
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(names, inner, max_size=4)),
     max_leaves=12,
 )
-sections = st.sampled_from([*Config.model_fields, "x"])
+sections = st.sampled_from([*keys(Config), "x"])
 
 
 def told(environ):
     """Load, and return the problems, of which there may be none."""
     try:
-        load(Path("c.yaml"), environ, Path("nowhere"))
+        load(Path("c.yaml"), environ, no_folder)
     except ConfigurationError as error:
         return error.problems
     return None

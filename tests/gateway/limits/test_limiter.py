@@ -6,7 +6,7 @@ import tracemalloc
 
 import pytest
 
-from proxy.config import LimitsConfig
+from proxy.config import Config
 from proxy.errors import Problem
 from proxy.gateway.limits import Limits
 from proxy.gateway.limits.refusals import Backoff, retry_after
@@ -62,8 +62,12 @@ def time():
     return Time()
 
 
+def limits_config(values):
+    return Config.build({"smart_token": "t", "limits": values}).limits
+
+
 def limits(time, *, config=None, **values):
-    settings = config or {"config": LimitsConfig.model_validate(values)}
+    settings = config or {"config": limits_config(values)}
     return Limits(lambda: settings["config"], time, time.schedule, jitter=lambda: 0.0)
 
 
@@ -272,13 +276,13 @@ async def test_a_hang_up_leaves_the_row_and_gives_back_what_it_had(time):
 
 
 async def test_a_reload_counts_for_the_next_request(time):
-    settings = {"config": LimitsConfig.model_validate({})}
+    settings = {"config": limits_config({})}
     door = limits(time, config=settings)
     ticket(door).enter()
-    settings["config"] = LimitsConfig.model_validate({"rules": ["1 at once * **"]})
+    settings["config"] = limits_config({"rules": ["1 at once * **"]})
 
     assert not ticket(door, "GET /users").enter()
-    settings["config"] = LimitsConfig.model_validate({"mode": "pass"})
+    settings["config"] = limits_config({"mode": "pass"})
     assert door.ticket("default", "other", b"GET", b"/", None) is None
 
 
