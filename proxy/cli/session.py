@@ -23,6 +23,7 @@ from proxy.cli.signals import HANGUP, STOPPING, heeded
 from proxy.cli.terminal import Terminal
 from proxy.config import Config
 from proxy.config.loading import Loaded, load
+from proxy.errors import ConfigurationError
 
 NAME = "smartrecruiters-proxy"
 # A running sandbox leaves its configuration in a private folder of this name.
@@ -65,8 +66,7 @@ class Session:
 
     def user_folder(self) -> Path | None:
         """Return the folder of the user's own configuration; None where there is no home."""
-        folder = platformdirs.user_config_path(NAME)
-        return folder if folder.is_absolute() else None
+        return _below_home(platformdirs.user_config_path)
 
     @property
     def config(self) -> Config:
@@ -76,12 +76,26 @@ class Session:
     @cached_property
     def state_folder(self) -> Path:
         """Return where the user's state goes; `tokens.path` has the last word on tokens."""
-        return platformdirs.user_state_path(NAME)
+        tokens = self.config.tokens
+        folder = tokens.path or _below_home(platformdirs.user_state_path)
+        if folder is None and tokens.store == "file":
+            what = "is not set, and this user has no home folder to keep the grant in"
+            raise ConfigurationError([f"tokens.path: {what}; accepted: a folder that is kept"])
+        return folder or Path()
 
     @cached_property
     def terminal(self) -> Terminal:
         """Return the person's terminal, or what stands in its place."""
         return Terminal(sys.stderr, self.environ)
+
+
+def _below_home(find: Callable[[str], Path]) -> Path | None:
+    """Return one of the user's folders; None where this user has no home."""
+    try:
+        folder = find(NAME)
+    except RuntimeError:
+        return None
+    return folder if folder.is_absolute() else None
 
 
 def with_session(

@@ -6,7 +6,7 @@ from typing import Any, Self
 from proxy.config.faults import Fault, dotted
 from proxy.config.model import AccountConfig, Draft
 from proxy.config.reading import made, read
-from proxy.config.rules import RULES
+from proxy.config.rules import faults_between
 from proxy.errors import ConfigurationError
 
 
@@ -31,10 +31,7 @@ class Config(Draft):
         named = given.pop("accounts", {})
         _settle_encryption(given.get("tokens", {}))
         config = made(cls, {**given, "accounts": _accounts(given, named)})
-        broken = [dotted(fault.path) for fault in faults]
-        for rule in RULES:
-            if not any(_touches(path, need) for path in broken for need in rule.needs):
-                faults.extend(rule.find(config))
+        faults += faults_between(config, [dotted(fault.path) for fault in faults])
         return (None, faults) if faults else (config, [])
 
 
@@ -61,7 +58,3 @@ def _settle_encryption(tokens: dict[str, Any]) -> None:
         tokens.setdefault("encryption_keys", (tokens["encryption_key"],))
     elif tokens.get("encryption_keys"):
         tokens["encryption_key"] = tokens["encryption_keys"][0]
-
-
-def _touches(path: str, need: str) -> bool:
-    return path == need or path.startswith((f"{need}.", f"{need}[")) or need.startswith(f"{path}.")

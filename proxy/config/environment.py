@@ -19,10 +19,14 @@ PREFIX = "SRPROXY_"
 CONFIG_VARIABLE = "SRPROXY_CONFIG"
 # What `notify.command` is run with: such a program may call srproxy in turn.
 NOTIFICATION = {"SRPROXY_EVENT", "SRPROXY_ACCOUNT", "SRPROXY_REASON", "SRPROXY_LOGIN_URL"}
-# What Kubernetes sets in every pod beside a Service that is called "srproxy".
+# What Kubernetes sets in every pod beside a Service that is called "srproxy" or "srproxy-…", and
+# Docker's links did: SRPROXY_SERVICE_HOST=10.0.0.1, SRPROXY_PORT_80_TCP_ADDR=10.0.0.1 …
 SERVICE_LINK = re.compile(
-    r"SRPROXY_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
+    r"SRPROXY(_[A-Z0-9]+)*_"
+    r"(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"
 )
+# … and SRPROXY_PORT=tcp://10.0.0.1:80: only its value tells it from somebody's slip.
+SERVICE_PORT = re.compile(r"SRPROXY(_[A-Z0-9]+)*_PORT=(tcp|udp|sctp)://.*", re.DOTALL)
 
 
 def variable(path: Path) -> str:
@@ -41,7 +45,7 @@ def read_environment(environ: Mapping[str, str]) -> Tree:
     for name in sorted(environ):
         if not name.startswith(PREFIX) or name == CONFIG_VARIABLE or name in NOTIFICATION:
             continue
-        if SERVICE_LINK.fullmatch(name):
+        if SERVICE_LINK.fullmatch(name) or SERVICE_PORT.fullmatch(f"{name}={environ[name]}"):
             continue
         path = tuple(name.removeprefix(PREFIX).lower().split("__"))
         kind = _kind(Config, path)
@@ -112,6 +116,12 @@ def _guards(path: Path) -> bool:
 
 def _unknown(name: str, path: Path) -> Finding:
     known = [variable(tuple(key.split("."))) for key in every_key(Config)]
-    close = difflib.get_close_matches(name, known, n=1)
+    # SRPROXY_PORT: its section alone is missing.
+    close = [
+        found
+        for found in known
+        if len(path) == 1 and found.endswith(f"__{name.removeprefix(PREFIX)}")
+    ]
+    close = close or difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {close[0]}?" if close else "accepted: the keys of config.example.yaml"
     return Finding(Place(name), f"{dotted(path)}: is not a key; {hint}")

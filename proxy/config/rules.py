@@ -1,6 +1,6 @@
 """The rules about several values together: what each looks at, and what it finds."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from proxy.config.faults import Fault
@@ -168,3 +168,16 @@ RULES = (
     Rule(("tokens.store", "tokens.redis"), _redis),
     Rule(("access.api_keys",), _unique_keys),
 )
+
+
+def faults_between(config: Draft, broken: Sequence[str] = ()) -> list[Fault]:
+    """Return what is wrong between values; rules that need one of the `broken` keys are skipped."""
+    faults: list[Fault] = []
+    for rule in RULES:
+        if not any(_touches(path, need) for path in broken for need in rule.needs):
+            faults.extend(rule.find(config))
+    return faults
+
+
+def _touches(path: str, need: str) -> bool:
+    return path == need or path.startswith((f"{need}.", f"{need}[")) or need.startswith(f"{path}.")

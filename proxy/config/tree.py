@@ -83,14 +83,24 @@ def parse_yaml(
         node = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        problem = QUOTED.sub(_shown, error.problem or "it cannot be read")
         place = reader.place(mark) if mark else Place(name)
+        if mark and _has_tab(text, mark):
+            reader.report(place, path, "not YAML: a tab", "accepted: spaces to indent with")
+            return None, reader.tree
+        problem = QUOTED.sub(_shown, error.problem or "it cannot be read")
         reader.report(place, path, f"not YAML: {problem}", "accepted: YAML")
         return None, reader.tree
     except yaml.YAMLError:
         reader.report(Place(name), path, "not YAML: it has unusual characters", "accepted: YAML")
         return None, reader.tree
     return (reader.read(node, path) if node is not None else None), reader.tree
+
+
+def _has_tab(text: str, mark: yaml.Mark) -> bool:
+    """Tell whether a fault stands at a tab, or in a line that begins with one."""
+    line = text.replace("\r\n", "\n").split("\n")[mark.line : mark.line + 1]
+    at = "".join(line)[mark.column : mark.column + 1]
+    return at == "\t" or "".join(line).lstrip(" ").startswith("\t")
 
 
 def _shown(quoted: re.Match[str]) -> str:

@@ -153,6 +153,8 @@ def test_a_fault_of_the_environment_names_the_variable():
         ("SRPROXY_OAUTH_CLIENT_ID", "SRPROXY_OAUTH__CLIENT_ID"),
         ("SRPROXY_CLIENT_SECRET_FILE", "SRPROXY_OAUTH__CLIENT_SECRET_FILE"),
         ("SRPROXY_LISTEN__PORT__X", "SRPROXY_LISTEN__PORT"),
+        ("SRPROXY_PORT", "SRPROXY_LISTEN__PORT"),
+        ("SRPROXY_SCOPES", "SRPROXY_OAUTH__SCOPES"),
         ("SRPROXY_ACCESS__API_KEYS__0__KEY", "SRPROXY_ACCESS__API_KEYS"),
     ],
 )
@@ -168,6 +170,8 @@ def test_an_unknown_variable_is_an_error_with_the_nearest_known_one(name, neares
     [
         "SRPROXY_EVENT", "SRPROXY_REASON", "SRPROXY_SERVICE_HOST",
         "SRPROXY_SERVICE_PORT_HTTP", "SRPROXY_PORT", "SRPROXY_PORT_8080_TCP_ADDR",
+        "SRPROXY_GATEWAY_SERVICE_HOST", "SRPROXY_GATEWAY_PORT", "SRPROXY_GATEWAY_PORT_8080_TCP",
+        "SRPROXY_GATEWAY_SERVICE_PORT",
     ],
 )  # fmt: skip
 def test_variables_that_others_make_are_no_keys(name):
@@ -503,7 +507,10 @@ def test_a_ca_file_that_is_not_there_is_found_at_once():
     [
         ("a: [", "c.yaml:1:5: not YAML: "),
         ("a: b: c", "c.yaml:1:5: not YAML: mapping values are not allowed here"),
-        ("x:\n\ty: 1", "c.yaml:2:1: not YAML: found character … that cannot start"),
+        ("x:\n\ty: 1", "c.yaml:2:1: not YAML: a tab; accepted: spaces to indent with"),
+        ("x:\n  \ty: 1", "c.yaml:2:3: not YAML: a tab; "),
+        ("log:\n  level: info\n\tsample: 1", "c.yaml:3:1: not YAML: a tab; "),
+        ("log:\r\n\tlevel: info", "c.yaml:2:1: not YAML: a tab; "),
         ("- a", "c.yaml:1:1: is not a mapping"),
         ("word", "c.yaml:1:1: is not a mapping"),
         ("log: {}\n---\nlog: {}", "c.yaml:2:1: not YAML: "),
