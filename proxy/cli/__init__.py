@@ -23,6 +23,7 @@ COMMANDS = {
     "run": ("proxy.cli.run", "Run a command with a proxy of its own."),
     "replay": ("proxy.cli.replay", "Serve the answers recorded in a HAR file."),
     "logout": ("proxy.cli.grant", "Forget the grant."),
+    "operations": ("proxy.cli.operations", "List what SmartRecruiters' API can be asked."),
     "export": ("proxy.cli.bundle", "Move the grant out, into an encrypted bundle."),
     "import": ("proxy.cli.bundle", "Take a grant from an encrypted bundle."),
 }

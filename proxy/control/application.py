@@ -28,6 +28,8 @@ from proxy.control.requests import MOST_BODY, base_url
 from proxy.control.status_page import StatusPage
 from proxy.errors import Problem
 from proxy.problems import is_navigation, problem_body, problem_headers
+from proxy.smartrecruiters.collection import build_collection
+from proxy.smartrecruiters.operations import operations
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +53,16 @@ def build_application(context: ControlContext) -> web.Application:
         disposition = 'attachment; filename="smartrecruiters-proxy.postman_environment.json"'
         return web.json_response(environment, headers={"Content-Disposition": disposition})
 
+    async def collection(request: web.Request) -> web.StreamResponse:
+        config = context.config
+        built = build_collection(
+            operations(),
+            base_url(request, config),
+            keys_required=bool(config.access.api_keys),
+        )
+        disposition = 'attachment; filename="smartrecruiters.postman_collection.json"'
+        return web.json_response(built, headers={"Content-Disposition": disposition})
+
     routes: Routes = {
         "/-/": {"GET": StatusPage(context, owners).show},
         "/-/status": {"GET": probes.status},
@@ -62,6 +74,7 @@ def build_application(context: ControlContext) -> web.Application:
         "/-/metrics": {"GET": probes.metrics},
         "/-/events": {"GET": events.stream},
         "/-/postman.json": {"GET": postman},
+        "/-/postman-collection.json": {"GET": collection},
     }
     redirect_uris = {account.oauth.redirect_uri for account in context.config.accounts.values()}
     callback_paths = {urlsplit(uri).path or "/" for uri in redirect_uris}

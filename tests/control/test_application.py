@@ -78,7 +78,16 @@ async def test_a_wrong_method_is_405_with_allow(
 
 @pytest.mark.parametrize(
     "path",
-    ["/-/", "/-/status", "/-/live", "/-/ready", "/-/metrics", "/-/events", "/-/postman.json"],
+    [
+        "/-/",
+        "/-/status",
+        "/-/live",
+        "/-/ready",
+        "/-/metrics",
+        "/-/events",
+        "/-/postman.json",
+        "/-/postman-collection.json",
+    ],
 )
 async def test_head_is_get_without_a_body(serve: Serve, path: str) -> None:
     client = await serve()
@@ -191,6 +200,17 @@ async def test_postman_holds_this_address_and_a_place_for_the_key(serve: Serve) 
     values = {value["key"]: value["value"] for value in body["values"]}
     assert values == {"baseUrl": "http://127.0.0.1:9000", "apiKey": ""}
     assert body["_postman_variable_scope"] == "environment"
+    assert "attachment" in answer.headers["Content-Disposition"]
+
+
+async def test_the_collection_has_every_operation_for_this_address(serve: Serve) -> None:
+    client = await serve()
+
+    answer = await client.get("/-/postman-collection.json", headers={"Host": "127.0.0.1:9000"})
+    body = await answer.json()
+
+    assert {"key": "baseUrl", "value": "http://127.0.0.1:9000"} in body["variable"]
+    assert sum(len(folder["item"]) for folder in body["item"]) == 305
     assert "attachment" in answer.headers["Content-Disposition"]
 
 

@@ -271,6 +271,24 @@ def test_newman_runs_a_collection_with_our_environment(
     assert run["stats"]["assertions"]["total"] == 6
 
 
+def test_newman_runs_our_collection(proxy: Proxy, newman: Path, tmp_path: Path) -> None:
+    collection, report = tmp_path / "collection.json", tmp_path / "report.json"
+    answer = requests.get(f"{proxy.url}/-/postman-collection.json", timeout=20)
+    collection.write_bytes(answer.content)
+    command = [
+        *(program("node"), str(newman), "run", str(collection), "--folder", "Jobs"),
+        *("--reporters", "json", "--reporter-json-export", str(report)),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+    assert done.returncode == 0, done.stdout
+    run = json.loads(report.read_text())["run"]
+    assert run["failures"] == []
+    assert run["stats"]["requests"] == {"total": 29, "pending": 0, "failed": 0}
+    statuses = {one["item"]["name"]: one["response"]["code"] for one in run["executions"]}
+    assert statuses["GET /jobs"] == 200
+
+
 # ── Java, whose client offers h2c with its first request ──
 
 JAVA = """
