@@ -19,6 +19,7 @@ from proxy.config import Config
 from proxy.control.context import ControlContext
 from proxy.control.late import LateControl
 from proxy.control.policy import security_headers
+from proxy.control.rendering import prepare, render_problem_page
 from proxy.errors import Problem, StartError
 from proxy.gateway.forward import Forwarder
 from proxy.gateway.front import Front, OneRequest, Ports
@@ -178,7 +179,7 @@ class App:
             limits=limits,
         )
         self._undo.append(self._control.aclose)
-        late = LateControl(lambda: self._open_control(control))
+        late = LateControl(lambda: self._open_control(control), prepare)
         self._opening = asyncio.get_running_loop().create_task(late.open())
         self._undo.append(_cancelling(self._opening))
 
@@ -190,7 +191,7 @@ class App:
                 traffic,
                 clock,
                 control_factory=late,
-                problem_page=_problem_page,
+                problem_page=render_problem_page,
                 page_headers=security_headers(),
                 probes_only=probes_only,
             )
@@ -296,13 +297,6 @@ class App:
     def _callers(self) -> Callers:
         busy = self._in_flight()
         return Callers(busy, sum(front.connections for front in self._fronts) - busy)
-
-
-def _problem_page(problem: Problem) -> bytes:
-    # Late, as the control routes: jinja2 is not what the first call waits for.
-    from proxy.control.rendering import render_problem_page
-
-    return render_problem_page(problem)
 
 
 def _log_output() -> Output | None:

@@ -17,8 +17,12 @@ GRACE = 0.5
 class LateControl:
     """Makes the control routes' protocols; before those are open, ones that wait for them."""
 
-    def __init__(self, build: Callable[[], Awaitable[Factory]]) -> None:
+    def __init__(
+        self, build: Callable[[], Awaitable[Factory]], afterwards: Callable[[], object]
+    ) -> None:
+        """`afterwards` is called in a thread, once those who wait were let in."""
         self._build = build
+        self._afterwards = afterwards
         self._factory: Factory | None = None
         self._has_failed = False
         self._waiting: list[LateProtocol] = []
@@ -56,6 +60,7 @@ class LateControl:
         waiting, self._waiting = self._waiting, []
         for protocol in waiting:
             protocol.become(self._factory)
+        await asyncio.to_thread(self._afterwards)
 
 
 class LateProtocol(asyncio.Protocol):

@@ -25,7 +25,7 @@ async def late(monkeypatch: pytest.MonkeyPatch):
         await may_open.wait()
         return Echo
 
-    control = LateControl(build)
+    control = LateControl(build, lambda: None)
     server = await asyncio.get_running_loop().create_server(control, "127.0.0.1", 0)
     opening = asyncio.ensure_future(control.open())
     yield server.sockets[0].getsockname()[1], may_open, opening
@@ -87,7 +87,7 @@ async def test_routes_that_cannot_be_opened_keep_nobody_waiting() -> None:
     async def build():
         raise ImportError("No module named 'aiohttp'")
 
-    control = LateControl(build)
+    control = LateControl(build, lambda: None)
     server = await asyncio.get_running_loop().create_server(control, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     early, early_writer = await asyncio.open_connection("127.0.0.1", port)
