@@ -142,7 +142,8 @@ class App:
 
         metrics.pool = upstream.stats
         metrics.callers = self._callers
-        if (tls := self._ports.tls) is not None:
+        tls = self._ports.tls
+        if tls is not None:
             metrics.certificate_expires_at = lambda: tls.expires_at
         metrics.accounts = lambda: [_sample(manager) for manager in accounts.values()]
         for manager in accounts.values():
@@ -177,6 +178,7 @@ class App:
             identify_token=identifier.of_token,
             cors_headers=guards.cors_headers_for,
             limits=limits,
+            certificate_ends_at=lambda: tls.expires_at if tls is not None else None,
         )
         self._undo.append(self._control.aclose)
         late = LateControl(lambda: self._open_control(control), prepare)
