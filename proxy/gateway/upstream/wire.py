@@ -16,7 +16,7 @@ READ_SIZE: Final = 65536
 class Wire:
     """The socket and the TLS of one connection."""
 
-    __slots__ = ("_acknowledged", "_heard_at", "_poll", "_socket", "_spare", "_tls")
+    __slots__ = ("_acknowledged", "_poll", "_settled_at", "_socket", "_spare", "_tls")
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._socket: RawSocket | None = transport.get_extra_info("socket")
@@ -24,14 +24,14 @@ class Wire:
         self._poll = select.poll()
         self._spare: int | None = None
         self._acknowledged = 0  # bytes of ours, when last looked at
-        self._heard_at = 0.0
+        self._settled_at = 0.0  # when nothing was in flight, as far as is known
         if self._socket is not None:
             self._poll.register(self._socket.fileno(), select.POLLIN)
             keep_alive(self._socket)
 
     def begin(self, now: float) -> None:
-        """Take the peer for alive until now."""
-        self._heard_at = now
+        """Note that nothing is in flight: what comes next is sent now."""
+        self._settled_at = now
 
     def has_input(self) -> bool:
         """Tell whether something waits to be read that the event loop has not come to yet."""
@@ -48,9 +48,10 @@ class Wire:
     def is_dead(self, now: float) -> bool:
         """Tell whether the peer has acknowledged nothing of what was sent for DEAD_AFTER."""
         told = delivery(self._socket) if self._socket is not None else None
-        if told is None or not told.in_flight or told.heard < DEAD_AFTER:
-            self._heard_at = now
-        return now - self._heard_at >= DEAD_AFTER
+        if told is None or not told.in_flight:
+            self._settled_at = now
+            return False
+        return min(told.heard, now - self._settled_at) >= DEAD_AFTER
 
     def keep_readable(self) -> None:
         """Hold the socket once more, so that what arrives can be read after a write has failed.
