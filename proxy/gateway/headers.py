@@ -101,8 +101,9 @@ class OutboundHeaders:
 
     def build(self, head: RequestHead, key_header: bytes | None) -> bytes:
         """Build the field lines of a request, all but the credential, each ended by CRLF."""
-        if head.outbound is not None:
-            return head.outbound
+        kept = head.outbound
+        if kept is not None and kept[0] == key_header:
+            return kept[1]
         named = _named_away(head.fields)
         lines = [self._first]
         chunked = head.chunked
@@ -130,8 +131,8 @@ class OutboundHeaders:
         )
         if chunked:
             lines.append(b"Transfer-Encoding: chunked\r\n")
-        # The same block will bring the same key in the same header, and lead to the same lines.
-        outbound = head.outbound = b"".join(lines)
+        outbound = b"".join(lines)
+        head.outbound = key_header, outbound
         return outbound
 
     def _decide(self, lower: bytes) -> bool:

@@ -28,7 +28,7 @@ class DialedConnector(aiohttp.BaseConnector):
         traces: list[Trace],  # noqa: ARG002
         timeout: aiohttp.ClientTimeout,  # noqa: ARG002
     ) -> ResponseHandler:
-        if (req.url.host, req.url.port) != (self._dialer.host, self._dialer.port):
+        if (req.url.raw_host, req.url.port) != (self._dialer.host, self._dialer.port):
             raise ValueError("a request for another host than the dialer's")
         return await self._dialer.dial(self._factory)
 

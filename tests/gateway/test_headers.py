@@ -38,6 +38,16 @@ def test_another_header_of_that_kind_does() -> None:
     assert outbound(b"X-API-Key: mine", key=b"x-srproxy-key") == [b"X-API-Key: mine"]
 
 
+def test_a_key_that_became_one_meanwhile_does_not_go_up() -> None:
+    headers = OutboundHeaders(b"api.example", INSTANCE)
+    head = parse_request_head(b"GET / HTTP/1.1\r\nX-API-Key: k\r\n")
+
+    assert b"X-API-Key" in headers.build(head, None)
+    again = parse_request_head(b"GET /x HTTP/1.1\r\nX-API-Key: k\r\n", head)
+    assert b"X-API-Key" not in headers.build(head, b"x-api-key")
+    assert b"X-API-Key" not in headers.build(again, b"x-api-key")
+
+
 def test_what_is_remembered_of_names_is_bounded() -> None:
     headers = OutboundHeaders(b"api.example", INSTANCE)
     for number in range(5000):

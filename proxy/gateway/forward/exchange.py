@@ -257,7 +257,7 @@ class Exchange(AnswerSink):
     def _send(self, connection: UpstreamConnection, credential: Credential) -> None:
         forwarder = self._forwarder
         head = self._head
-        prepared = head.prepared or forwarder.prepare(head, self._key_header)
+        prepared = forwarder.prepare(head, self._key_header)
         request = b"%b%b\r\n" % (prepared, credential.lines)
         # Looked at last of all: what arrives before the request would be taken for its answer.
         if connection.reused and connection.has_input():

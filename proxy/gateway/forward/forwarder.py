@@ -80,15 +80,19 @@ class Forwarder:
 
         The target goes as it came, below the upstream's path prefix.
         """
+        kept = head.prepared
+        if kept is not None and kept[0] == key_header:
+            return kept[1]
         target = head.target
         if not target.startswith(b"/"):
             target = origin_form(target)
-        prepared = head.prepared = b"%b %b%b HTTP/1.1\r\n%b" % (
+        prepared = b"%b %b%b HTTP/1.1\r\n%b" % (
             head.method,
             self._prefix,
             target,
             self.outbound.build(head, key_header),
         )
+        head.prepared = key_header, prepared
         return prepared
 
     def spawn(

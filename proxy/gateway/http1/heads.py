@@ -61,8 +61,10 @@ class RequestHead:
         self.keep_alive = keep_alive
         self.raw = raw  # the head as received
         self.block = block  # the field lines of it
-        self.outbound: bytes | None = None  # what headers.py made of the block, kept with it
-        self.prepared: bytes | None = None  # what forward/ made of the whole head, kept with it
+        # Kept with the head by those who made it, beside the header that they left out for its
+        # key: what headers.py made of the block, and forward/ of the whole.
+        self.outbound: tuple[bytes | None, bytes] | None = None
+        self.prepared: tuple[bytes | None, bytes] | None = None
 
     @property
     def headers(self) -> Headers:
