@@ -12,7 +12,7 @@ from proxy.gateway.upstream.pool import AGE_LIMIT, FRESH_LIMIT, IDLE_LIMIT
 from proxy.system.tcp import DEAD_AFTER
 from tests.support.certificates import Authority, make_authority
 from tests.support.proxying import GET, HOST, proxying
-from tests.support.recorder import OK, RecordedConnection, Recorder
+from tests.support.recorder import OK, RecordedConnection, Recorder, Script
 
 POST = b"POST /x HTTP/1.1\r\n%bContent-Length: 2\r\n\r\nhi" % HOST
 
@@ -31,6 +31,15 @@ def code_of(body: bytes) -> str:
 async def silent(connection: RecordedConnection) -> None:
     while await connection.read():
         pass
+
+
+async def answer_garbage(connection: RecordedConnection) -> None:
+    await connection.read()
+    connection.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+
+async def hang(connection: RecordedConnection) -> None:
+    await connection.ended.wait()
 
 
 # ── each failure its code ──
@@ -107,13 +116,14 @@ async def test_a_machine_without_root_certificates_is_told_as_that(
     assert "has no root certificates" in body.decode()
 
 
+@pytest.mark.parametrize("how", [answer_garbage, hang])
 async def test_the_next_address_is_tried_where_one_fails_in_tls(
-    authority: Authority, monkeypatch: pytest.MonkeyPatch
+    authority: Authority, monkeypatch: pytest.MonkeyPatch, how: Script
 ) -> None:
-    settings = {"ca_file": str(authority.path)}
+    settings = {"ca_file": str(authority.path), "connect_timeout": 2}
     loop = asyncio.get_running_loop()
     async with Recorder(context=authority.context()) as upstream:
-        async with Recorder(script=answer_garbage, host="127.0.0.2", port=upstream.port) as broken:
+        async with Recorder(script=how, host="127.0.0.2", port=upstream.port) as broken:
 
             async def both(host: str, port: int, **_: object) -> list[object]:
                 kind = (socket.AF_INET, socket.SOCK_STREAM, 6, "")
@@ -153,11 +163,6 @@ async def test_no_tls_at_all_on_the_other_side() -> None:
         _, body = await ask_through(upstream.url.replace("http://127.0.0.1", "https://localhost"))
 
     assert code_of(body) == "tls_protocol_error"
-
-
-async def answer_garbage(connection: RecordedConnection) -> None:
-    await connection.read()
-    connection.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
 
 async def test_old_tls_is_refused(authority: Authority) -> None:

@@ -212,6 +212,7 @@ class Upstream(Home):
         self._sweep = asyncio.get_running_loop().call_later(self._interval, self._on_sweep)
 
     def _on_sweep(self) -> None:
+        self._schedule_sweep()
         now = self._clock.monotonic()
         for connection in tuple(self._connections):
             connection.check_deadline(now)
@@ -221,4 +222,3 @@ class Upstream(Home):
             if not 0 <= wall - connection.idle_since <= limit:
                 self._idle.remove(connection)
                 connection.discard()
-        self._schedule_sweep()
