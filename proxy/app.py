@@ -10,6 +10,7 @@ import importlib
 import logging
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -36,6 +37,7 @@ from proxy.system.network import build_ssl_context, outbound_proxy
 from proxy.system.systemd import HandedOver
 from proxy.telemetry.logs import Output
 from proxy.telemetry.metrics import AccountSample, Callers, Metrics
+from proxy.telemetry.traces import open_traces
 from proxy.telemetry.traffic import Traffic
 
 logger = logging.getLogger(__name__)
@@ -162,6 +164,10 @@ class App:
         )
         self._undo.append(forwarder.close)
         self._undo.append(_later(traffic.flush))
+        traces = open_traces(self._environ, __version__)
+        if traces is not None:
+            traffic.subscribe(traces.tell)
+            self._undo.append(partial(asyncio.to_thread, traces.close))
 
         guards = Guards(config)
         identifier = Identifier(config.upstream.url, accounts, dialer)

@@ -106,7 +106,8 @@ def test_a_node_lock_file_names_no_registry():
 
 
 @pytest.mark.parametrize(
-    ("name", "extras"), [("requirements.lock", ["redis"]), ("requirements-test.lock", ["test"])]
+    ("name", "extras"),
+    [("requirements.lock", ["otlp", "redis"]), ("requirements-test.lock", ["test"])],
 )
 def test_a_lock_file_pins_what_the_project_asks_for(name, extras):
     pins = locked(name)
