@@ -1,13 +1,17 @@
-"""SIGKILL at random instants, under load, with tokens that live for a moment.
+"""Signals at random instants, under load, with tokens that live for a moment.
 
+Half of them is SIGKILL; those that can be handled end the process in order, and excuse nothing.
 Afterwards the server's log must prove three things: what is on disk can always be read; no token
 was presented twice but where a kill had left its fate unknown; and a new login was needed only
 where the kill fell between the server's rotation and our first durable byte.
 """
 
 import asyncio
+import contextlib
 import multiprocessing
+import os
 import random
+import signal
 import statistics
 import time
 from collections.abc import AsyncIterator
@@ -29,7 +33,14 @@ from tests.support.history import Kill, excused, faults, losses
 from tests.support.keeper import keep
 
 LIFETIME = 0.25
+SIGNALS = [*[signal.SIGKILL] * 3, signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM]
 PROCESSES = 2
+
+
+def send(process: ForkServerProcess, number: signal.Signals) -> None:
+    assert process.pid is not None
+    with contextlib.suppress(ProcessLookupError):  # it has ended already
+        os.kill(process.pid, number)
 
 
 class Harness:
@@ -40,6 +51,7 @@ class Harness:
         self.path = path
         self.kills: list[Kill] = []
         self.logins = 0
+        self.ended = 0  # in order, by a signal
         self.processes: list[ForkServerProcess] = []
         self._ready: dict[ForkServerProcess, Event] = {}
         self._context = multiprocessing.get_context("forkserver")
@@ -73,20 +85,23 @@ class Harness:
         async with asyncio.timeout(30):
             await self.server.presented.wait()
 
-    async def kill(self, number: int) -> None:
+    async def kill(self, number: int, how: signal.Signals = signal.SIGKILL) -> None:
         process = self.processes.pop(number)
         began = time.monotonic()
-        process.kill()
+        send(process, how)
         await asyncio.to_thread(process.join)
-        self.kills.append(Kill(began, time.monotonic()))
+        if how is signal.SIGKILL:
+            self.kills.append(Kill(began, time.monotonic()))
+        else:
+            self.ended += 1
         del self._ready[process]
         process.close()
 
-    async def kill_all(self) -> None:
+    async def kill_all(self, how: signal.Signals = signal.SIGKILL) -> None:
         for process in self.processes:
-            process.kill()
+            send(process, how)
         while self.processes:
-            await self.kill(0)
+            await self.kill(0, how)
 
     async def ensure_grant(self) -> None:
         """Read what the kill left, as another process; log in again where the grant is dead."""
@@ -118,18 +133,19 @@ async def test_kills_at_random_instants_lose_nothing_outside_the_window(
     kills = request.config.getoption("--kills")
     chance = random.Random(request.config.getoption("--kills-seed"))
     await harness.ensure_grant()
-    while len(harness.kills) < kills:
+    while len(harness.kills) + harness.ended < kills:
+        how = chance.choice(SIGNALS)
         if chance.random() < 0.5:
             # Any instant of one of them; the other goes on.
             await harness.run_all()
             await asyncio.sleep(chance.uniform(0, 0.3))
-            await harness.kill(chance.randrange(PROCESSES))
+            await harness.kill(chance.randrange(PROCESSES), how)
         else:
             # Around a refresh, where it may hurt: all of them, just after a token was presented.
             await harness.run_all()
             await harness.presentation()
             await asyncio.sleep(chance.uniform(0, 0.02))
-            await harness.kill_all()
+            await harness.kill_all(how)
         await harness.ensure_grant()
     await harness.kill_all()
     await harness.ensure_grant()
@@ -142,12 +158,13 @@ async def test_kills_at_random_instants_lose_nothing_outside_the_window(
         1000 * min(kill.done - first.at for kill in harness.kills if kill.done >= first.at)
         for first, _ in lost
     ]
+    when = ", ".join(f"{width:.1f}" for width in widths) or "never"
     with capsys.disabled():
         print(
-            f"\n{len(harness.kills)} kills, {rotations} rotations, {unknown} presented again after "
-            f"a kill, {len(lost)} lost in the window, {harness.logins - 1} new logins; the kills "
-            f"that lost came {', '.join(f'{width:.1f}' for width in widths) or 'never'} ms after "
-            "the server's rotation"
+            f"\n{len(harness.kills)} kills, {harness.ended} orderly ends, {rotations} rotations, "
+            f"{unknown} presented again after a kill, {len(lost)} lost in the window, "
+            f"{harness.logins - 1} new logins; the kills that lost came {when} ms after the "
+            "server's rotation"
         )
     assert faults(log, harness.kills) == []
     assert rotations > kills / 10

@@ -1,10 +1,11 @@
 """A process that keeps a grant under load until it is killed: for tests that kill.
 
 Run by a fork server that has this module loaded, so that a thousand of them cost little. The store,
-the manager and the token endpoint's client are the program's own.
+the manager, the token endpoint's client and what signals do are the program's own.
 """
 
 import asyncio
+import contextlib
 import random
 import time
 from multiprocessing.synchronize import Event
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from proxy.cli.clock import SystemClock
+from proxy.cli.exits import InterruptedCommandError
+from proxy.cli.session import run_async
 from proxy.config import Config
 from proxy.errors import Problem
 from proxy.grant import TokenManager
@@ -37,12 +40,13 @@ def open_store(settings: dict[str, Any]) -> TokenStore:
 
 
 def keep(mapping: dict[str, Any], settings: dict[str, Any], ready: Event | None = None) -> None:
-    """Serve callers until killed, or for `settings["seconds"]`."""
+    """Serve callers until killed or asked to end, or for `settings["seconds"]`."""
     if "trace" in settings:
         _trace_writes(Path(settings["trace"]))
     if settings.get("short_claims"):
         _shorten_claims()
-    asyncio.run(_keep(mapping, settings, ready))
+    with contextlib.suppress(InterruptedCommandError):
+        run_async(_keep(mapping, settings, ready))
 
 
 async def _keep(mapping: dict[str, Any], settings: dict[str, Any], ready: Event | None) -> None:
