@@ -182,7 +182,7 @@ class Output(logging.Handler):
         self.as_json = as_json
         self.takes_requests = True  # whether requests are lines of it
         self.sample = 1  # of requests that went well, one in so many is
-        self.before: Callable[[], None] | None = None  # writes what is older and still held back
+        self.before: Callable[[], None] | None = None  # writes what is older and still waits
         self._stream = stream
         self._last: dict[tuple[str, str], tuple[float, int]] = {}
         self.setFormatter(JsonFormatter() if as_json else TextFormatter())
@@ -199,7 +199,8 @@ class Output(logging.Handler):
             if not self._is_due(record):
                 return
             text = self.format(record)
-            if self.before is not None:
+            # What waits belongs to the event loop: another thread's line may overtake it.
+            if self.before is not None and threading.current_thread() is threading.main_thread():
                 self.before()
             self._write(redact(text) + "\n")
         except Exception:  # noqa: BLE001 - logging.Handler's contract

@@ -17,7 +17,6 @@ import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from proxy.system.clock import Clock
 
@@ -38,14 +37,6 @@ class Health:
     login_required: bool
     reason: str | None
     ends_at: float | None
-
-
-class Watched(Protocol):
-    """What is looked at: proxy.grant' manager, seen from here."""
-
-    def subscribe(self, callback: Callable[[], None]) -> Callable[[], None]:
-        """Call back on every change of state, until the returned function is called."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from proxy.system.secret import MASK, Secret
 from proxy.telemetry.logs import Output, set_level
 from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.traffic import AccessLog, RequestRecord, Traffic, describe, path_and_keys
-from proxy.telemetry.traffic.traffic import MOST_HELD, RECENT
+from proxy.telemetry.traffic.traffic import MOST_PENDING, RECENT
 
 
 def record(target: bytes = b"/candidates?limit=10", **members: object) -> RequestRecord:
@@ -176,20 +176,20 @@ async def test_lines_are_held_back_for_a_moment_only():
 
 async def test_many_lines_are_written_at_once():
     log = Log()
-    for _ in range(MOST_HELD):
+    for _ in range(MOST_PENDING):
         assert log.lines == []
         log.finish(record())
         log.traffic.catch_up()
 
-    assert len(log.lines) == MOST_HELD
+    assert len(log.lines) == MOST_PENDING
 
 
 async def test_where_nothing_is_ever_sent_no_more_than_so_many_are_held_back():
     log = Log()
-    for _ in range(MOST_HELD + 1):
+    for _ in range(MOST_PENDING + 1):
         log.finish(record())
 
-    assert len(log.lines) == MOST_HELD
+    assert len(log.lines) == MOST_PENDING
 
 
 async def test_a_line_of_another_logger_does_not_overtake():

@@ -1,4 +1,4 @@
-"""What goes through: told to the metrics, the live list and the access log, out of its own way."""
+"""Finished requests: counted, listed and logged in batches, when no request waits for it."""
 
 import asyncio
 import re
@@ -11,13 +11,13 @@ from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.traffic.access_log import AccessLog
 from proxy.telemetry.traffic.record import RequestRecord
 
-HOLD = 0.1  # seconds, at most, until everything is written
-# So many together cost each of them less. They are told when a request has just been sent, whose
-# answer must be waited for anyway.
-HELD = 8
-# As many lines are written together; and as many records wait where nothing is sent in between, as
-# when all are refused.
-MOST_HELD = 128
+DELAY = 0.1  # seconds, at most, until everything is written
+# Records are counted and formatted 8 or more at a time, which costs each of them less, right after
+# a request was sent upstream: its answer must be waited for anyway.
+BATCH = 8
+# Lines are written 128 at a time. Where nothing is sent upstream, as when all calls are refused, no
+# more records than this wait.
+MOST_PENDING = 128
 RECENT = 200
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
 NOT_REQUEST_ID = re.compile(rb"[^A-Za-z0-9._:/+=@-]")
@@ -34,7 +34,7 @@ class Traffic:
         self._metrics = metrics
         self._log = AccessLog(output) if output is not None else None
         self._recent: deque[RequestRecord] = deque(maxlen=RECENT)
-        self._held: list[RequestRecord] = []
+        self._pending: list[RequestRecord] = []
         self._timer: asyncio.TimerHandle | None = None
         self._subscribers: tuple[Callable[[RequestRecord], None], ...] = ()
         self._prefix = secrets.token_hex(4) + "-"
@@ -73,20 +73,20 @@ class Traffic:
     def finished(self, record: RequestRecord) -> None:
         """Take the record of a request that has ended in whatever way."""
         self._metrics.in_flight -= 1
-        held = self._held
-        held.append(record)
+        pending = self._pending
+        pending.append(record)
         if self._timer is None:
             self._arm()
-        elif len(held) >= MOST_HELD:
+        elif len(pending) >= MOST_PENDING:
             self.flush()
         for subscriber in self._subscribers:
             subscriber(record)
 
     def catch_up(self) -> None:
-        """Do a part of what is due, if it is worth it; for moments that cost nobody anything."""
-        if len(self._held) >= HELD:
+        """Format pending records if 8 or more wait. Call right after sending a request upstream."""
+        if len(self._pending) >= BATCH:
             self._tell()
-            if self._log is not None and len(self._log) >= MOST_HELD:
+            if self._log is not None and len(self._log) >= MOST_PENDING:
                 self._log.write()
 
     def recent(self) -> list[RequestRecord]:
@@ -104,7 +104,7 @@ class Traffic:
         return unsubscribe
 
     def flush(self) -> None:
-        """Count, list and log what is held back, and write it; also to be called at the end."""
+        """Count, list and log what is pending, and write it; also to be called at the end."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -113,11 +113,11 @@ class Traffic:
             self._log.write()
 
     def _tell(self) -> None:
-        held, self._held = self._held, []
-        self._metrics.observe(held)
-        self._recent.extend(held)
+        pending, self._pending = self._pending, []
+        self._metrics.observe(pending)
+        self._recent.extend(pending)
         if self._log is not None:
-            self._log.add(held)
+            self._log.add(pending)
 
     def _arm(self) -> None:
         try:
@@ -125,4 +125,4 @@ class Traffic:
         except RuntimeError:
             self.flush()
         else:
-            self._timer = loop.call_later(HOLD, self.flush)
+            self._timer = loop.call_later(DELAY, self.flush)
