@@ -25,7 +25,7 @@ from proxy.telemetry.log_writer import LogWriter
 # Shorter ones would blot out ordinary words, and tell the secret by doing so.
 SHORTEST = 8
 # Spellings of secrets that are no longer held: each costs every batch of request lines a search.
-GONE_KEPT = 64
+GONE_KEPT = 16
 PERCENT = re.compile("%[0-9A-F]{2}")
 # What begins a credential, and what names one, in lower case; ASCII letters, or (?i) would let
 # others in that `lower` does not see.
@@ -34,6 +34,8 @@ NAMES = (
     "access_token", "refresh_token", "client_secret", "code_verifier", "x-smarttoken", "x-api-key",
     "x-srproxy-key",
 )  # fmt: skip
+# Each name has one of them, and most paths have neither.
+MARKS = ("_", "x-")
 CREDENTIAL = re.compile(
     rf"""\b((?ai:{"|".join(SCHEMES)}))(\s+|%20|\+)(?!(?ai:realm))[A-Za-z0-9._~+/=%-]{{6,}}"""
 )
@@ -85,9 +87,11 @@ class Redactor:
         if secrets_made() != self._made:
             self._gather()
         lower = text.lower()
-        return any(word in lower for word in (*SCHEMES, *NAMES)) or any(
-            needle in text for needle in self._needles
-        )
+        if any(scheme in lower for scheme in SCHEMES):
+            return True
+        if any(mark in lower for mark in MARKS) and any(name in lower for name in NAMES):
+            return True
+        return any(needle in text for needle in self._needles)
 
     def _gather(self) -> None:
         """Take in the secrets made since; those that are gone stay known for a while."""

@@ -56,8 +56,10 @@ class AccessLog:
             # Programs repeat themselves.
             if asked != (record.method, record.target):
                 asked = record.method, record.target
-                request = self._write_request(record.method, *path_and_keys(record.target))
-                self._chosen.append(record.target.decode("latin-1"))
+                path, keys = path_and_keys(record.target)
+                request = self._write_request(record.method, path, keys)
+                self._chosen.append(path)
+                self._chosen += keys
                 if len(record.method) > USUAL_METHOD:
                     self._chosen.append(record.method)
             whose = record.account, record.operation, record.client, record.caller
