@@ -323,6 +323,7 @@ def _sample(manager: TokenManager) -> AccountSample:
         access_token_expires_at=tokens.expires_at if tokens else None,
         grant_expires_at=tokens.refresh_expires_at if tokens else None,
         store_available=status.store_error is None,
+        times_mended=status.times_mended,
     )
 
 

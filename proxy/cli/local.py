@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from proxy.cli.session import Session
+from proxy.system.redis.address import parse_redis_url
 
 if TYPE_CHECKING:
     from proxy.grant import TokenManager
@@ -30,8 +31,8 @@ async def open_account(session: Session, name: str) -> AsyncIterator["TokenManag
 
 
 def store_name(session: Session) -> str:
-    """Say where the grant is kept; the URL of a Redis may hold a password and is not shown."""
+    """Say where the grant is kept; not with the password that the URL of a Redis may hold."""
     tokens = session.config.tokens
-    if tokens.store == "redis":
-        return f"Redis, keys {tokens.redis.prefix}*"
+    if tokens.store == "redis" and tokens.redis.url is not None:
+        return f"{parse_redis_url(tokens.redis.url).place} {tokens.redis.prefix}*"
     return str(tokens.path or session.state_folder)

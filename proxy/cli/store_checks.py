@@ -11,6 +11,7 @@ from proxy.cli.local import open_account, store_name
 from proxy.cli.session import ACCOUNT, Session
 from proxy.cli.terminal import duration
 from proxy.errors import GrantEnded, Problem, StoreError, TokenEndpointError
+from proxy.grant.stores.folder import user_name
 
 
 async def check_store(session: Session) -> AsyncIterator[Finding]:
@@ -23,8 +24,10 @@ async def check_store(session: Session) -> AsyncIterator[Finding]:
             if finding.grade is Grade.BAD:
                 return
     try:
-        async with open_account(session, ACCOUNT):
+        async with open_account(session, ACCOUNT) as account:
             yield Finding(Grade.GOOD, f"readable: {store_name(session)}")
+            for warning in account.store_warnings:
+                yield Finding(Grade.NOTE, warning)
     except StoreError as error:
         yield Finding(Grade.BAD, f"{error.where}: {error.what}", error.remedy)
     if not tokens.encryption_keys and tokens.store == "redis":
@@ -72,7 +75,8 @@ def _check_folder(folder: Path) -> list[Finding]:
                 f"chmod 0700 {folder}, unless it is a mount point with a private folder in it",
             )
         ]
-    return [Finding(Grade.GOOD, f"{folder} is writable")]
+    owner = user_name(folder.stat().st_uid)
+    return [Finding(Grade.GOOD, f"{folder} is writable, and belongs to {owner}")]
 
 
 async def check_grant(session: Session) -> AsyncIterator[Finding]:

@@ -50,7 +50,7 @@ class Known:
         self._jitter = chance.jitter
         self._login_url = login_url
         self._watchers = Watchers()
-        self._store_warnings: tuple[str, ...] = ()
+        self.store_warnings: tuple[str, ...] = ()
         self._looked_over = False
         self._polled = False
         self._stamp: Hashable = None
@@ -84,7 +84,7 @@ class Known:
             tokens=shown.tokens if shown else None,
             last_refresh=record.last_refresh if record else None,
             warnings=(
-                *self._store_warnings,
+                *self.store_warnings,
                 *((self._mended,) if self._mended else ()),
                 *warnings(record, error, self._clock.now()),
             ),
@@ -124,7 +124,7 @@ class Known:
             self.note_store_error(
                 StoreError(
                     self._store.where(self.account),
-                    "the record has disappeared",
+                    "has lost the record",
                     "bring it back (was a volume unmounted?), or log in again",
                 )
             )
@@ -190,21 +190,27 @@ class Known:
     async def load(self) -> None:
         """Read the grant once; raises StoreError."""
         self._stamp = await self._store.stamp(self.account)
-        self._store_warnings = tuple(await self._store.warnings())
+        self.store_warnings = tuple(await self._store.warnings())
         self.adopt(await self._store.load(self.account))
 
     async def look_over(self) -> None:
-        """Let the store look its place over, until that has succeeded once."""
-        if self._looked_over:
+        """Let the store prove that it can be written, until it has, and again after a failure."""
+        trouble = self.trouble
+        has_failed = trouble.error is not None and not trouble.is_read_error
+        if self._looked_over and not (has_failed and trouble.may_retry()):
             return
         try:
-            self._store_warnings = tuple(await self._store.start())
+            warnings = tuple(await self._store.start())
         except StoreError as error:
-            self.note_store_error(error)
+            self.note_store_error(error, writing=True)
             return
+        if has_failed:
+            trouble.store_works()
         self._looked_over = True
-        for warning in self._store_warnings:
-            logger.warning("store_warning account=%s warning=%s", self.account, warning)
+        if warnings != self.store_warnings:
+            for warning in warnings:
+                logger.warning("store_warning account=%s warning=%s", self.account, warning)
+        self.store_warnings = warnings
 
     async def poll(self, is_busy: Callable[[], bool]) -> None:
         """See what other processes stored; a refresh under way knows better."""

@@ -122,6 +122,11 @@ class TokenManager:
         """Return what is known, without I/O."""
         return self._known.status()
 
+    @property
+    def store_warnings(self) -> tuple[str, ...]:
+        """Return what the store warned of when it was looked over."""
+        return self._known.store_warnings
+
     def readiness(self) -> Problem | None:
         """Return why a request would not be let through now, without I/O; None if it would."""
         return self._known.readiness()
@@ -266,14 +271,15 @@ class TokenManager:
 
     async def _tick(self) -> None:
         known, flight = self._known, self._flight
-        await known.look_over()
+        was_troubled = known.trouble.error is not None
         if not flight.is_busy():
+            await known.look_over()
             await known.poll(flight.is_busy)
         if known.is_store_behind and not flight.is_busy() and known.trouble.may_retry():
             flight.begin(Why.EXPIRED)
         if not flight.is_busy() and flight.may_try():
             record = known.record
-            troubled = known.trouble.error is not None or (
+            troubled = was_troubled or (
                 record is not None and (record.intent is not None or lifecycle.has_failed(record))
             )
             if troubled and not self._live.usable():

@@ -136,7 +136,11 @@ def explain(
         reason = ended.reason if ended else "never_authorized"
         return _login_required(reason, ended.detail if ended else "There is no grant.", login_url)
     if store_error is not None:
-        detail = f"The token store cannot be used: {store_error}. Nothing was lost."
+        # Not where it is: callers and probes may ask without a key.
+        detail = (
+            f"The token store cannot be used (it {store_error.what}). Nothing was lost. The log, "
+            "srproxy status and srproxy check say where it is and what to do."
+        )
         return Problem("store_unavailable", detail, retry_after=retry_after)
     if record is not None and is_refused(record):
         return _login_required(REFRESH_REFUSED, _refused_detail(record), login_url)

@@ -50,7 +50,7 @@ class TokenStore(Protocol):
         ...
 
     async def start(self) -> Sequence[str]:
-        """Look the place over; return what a person should be warned of. May raise StoreError."""
+        """Prove that the place can be written; return what a person should be warned of."""
         ...
 
     async def warnings(self) -> Sequence[str]:

@@ -110,9 +110,7 @@ def _associated(version: int, account: str) -> bytes:
 
 
 def _parts(sealed: Any) -> tuple[bytes, int, bytes, bytes]:
-    damaged = RecordError(
-        "is damaged (its encrypted part)", "restore it, or move it away and log in again"
-    )
+    damaged = RecordError("is damaged (its encrypted part)", "move it away and log in again")
     try:
         salt, nonce, data = (_decode(sealed[name]) for name in ("salt", "nonce", "data"))
         cost = sealed["cost"]

@@ -9,6 +9,7 @@ and the remedy; no open ever waits. Blocking: for a thread.
 import errno
 import logging
 import os
+import pwd
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -78,12 +79,17 @@ def _sync(folder: Path) -> None:
 def _check_owner_and_mode(path: Path, fd: int, wanted: int) -> None:
     status = os.fstat(fd)
     if status.st_uid != os.geteuid():
+        raise _not_ours(path, status.st_uid)
+    mode = stat.S_IMODE(status.st_mode)
+    if mode & 0o007 and _ignores_modes(path if stat.S_ISDIR(status.st_mode) else path.parent):
         raise StoreError(
             str(path),
-            f"belongs to user {status.st_uid}, and the proxy runs as {os.geteuid()}",
-            f"chown it to {os.geteuid()}, or run the proxy as its owner",
+            f"is open to every user of this machine (mode {mode:04o}), and its file system ignores "
+            "chmod",
+            "set tokens.path to a folder on a file system that keeps modes, such as "
+            "~/.local/state/smartrecruiters-proxy or /var/lib/smartrecruiters-proxy (under WSL: "
+            "none below /mnt)",
         )
-    mode = stat.S_IMODE(status.st_mode)
     if mode & 0o007:
         raise StoreError(
             str(path),
@@ -97,6 +103,39 @@ def _check_owner_and_mode(path: Path, fd: int, wanted: int) -> None:
             os.fchmod(fd, wanted)
         except OSError as error:
             logger.warning("store_not_tightened path=%s error=%s", path, error.strerror)
+
+
+def _not_ours(path: Path, owner: int) -> StoreError:
+    # Never "chown it": whoever types that as root takes the store from the service that uses it.
+    name = user_name(owner)
+    return StoreError(
+        str(path),
+        f"belongs to user {name}, and this runs as {user_name(os.geteuid())}",
+        f"run it as {name} (sudo -u '{name}' srproxy …), or set tokens.path to a folder of its own",
+    )
+
+
+def user_name(uid: int) -> str:
+    """Return a user's name, or its number as sudo takes it."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"#{uid}"
+
+
+def _ignores_modes(folder: Path) -> bool:
+    """Find out by a file of our own whether a file system keeps modes: drvfs and SMB do not."""
+    name = folder / f".probe-{os.getpid()}"
+    try:
+        fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _OPEN, 0o600)
+    except OSError:
+        return False
+    try:
+        return bool(os.fstat(fd).st_mode & 0o077)
+    finally:
+        os.close(fd)
+        with suppress(OSError):
+            name.unlink()
 
 
 def read(folder: Path, name: str, limit: int) -> bytes | None:
@@ -121,7 +160,7 @@ def read(folder: Path, name: str, limit: int) -> bytes | None:
         os.close(fd)
     if len(data) > limit:
         raise StoreError(
-            str(path), "is far too large for a record", "restore it, or move it away and log in"
+            str(path), "is far too large for a record", "move it away and log in again"
         )
     return bytes(data)
 
@@ -167,7 +206,7 @@ def check_name(folder: Path, name: str) -> None:
         raise store_error(path, error, "cannot be looked at") from None
     check_file(path, status)
     if status.st_uid != os.geteuid():
-        raise StoreError(str(path), f"belongs to user {status.st_uid}", "remove it")
+        raise _not_ours(path, status.st_uid)
 
 
 def write(folder: Path, name: str, temporary: str, data: bytes) -> None:

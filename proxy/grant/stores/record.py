@@ -122,16 +122,16 @@ class PlainCodec:
 def parse_envelope(data: bytes) -> dict[str, Any]:
     """Read the outer object, its format and version."""
     if not data.strip():
-        raise RecordError("is empty", _RESTORE)
+        raise RecordError("is empty", _MOVE_AWAY)
     try:
         envelope = json.loads(data)
     except (ValueError, RecursionError):
-        raise RecordError("is damaged or cut short (not JSON)", _RESTORE) from None
+        raise RecordError("is damaged or cut short (not JSON)", _MOVE_AWAY) from None
     if not isinstance(envelope, dict) or envelope.get("format") != FORMAT:
-        raise RecordError("is not a record of this program", _RESTORE)
+        raise RecordError("is not a record of this program", _MOVE_AWAY)
     version = envelope.get("version")
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        raise RecordError("has no version", _RESTORE)
+        raise RecordError("has no version", _MOVE_AWAY)
     if version > VERSION:
         raise _newer(f"record version {version}, known: {VERSION}")
     return envelope
@@ -148,18 +148,18 @@ def open_grant(account: str, envelope: dict[str, Any]) -> Record:
     """Read the grant inside an envelope in the clear."""
     grant = envelope.get("grant")
     if not isinstance(grant, dict) or envelope.get("check") != _check(grant):
-        raise RecordError("is damaged (its check sum does not match)", _RESTORE)
+        raise RecordError("is damaged (its check sum does not match)", _MOVE_AWAY)
     # `previous`: in records of version 1, and not needed.
     unknown = grant.keys() - {field.name for field in fields(Record)} - {"previous"}
     if unknown:
         raise _newer(f"it has {min(unknown)!r}")
     record = from_json(grant)
     if record.account != account:
-        raise RecordError(f"belongs to another account ({record.account!r})", _RESTORE)
+        raise RecordError(f"belongs to another account ({record.account!r})", _MOVE_AWAY)
     return record
 
 
-_RESTORE = "restore it, or move it away and log in again"
+_MOVE_AWAY = "move it away and log in again"
 
 
 def _check(grant: dict[str, Any]) -> str:
@@ -205,7 +205,7 @@ def from_json(grant: dict[str, Any]) -> Record:
         )
     except (KeyError, TypeError, ValueError) as error:
         name = error.args[0] if isinstance(error, KeyError) else type(error).__name__
-        raise RecordError(f"is damaged ({name})", _RESTORE) from None
+        raise RecordError(f"is damaged ({name})", _MOVE_AWAY) from None
 
 
 def _tokens(value: Any) -> TokenSet | None:

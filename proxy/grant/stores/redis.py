@@ -67,8 +67,11 @@ class RedisStore:
         self._claims: defaultdict[str, claims.Claims] = defaultdict(lambda: claims.Claims(clock))
 
     async def start(self) -> Sequence[str]:
-        """Ask whether the server keeps what it is given."""
-        return await self.warnings()
+        """Prove that the server takes a write, and ask whether it keeps what it is given."""
+        warnings = await self.warnings()
+        # An account's name has no colon in it.
+        await self.durably(":probe", claims.PROBE)
+        return warnings
 
     async def warnings(self) -> Sequence[str]:
         """Ask whether the server keeps what it is given; StoreError for a cluster."""

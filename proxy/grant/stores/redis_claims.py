@@ -44,6 +44,7 @@ SAVE = (
     "redis.call('HSET', KEYS[1], 'data', ARGV[3], 'revision', revision + 1); "
     "return revision + 1"
 )
+PROBE = "redis.call('SET', KEYS[1], '', 'PX', 1000); return 1"
 RELEASE = (
     "if redis.call('HGET', KEYS[1], 'claim') == ARGV[1] then "
     "redis.call('HDEL', KEYS[1], 'claim', 'until') end; return 1"

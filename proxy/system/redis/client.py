@@ -58,8 +58,9 @@ class _Tls:
             reason = getattr(error, "strerror", None) or type(error).__name__
             names = ", ".join(str(file) for file in files)
             raise RedisError(
-                f"cannot be called by TLS: one of {names} cannot be used ({reason})",
-                "see tokens.redis.ca_file, and ssl_certfile and ssl_keyfile of tokens.redis.url",
+                f"cannot be called by TLS: a file cannot be used ({reason})",
+                f"see {names}: tokens.redis.ca_file, and ssl_certfile and ssl_keyfile of "
+                "tokens.redis.url",
             ) from None
         return self._context
 

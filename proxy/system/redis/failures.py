@@ -100,6 +100,8 @@ def explain(error: BaseException) -> RedisError:
                 "does not answer",
                 "see whether it runs, the network to it, and whether its port speaks TLS (rediss://)",
             )
+    if type(error).__name__ == "ConnectionError":
+        return RedisError("broke the connection off", "see whether it runs, and its log")
     return RedisError(
         f"does not answer as it should ({type(error).__name__})",
         "see whether it runs, is writable and has memory left",

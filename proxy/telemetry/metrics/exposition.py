@@ -168,12 +168,13 @@ def _grants(metrics: Metrics) -> Iterator[Metric]:
     login = GaugeMetricFamily(
         "srproxy_login_required", "1 when a person has to log in, else 0.", labels=["account"]
     )
-    available = True
+    available, mended = True, 0
     for account in metrics.accounts() if metrics.accounts is not None else ():
         # Each outcome from 0, or the first failure would not show as an increase.
         for outcome in sorted(OUTCOMES):
             metrics.refreshes.setdefault((account.name, outcome), 0)
         available = available and account.store_available
+        mended += account.times_mended
         login.add_metric([account.name], account.login_required)
         if account.access_token_expires_at is not None:
             access_token.add_metric([account.name], account.access_token_expires_at)
@@ -191,6 +192,11 @@ def _grants(metrics: Metrics) -> Iterator[Metric]:
     )
     yield _counter(
         "srproxy_store_errors", "Failed accesses to the token store.", metrics.store_errors
+    )
+    yield _counter(
+        "srproxy_store_mended",
+        "Times that the token store came back older than memory and was brought up to date.",
+        mended,
     )
 
 

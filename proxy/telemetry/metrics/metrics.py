@@ -73,6 +73,7 @@ class AccountSample:
     access_token_expires_at: float | None = None
     grant_expires_at: float | None = None
     store_available: bool = True
+    times_mended: int = 0
 
 
 @dataclass(slots=True)

@@ -1,16 +1,21 @@
 """One suite for all stores: what `proxy.grant.stores.base` promises."""
 
 import asyncio
+import hashlib
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from proxy.errors import StoreError
 from proxy.grant.stores.base import TokenStore
-from proxy.grant.stores.record import PlainCodec, from_json, to_json
-from tests.grant.stores.conftest import Place, cheap_codec, make_record
+from proxy.grant.stores.encryption import EncryptingCodec
+from proxy.grant.stores.record import PlainCodec, RecordError, from_json, to_envelope, to_json
+from proxy.system.secret import Secret
+from tests.grant.stores.conftest import STORES, Place, cheap_codec, make_record
 
 Open = Callable[[], Awaitable[TokenStore]]
 DATA = Path(__file__).parents[2] / "data"
@@ -173,6 +178,43 @@ async def test_a_copy_set_aside_leaves_the_record_alone(open_store: Open) -> Non
 
     assert record is not None
     assert record.generation == 1
+
+
+@pytest.mark.parametrize("place", [kind for kind in STORES if "+" in kind], indirect=True)
+async def test_a_key_is_changed_without_a_login(place: Place, open_store: Open) -> None:
+    old, new = (Secret(f"{name}-encryption-key-0123") for name in ("old", "new"))
+    place.put(EncryptingCodec(old, cost=16).seal(make_record(1)))
+    store: Any = await open_store()
+    store._codec = EncryptingCodec(new, old, cost=16)
+    record = await store.load("default")
+    with pytest.raises(RecordError):
+        EncryptingCodec(new, cost=16).unseal("default", place.raw() or b"")
+
+    async with store.lease("default", 5) as lease:
+        await lease.save(record)
+
+    unsealed = EncryptingCodec(new, cost=16).unseal("default", place.raw() or b"")
+    assert to_json(unsealed) == to_json(make_record(1))
+
+
+def _with_unknown_member() -> bytes:
+    envelope = to_envelope(make_record())
+    envelope["grant"]["of_tomorrow"] = 1
+    text = json.dumps(envelope["grant"], sort_keys=True, separators=(",", ":"))
+    return json.dumps({**envelope, "check": hashlib.sha256(text.encode()).hexdigest()}).encode()
+
+
+@pytest.mark.parametrize(
+    "newer",
+    [
+        b'{"format": "smartrecruiters-proxy grant", "version": 3, "grant": {}}',
+        b'{"format": "smartrecruiters-proxy grant", "version": 3, "encrypted": {}}',
+        _with_unknown_member(),
+    ],
+)
+def test_a_record_of_the_next_version_is_refused_with_a_clear_word(newer: bytes) -> None:
+    with pytest.raises(RecordError, match="newer version of the program"):
+        PlainCodec().unseal("default", newer)
 
 
 BROKEN = {

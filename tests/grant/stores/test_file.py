@@ -123,6 +123,28 @@ async def test_what_belongs_to_somebody_else_is_refused(
         await store.load("default")
 
     assert caught.value.where == str(tmp_path / name)
+    assert "sudo -u '#12345'" in caught.value.remedy
+    assert "chown" not in caught.value.remedy
+
+
+async def test_a_file_system_that_ignores_modes_is_named_with_another_folder(
+    store: FileStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As WSL's drvfs and SMB mounts are: everything is 0777, and chmod says that it succeeded."""
+    await save(store)
+    fstat = os.fstat
+
+    def open_to_all(fd: int) -> os.stat_result:
+        found = fstat(fd)
+        return os.stat_result((found.st_mode | 0o777, *tuple(found)[1:]))
+
+    monkeypatch.setattr(os, "fstat", open_to_all)
+    with pytest.raises(StoreError, match="ignores chmod") as caught:
+        await store.load("default")
+
+    assert ".local/state/smartrecruiters-proxy" in caught.value.remedy
+    assert "chmod" not in caught.value.remedy
+    assert not list((tmp_path / "grants").glob(".probe*"))
 
 
 def make_trick(kind: str, path: Path, victim: Path) -> None:

@@ -14,7 +14,9 @@ from proxy.system.secret import Secret
 from tests.grant.stores.conftest import make_record
 from tests.support.clock import FakeClock
 from tests.support.granting import World, finish, problem_of, world
-from tests.support.redis_server import RedisServer, redis_server
+from tests.support.processes import free_port
+from tests.support.redis_relay import redis_relay
+from tests.support.redis_server import RedisServer, redis_server, replicate
 
 
 @pytest.fixture
@@ -66,6 +68,162 @@ async def test_a_server_that_does_not_say_is_used_all_the_same(server: RedisServ
 
 async def test_a_server_with_one_is_not(pair: tuple[RedisStore, RedisStore]) -> None:
     assert await pair[0].start() == ()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--maxmemory-policy", "allkeys-lru", "--maxmemory", "100mb"), "may evict the grant"),
+        (("--maxmemory-policy", "allkeys-random"), "Set noeviction"),
+        (("--appendfsync", "everysec"), "Set appendfsync always"),
+    ],
+)
+async def test_a_server_that_may_lose_the_grant_is_named(
+    tmp_path: Path, options: tuple[str, ...], said: str
+) -> None:
+    with redis_server(tmp_path, options=options) as server:
+        store = RedisStore(Secret(server.url), "srproxy:", FakeClock())
+        (warning,) = await store.start()
+        await store.close()
+
+    assert said in warning
+
+
+async def test_a_cluster_is_refused_and_a_replica_named(
+    server: RedisServer, tmp_path: Path
+) -> None:
+    for name in ("cluster", "replica"):
+        (tmp_path / name).mkdir()
+    options = ("--cluster-enabled", "yes", "--cluster-port", str(free_port()))
+    with redis_server(tmp_path / "cluster", options=options) as cluster:
+        store = RedisStore(Secret(cluster.url), "srproxy:", FakeClock())
+        with pytest.raises(StoreError, match="cluster"):
+            await store.start()
+        await store.close()
+    with redis_server(tmp_path / "replica") as replica:
+        replicate(replica, server)
+        store = RedisStore(Secret(replica.url), "srproxy:", FakeClock())
+        (warning,) = await store.warnings()
+        with pytest.raises(StoreError, match="read-only replica"):
+            await store.start()
+        await store.close()
+
+    assert "read-only replica" in warning
+
+
+# As docs/deployment.md lists them.
+RIGHTS = "~srproxy:* +@read +@write +@scripting +@connection +info +config|get +wait +waitaof +time"
+
+
+async def test_the_rights_that_the_documentation_lists_are_enough(server: RedisServer) -> None:
+    documented = Path(__file__).parents[3] / "docs/deployment.md"
+    assert RIGHTS in documented.read_text()
+    rights = [right for right in RIGHTS.split() if right != "+waitaof"]  # unknown to 7.0
+    server.client().execute_command("ACL", "SETUSER", "proxy", "on", ">a secret", *rights)
+    url = f"redis://proxy:a%20secret@127.0.0.1:{server.port}/0"
+    store = RedisStore(Secret(url), "srproxy:", FakeClock())
+
+    assert await store.start() == ()
+    async with store.lease("default", 5) as lease:
+        await lease.save(make_record(1))
+        assert (await lease.set_aside(make_record(1))).startswith("srproxy:default:aside-")
+    assert await store.load("default") is not None
+    await store.close()
+
+
+async def test_a_write_that_the_disk_does_not_confirm_is_a_failure(server: RedisServer) -> None:
+    confirmed = b":1\r\n"
+    answers = {b"WAITAOF": lambda: b"*2\r\n" + confirmed + b":0\r\n"}
+    async with redis_relay(server.port, answers) as relay:
+        store = RedisStore(Secret(relay.url), "srproxy:", FakeClock())
+        async with store.lease("default", 5) as lease:
+            await lease.save(make_record(1))
+            confirmed = b":0\r\n"
+            with pytest.raises(StoreError, match="did not confirm"):
+                await lease.save(make_record(2))
+            with pytest.raises(StoreError, match="did not confirm"):
+                await lease.regain()
+            confirmed = b":1\r\n"
+            found = await lease.regain()
+        await store.close()
+
+    assert found is not None
+    assert found.generation == 2
+
+
+async def test_a_token_is_not_spent_without_the_disk_and_is_used_once_it_is_confirmed(
+    replicas: World, server: RedisServer
+) -> None:
+    await replicas.authorized()
+    confirmed = [False]
+    answers = {b"WAITAOF": lambda: b"*2\r\n:%d\r\n:0\r\n" % confirmed[0]}
+    async with redis_relay(server.port, answers) as relay:
+        store = RedisStore(Secret(relay.url), "srproxy:", replicas.clock)
+        manager = await replicas.open(store)
+        await manager.rejected(1)
+        assert (manager.status().reason, manager.current() is not None) == (
+            "store_unavailable", True,
+        )  # fmt: skip
+        assert replicas.server.refreshes == []
+        confirmed[0] = True
+        await until(lambda: manager.status().state == "authorized", replicas)
+        await manager.close()
+        await store.close()
+
+
+async def test_a_write_waits_for_a_replica_and_tells_when_it_is_not_there(
+    server: RedisServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "replica").mkdir()
+    with redis_server(tmp_path / "replica") as replica:
+        replicate(replica, server)
+        store = RedisStore(Secret(server.url), "srproxy:", FakeClock())
+        await store.start()
+        async with store.lease("default", 5) as lease:
+            await lease.save(make_record(1))
+            assert replica.client().hget("srproxy:default", "revision") == b"1"
+            assert "write_not_replicated" not in caplog.text
+            replica.hang()
+            try:
+                await lease.save(make_record(2))
+            finally:
+                replica.go_on()
+        await store.close()
+
+    assert "write_not_replicated account=default" in caplog.text
+
+
+@pytest.mark.parametrize("difference", [-60_000, 60_000])
+async def test_a_claim_survives_a_server_whose_clock_differs_by_a_minute(
+    pair: tuple[RedisStore, RedisStore], server: RedisServer, difference: int
+) -> None:
+    """A replica that took over has another clock, and the claim stands in the old one's time."""
+    first, second = pair
+    async with first.lease("default", 5) as lease:
+        until = int(server.client().hget("srproxy:default", "until") or 0)
+        server.client().hset("srproxy:default", "until", until + difference)
+        waiting = asyncio.ensure_future(take(second))
+        await asyncio.wait({waiting}, timeout=0.4)
+        assert not waiting.done()
+        waiting.cancel()
+        lease.ensure_held()
+        await lease.save(make_record(1))
+
+
+async def test_a_claim_of_a_killed_holder_ends_by_the_waiters_own_clock(
+    server: RedisServer,
+) -> None:
+    clock = FakeClock()
+    store = RedisStore(Secret(server.url), "srproxy:", clock)
+    server.client().hset("srproxy:default", mapping={"claim": "killed", "until": "99999999999999"})
+    waiting = asyncio.ensure_future(take(store))
+    for _ in range(3):
+        await asyncio.sleep(0.1)
+        assert not waiting.done()
+        await clock.advance(LASTS / 2)
+    async with asyncio.timeout(5):
+        await waiting
+    await store.close()
 
 
 async def test_a_holder_whose_claim_is_nearly_over_does_not_send(server: RedisServer) -> None:
@@ -265,7 +423,7 @@ async def test_a_login_in_a_store_made_anew_is_not_taken_for_an_older_record(
 ) -> None:
     manager = await replicas.authorized()
     await manager.rejected(1)
-    await replicas.clock.advance(60)
+    replicas.clock.jump(60)  # without a tick that would write it again first
     server.client().flushall()
     other = await replicas.open(start=False)
     await other.exchange(Secret(replicas.server.issue_code()))

@@ -60,7 +60,7 @@ async def test_tls_with_an_authority_and_a_client_certificate(
     assert "ssl_certfile" in without.remedy
     assert "tokens.redis.ca_file" in strange.remedy
     assert "certificate" in wrong_name.what
-    assert "missing.pem" in missing.what
+    assert "missing.pem" in missing.remedy
 
 
 async def test_an_acl_user_and_its_password(server: RedisServer) -> None:
