@@ -24,6 +24,7 @@ from proxy.control.rendering import prepare, render_problem_page
 from proxy.errors import Problem, StartError
 from proxy.gateway.forward import Forwarder
 from proxy.gateway.front import Front, OneRequest, Ports
+from proxy.gateway.front.resend import send_inward
 from proxy.gateway.guards import Guards
 from proxy.gateway.limits import Limits
 from proxy.gateway.upstream import Upstream
@@ -31,11 +32,15 @@ from proxy.grant import TokenManager
 from proxy.grant.accounts import Accounts
 from proxy.grant.identify import Identifier
 from proxy.grant.stores.base import TokenStore
+from proxy.recording.har_writer import HarWriter
+from proxy.recording.inspector import Inspector
+from proxy.recording.keep import Keep
+from proxy.recording.recorder import Recorder
 from proxy.system.clock import Clock
 from proxy.system.dialing import Dialer
 from proxy.system.network import build_ssl_context, outbound_proxy
 from proxy.system.systemd import HandedOver
-from proxy.telemetry.logs import Output
+from proxy.telemetry.logs import Output, redact
 from proxy.telemetry.metrics import AccountSample, Callers, Metrics
 from proxy.telemetry.traces import open_traces
 from proxy.telemetry.traffic import Traffic
@@ -55,12 +60,14 @@ class App:
         environ: Mapping[str, str],
         store: TokenStore | None = None,
         handed_over: HandedOver | None = None,
+        record: Path | None = None,
     ) -> None:
         self._config = config
         self._clock = clock
         self._environ = environ
         self._state_folder = state_folder
         self._given_store = store
+        self._record_file = record
         self._is_ready = False
         self._is_stopping = False
         self._ports = Ports(config.listen, handed_over)
@@ -169,6 +176,7 @@ class App:
             traffic.subscribe(traces.tell)
             self._undo.append(partial(asyncio.to_thread, traces.close))
 
+        inspector = self._open_inspector(forwarder)
         guards = Guards(config)
         identifier = Identifier(config.upstream.url, accounts, dialer)
         control = ControlContext(
@@ -185,6 +193,7 @@ class App:
             cors_headers=guards.cors_headers_for,
             limits=limits,
             certificate_ends_at=lambda: tls.expires_at if tls is not None else None,
+            inspector=inspector,
         )
         self._undo.append(self._control.aclose)
         late = LateControl(lambda: self._open_control(control), prepare)
@@ -206,6 +215,30 @@ class App:
 
         self._fronts = [front(), front(probes_only=True)]
         self._undo.append(self._close_fronts)
+
+    def _open_inspector(self, forwarder: Forwarder) -> Inspector:
+        """Look at exchanges where the configuration or a file to record to asks for it."""
+        config, writer = self._config.inspect, None
+        if self._record_file is not None:
+            creator = ("smartrecruiters-proxy", __version__)
+            writer = HarWriter(self._record_file, creator, redact)
+            self._undo.append(partial(asyncio.to_thread, writer.close))
+        keep = Keep()
+        recorder = Recorder(
+            self._clock, keep, writer, inspecting=config.enabled, max_body=config.max_body
+        )
+        if config.enabled or writer is not None:
+            forwarder.tap_for = recorder.tap_for
+        if config.enabled:
+            logger.warning(
+                "inspecting headers and bodies of the last requests are kept in memory, and shown "
+                "at /-/; turn it off by inspect.enabled: false"
+            )
+
+        async def send(request: bytes) -> int:
+            return (await send_inward(self._fronts[0], request)).status
+
+        return Inspector(recorder, keep, send)
 
     async def _open_control(self, context: ControlContext) -> Callable[[], asyncio.Protocol]:
         """Import and build the control routes; see proxy.control.late for why not at once."""

@@ -8,6 +8,7 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from proxy import __version__
@@ -75,7 +76,7 @@ def audit_here(session: Session, action: str, outcome: str) -> None:
     audit(action, who, None, outcome)
 
 
-def make_app(session: Session, config: Config | None = None) -> "App":
+def make_app(session: Session, config: Config | None = None, record: Path | None = None) -> "App":
     """Build the App of this configuration; nothing is started."""
     with process.collector_paused():
         from proxy.app import App  # the largest import: only for those who serve
@@ -86,6 +87,7 @@ def make_app(session: Session, config: Config | None = None) -> "App":
         state_folder=session.state_folder,
         environ=session.environ,
         handed_over=systemd.handed_over(session.environ, os.getpid()),
+        record=record,
     )
 
 

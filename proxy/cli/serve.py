@@ -1,5 +1,7 @@
 """`srproxy serve`: the proxy in the foreground."""
 
+from pathlib import Path
+
 import click
 
 from proxy.cli.exits import Exit
@@ -20,8 +22,14 @@ from proxy.cli.signals import asked_by_signals, end_quietly_on_signals
         ),
     )
 )
+@click.option(
+    "--record",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE.har",
+    help="Append finished calls to a HAR file, for srproxy replay; credentials are masked.",
+)
 @with_session
-def serve(session: Session) -> Exit:
+def serve(session: Session, record: Path | None) -> Exit:
     """Run the proxy until SIGTERM or SIGINT, then finish what is in flight and end with 0.
 
     A second signal ends at once. Closing the terminal stops in order too; without a terminal SIGHUP
@@ -33,13 +41,13 @@ def serve(session: Session) -> Exit:
     end_quietly_on_signals()
     prepare(session)
     with asyncio.Runner(loop_factory=fast_loop) as runner:
-        runner.run(_serve(session))
+        runner.run(_serve(session, record))
     return Exit.DONE
 
 
-async def _serve(session: Session) -> None:
+async def _serve(session: Session, record: Path | None) -> None:
     with asked_by_signals() as asked:
-        app = make_app(session)
+        app = make_app(session, record=record)
         await app.start()
         try:
             if session.config.listen.port == 0 and session.config.listen.host is not None:

@@ -15,6 +15,7 @@ from aiohttp import hdrs, web
 from proxy.control.auditing import auditing
 from proxy.control.context import ControlContext
 from proxy.control.events import Events
+from proxy.control.inspecting import PREFIX, Inspecting
 from proxy.control.login.outcomes import LoginNews
 from proxy.control.login.pending import Logins
 from proxy.control.login.routes import LoginRoutes
@@ -63,7 +64,7 @@ def build_application(context: ControlContext) -> web.Application:
         disposition = 'attachment; filename="smartrecruiters.postman_collection.json"'
         return web.json_response(built, headers={"Content-Disposition": disposition})
 
-    routes: Routes = {
+    routes: dict[str, Mapping[str, Handler]] = {
         "/-/": {"GET": StatusPage(context, owners).show},
         "/-/status": {"GET": probes.status},
         "/-/login": {"GET": login.begin, "POST": login.begin_here},
@@ -76,9 +77,11 @@ def build_application(context: ControlContext) -> web.Application:
         "/-/postman.json": {"GET": postman},
         "/-/postman-collection.json": {"GET": collection},
     }
+    inspecting = Inspecting(context)
+    routes["/-/requests.har"] = {"GET": inspecting.har}
     redirect_uris = {account.oauth.redirect_uri for account in context.config.accounts.values()}
     callback_paths = {urlsplit(uri).path or "/" for uri in redirect_uris}
-    dispatch = _dispatcher(routes, callback_paths, login.callback)
+    dispatch = _dispatcher(routes, callback_paths, login.callback, inspecting.handle)
 
     async def finish_headers(request: web.Request, answer: web.StreamResponse) -> None:
         answer.headers.popall("Server", None)
@@ -105,14 +108,18 @@ def build_application(context: ControlContext) -> web.Application:
     return application
 
 
-def _dispatcher(routes: Routes, callback_paths: Set[str], callback: Handler) -> Handler:
-    listed = ", ".join(routes)
+def _dispatcher(
+    routes: Routes, callback_paths: Set[str], callback: Handler, inspected: Handler
+) -> Handler:
+    listed = ", ".join([*routes, "/-/requests/ID", "/-/requests/ID/replay"])
 
     async def dispatch(request: web.Request) -> web.StreamResponse:
         # By the path as it came: what is spelt in another way is another path.
         path = request.rel_url.raw_path
         if path in callback_paths:
             return await callback(request)
+        if path.startswith(PREFIX):
+            return await inspected(request)
         methods = routes.get(path)
         if methods is None:
             raise Problem("not_found", f"The proxy has no such route. Its own are: {listed}.")

@@ -11,6 +11,7 @@ from proxy.config import Config
 from proxy.errors import Problem
 from proxy.grant.oauth import TokenSet
 from proxy.grant.status import AccountStatus
+from proxy.recording.inspector import Inspector
 from proxy.system.clock import Clock
 from proxy.system.secret import Secret
 from proxy.telemetry.traffic import RequestRecord
@@ -125,6 +126,11 @@ class LimitsView(Protocol):
         ...
 
 
+def is_inspecting(context: "ControlContext") -> bool:
+    """Tell whether requests are being kept to look into."""
+    return context.inspector is not None and context.inspector.enabled
+
+
 async def _nobody(_: object) -> str | None:
     return None
 
@@ -152,4 +158,5 @@ class ControlContext:
     identify_token: Callable[[Secret], Awaitable[str | None]] = field(default=_nobody)
     cors_headers: Callable[[bytes], Sequence[tuple[bytes, bytes]]] = field(default=lambda _: ())
     limits: LimitsView | None = None
+    inspector: Inspector | None = None
     certificate_ends_at: Callable[[], float | None] = field(default=lambda: None)

@@ -15,7 +15,7 @@ from typing import Any
 
 from aiohttp import web
 
-from proxy.control.context import ControlContext
+from proxy.control.context import ControlContext, is_inspecting
 from proxy.control.filters import Filter
 from proxy.control.login.outcomes import LoginFailure, LoginNews
 from proxy.control.overview import overview
@@ -76,6 +76,11 @@ class Events:
                 unsubscribe()
         return answer
 
+    def _request(self, record: RequestRecord) -> dict[str, Any]:
+        # The row goes along as the page itself renders it: one place says how a request looks.
+        inspecting = is_inspecting(self._context)
+        return {**describe(record), "row": row(record, inspecting=inspecting)}
+
     async def close(self, _: object = None) -> None:
         """End every stream: the proxy stops, and the pages wait for it to come back."""
         for stream in self._streams:
@@ -84,7 +89,7 @@ class Events:
     def _snapshot(self, wanted: Filter) -> dict[str, Any]:
         """Build what a reader begins with."""
         recent = self._context.traffic.recent()
-        records = [_request(record) for record in recent if wanted.matches(record)]
+        records = [self._request(record) for record in recent if wanted.matches(record)]
         return {**self._state(), "records": records}
 
     def _state(self) -> dict[str, Any]:
@@ -105,7 +110,7 @@ class Events:
                 async with asyncio.timeout(HEARTBEAT):
                     await stream.wake.wait()
             records, failures, changed = stream.take()
-            text = "".join(_event("request", _request(record)) for record in records)
+            text = "".join(_event("request", self._request(record)) for record in records)
             text += "".join(_event("login", _login(failure)) for failure in failures)
             if changed:
                 text += _event("state", self._state())
@@ -168,11 +173,6 @@ class _Stream:
 async def _write(answer: web.StreamResponse, text: str) -> None:
     async with asyncio.timeout(WRITE_TIMEOUT):
         await answer.write(text.encode())
-
-
-def _request(record: RequestRecord) -> dict[str, Any]:
-    # The row goes along as the page itself renders it: one place says how a request looks.
-    return {**describe(record), "row": row(record)}
 
 
 def _login(failure: LoginFailure) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from shlex import quote as shell_quote
 
 from aiohttp import web
 
-from proxy.control.context import ControlContext
+from proxy.control.context import ControlContext, is_inspecting
 from proxy.control.filters import Filter
 from proxy.control.overview import overview
 from proxy.control.owners import Owners
@@ -50,6 +50,7 @@ class StatusPage:
             upstream=context.config.upstream.url,
             overview=overview(context, self._owners),
             limits=limits_section(context),
+            inspecting=is_inspecting(context),
             lines=_lines(base_url(request, context.config), has_keys=bool(keys)),
             has_keys=bool(keys),
             certificate_ends_at=ends_at,
@@ -60,6 +61,7 @@ class StatusPage:
                 Filter.of(request.query),
                 callers=[key.name for key in keys],
                 accounts=list(context.accounts),
+                inspecting=is_inspecting(context),
             ),
             kinds=KINDS.values(),
         )

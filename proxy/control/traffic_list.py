@@ -12,8 +12,8 @@ from proxy.telemetry.traffic import RequestRecord, shown_path_and_keys
 STATUS_CLASSES = ("2xx", "3xx", "4xx", "5xx")
 
 
-def row(record: RequestRecord) -> str:
-    """Build the row of one request."""
+def row(record: RequestRecord, *, inspecting: bool = False) -> str:
+    """Build the row of one request; while `inspecting`, one that was forwarded opens."""
     path, keys = shown_path_and_keys(record.target)
     return render(
         "request_row.html",
@@ -23,23 +23,34 @@ def row(record: RequestRecord) -> str:
         tone=_tone(record),
         is_explained=record.code in KINDS,
         hint=_hint(record, path),
+        opens=inspecting and record.account is not None,
     )
 
 
 def traffic_section(
-    records: Iterable[RequestRecord], wanted: Filter, callers: list[str], accounts: list[str]
+    records: Iterable[RequestRecord],
+    wanted: Filter,
+    callers: list[str],
+    accounts: list[str],
+    *,
+    inspecting: bool = False,
 ) -> str:
     """Build the section with the table and its filter."""
     records = list(records)
     return render(
         "traffic.html",
-        rows=[row(record) for record in reversed(records) if wanted.matches(record)],
+        rows=[
+            row(record, inspecting=inspecting)
+            for record in reversed(records)
+            if wanted.matches(record)
+        ],
         wanted=wanted,
         methods=METHODS,
         statuses=STATUS_CLASSES,
         operations=sorted({record.operation for record in records}),
         callers=callers,
         accounts=accounts,
+        inspecting=inspecting,
     )
 
 

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from proxy.telemetry.traffic import RequestRecord
+
 Headers = list[tuple[str, str]]
 
 
@@ -58,4 +60,5 @@ class RecordedExchange:
     reason: str
     response: Message
     timings: Timings = field(default_factory=Timings)
-    complete: bool = True  # false: broken off before the answer's end
+    complete: bool = True  # false: broken off before the answer's end, or answered by the proxy
+    record: RequestRecord | None = None  # what else is told of it; None: read from a file

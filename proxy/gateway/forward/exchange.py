@@ -83,7 +83,7 @@ class Exchange(AnswerSink):
         self._resent = False
         self._wait = 0.0
         tap_for = forwarder.tap_for
-        tap = tap_for(head, admission, record) if tap_for is not None else None
+        tap = None if tap_for is None else tap_for(head, record, inbound.origin)
         self._delivery = Delivery(forwarder, inbound, head, tap)
         self._ticket = forwarder.gate.ticket(
             admission.account,

@@ -5,7 +5,6 @@ from enum import Enum
 from typing import Protocol
 
 from proxy.errors import Problem
-from proxy.gateway.guards import Admission
 from proxy.gateway.http1 import Headers, RequestHead, ResponseHead
 from proxy.telemetry.traffic import RequestRecord
 
@@ -167,5 +166,5 @@ class Tap(Protocol):
 
 # Asked once for each answer, before it is framed: the request, the answer, the caller's origin.
 TransformFor = Callable[[RequestHead, ResponseHead, Callable[[], bytes]], Transform | None]
-# Asked once for each request that is forwarded.
-TapFor = Callable[[RequestHead, Admission, RequestRecord], Tap | None]
+# Asked once for each request that is forwarded: with its record, and the caller's origin.
+TapFor = Callable[[RequestHead, RequestRecord, Callable[[], bytes]], Tap | None]

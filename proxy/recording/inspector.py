@@ -1,0 +1,117 @@
+"""What the inspector can do: look at the exchanges kept in memory, and send one of them again."""
+
+import re
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from proxy.errors import Problem
+from proxy.recording.exchange import Headers, RecordedExchange
+from proxy.recording.har import MASK
+from proxy.recording.keep import Keep
+from proxy.recording.recorder import RESEND, Recorder
+
+METHOD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")
+TARGET = re.compile(r"/[!-~\x80-\xff]*")
+NAME = METHOD
+VALUE = re.compile(r"[\t -~\x80-\xff]*")
+# Made anew by whoever sends, or meant for the connection that is gone.
+NOT_SENT = frozenset(
+    {
+        "host", "content-length", "transfer-encoding", "connection", "keep-alive", "te", "trailer",
+        "upgrade", "expect", "proxy-connection", "x-request-id",
+    }
+)  # fmt: skip
+# The caller's keys: of whoever presses the button, never of whoever sent the request first.
+KEYS = frozenset(
+    {"authorization", "x-smarttoken", "x-api-key", "x-srproxy-key", "cookie", "origin", "referer"}
+)
+
+
+@dataclass(slots=True)
+class Draft:
+    """A request to be sent: what was kept, and what a person changed of it."""
+
+    method: str
+    target: str
+    headers: Headers
+    body: bytes = field(repr=False)
+
+
+class Inspector:
+    """The kept exchanges; `send` gives a whole request to the front and returns the status."""
+
+    def __init__(
+        self, recorder: Recorder, keep: Keep, send: Callable[[bytes], Awaitable[int]]
+    ) -> None:
+        self._recorder = recorder
+        self._keep = keep
+        self._send = send
+
+    @property
+    def enabled(self) -> bool:
+        """Tell whether exchanges are being kept."""
+        return self._recorder.inspecting
+
+    def get(self, exchange_id: str) -> RecordedExchange | None:
+        """Return a kept exchange."""
+        return self._keep.get(exchange_id)
+
+    def all(self) -> list[RecordedExchange]:
+        """Return all that are kept, oldest first."""
+        return self._keep.all()
+
+    async def resend(self, draft: Draft, host: str, credentials: Headers) -> tuple[str, int]:
+        """Send a request through all guards and limits; return the new id and the status.
+
+        `credentials` are the key of whoever asks for it. Problem bad_request where the draft is no
+        request; an empty id where it was refused before it could be kept.
+        """
+        nonce = secrets.token_hex(16).encode()
+        request = _build(draft, host, credentials, nonce)
+        self._recorder.expect(nonce)
+        try:
+            status = await self._send(request)
+        except ConnectionError as error:
+            raise Problem(
+                "bad_request", "The request was refused before it was read; look at the log."
+            ) from error
+        finally:
+            sent = self._recorder.seen(nonce)
+        return sent or "", status
+
+
+def draft_of(exchange: RecordedExchange) -> Draft:
+    """Return the kept request, ready to be sent again; Problem 409 where its body is not whole."""
+    if exchange.request.body.truncated:
+        raise Problem(
+            "bad_request",
+            "The request's body was kept in part only (inspect.max_body), so that it cannot be "
+            "sent again.",
+            status=409,
+        )
+    target = "/" + exchange.url.split("://", 1)[-1].partition("/")[2]
+    return Draft(exchange.method, target, exchange.request.headers, exchange.request.body.data)
+
+
+def _build(draft: Draft, host: str, credentials: Headers, nonce: bytes) -> bytes:
+    if not METHOD.fullmatch(draft.method):
+        raise Problem("bad_request", "The method is no HTTP method.")
+    if not TARGET.fullmatch(draft.target):
+        raise Problem(
+            "bad_request",
+            "The path must begin with a slash and hold no blank or control character.",
+        )
+    lines = [f"{draft.method} {draft.target} HTTP/1.1", f"Host: {host}", "Connection: close"]
+    for name, value in draft.headers:
+        lower = name.lower()
+        if lower in NOT_SENT or lower in KEYS or lower.startswith("sec-") or value == MASK:
+            continue
+        if not NAME.fullmatch(name) or not VALUE.fullmatch(value):
+            raise Problem("bad_request", "A header's name or value cannot be sent.")
+        lines.append(f"{name}: {value}")
+    lines += [f"{name}: {value}" for name, value in credentials]
+    lines.append(f"{RESEND.decode()}: {nonce.decode()}")
+    if draft.body or draft.method not in ("GET", "HEAD", "DELETE", "OPTIONS"):
+        lines.append(f"Content-Length: {len(draft.body)}")
+    return "\r\n".join([*lines, "", ""]).encode("latin-1") + draft.body
