@@ -76,8 +76,10 @@ def upstream(serve: Callable[[socket.socket, int], None]) -> Iterator[str]:
         with end:
             # The connection that the proxy opens at start may never be used.
             head, got = read_head(end)
-            if head:
+            if b" /bulk " in head:
                 serve(end, got)
+            elif head:  # whose grant it is
+                end.sendall(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
 
     with socket.socket() as listener:
         # What is accepted inherits it: the kernel must not hold a large part of the body.
@@ -134,10 +136,10 @@ def constant_memory(
 
 
 def serve_from(proxy: Proxy, person: Person, url: str) -> None:
-    """Authorize against the sandbox, then forward to another upstream."""
-    person.log_in()
+    """Forward to another upstream, authorized for it by the sandbox."""
     proxy.config["upstream"]["url"] = url
     proxy.restart()
+    person.log_in()
     # What is loaded late, is loaded now: it is no part of what a body costs.
     proxy.account()
 

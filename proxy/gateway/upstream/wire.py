@@ -5,6 +5,7 @@ import os
 import select
 import ssl
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Final
 
 from proxy.system.network import TlsObject
@@ -59,8 +60,9 @@ class Wire:
         An upstream that refuses a body answers and closes. The failure of the next write ends the
         transport at once, and its socket with it, the answer still to be read.
         """
-        if self._spare is None and self._socket is not None and self._socket.fileno() >= 0:
-            self._spare = os.dup(self._socket.fileno())
+        if self._spare is None and self._socket is not None:
+            with suppress(OSError):  # closed already, or no descriptor is left: then without
+                self._spare = os.dup(self._socket.fileno())
 
     def rest(self) -> Iterator[bytes]:
         """Read what has arrived and was not read, until `let_go` or there is no more."""
