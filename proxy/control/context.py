@@ -122,7 +122,7 @@ class LimitsView(Protocol):
     """The part of the limits that the status page shows."""
 
     def uses(self) -> Sequence[LimitUse]:
-        """Return the limits that were touched lately, the busiest first; bounded."""
+        """Return the limits that were used since the start, the busiest first; bounded."""
         ...
 
 

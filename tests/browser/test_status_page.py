@@ -3,6 +3,7 @@
 import shutil
 import signal
 import subprocess
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,22 @@ def test_the_page_survives_a_restart(products: Begin, open_page: OpenPage) -> No
         page.get_by_text("live", exact=True).wait_for()
         # The sandbox forgets its grants with its process.
         page.get_by_role("heading", name=CANNOT_CALL).wait_for()
+
+
+def test_a_call_that_is_held_is_seen_as_held(product: Product, open_page: OpenPage) -> None:
+    page = open_page()
+    open_logged_in(page, product)
+
+    threads = [threading.Thread(target=call, args=(product, "/jobs?limit=1")) for _ in range(25)]
+    for thread in threads:
+        thread.start()
+
+    page.locator("#limits tr.holding", has_text="GET /jobs").wait_for()
+    for thread in threads:
+        thread.join()
+    page.locator(ROWS, has_text="held").first.wait_for()
+    page.locator("#limits tr:not(.holding)", has_text="GET /jobs").first.wait_for()
+    assert page.locator("#limits tr", has_text="GET /jobs").first.inner_text().count("10") == 1
 
 
 @pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stopped"])
@@ -212,7 +229,9 @@ def test_nothing_overflows_on_a_small_screen(
     page = open_page(viewport={"width": width, "height": 800})
     open_logged_in(page, product)
     call(product, "/candidates/" + "x" * 120)
+    call(product, "/candidates/1/attachments/onboarding")
     page.locator("#rows tr").first.wait_for()
+    page.locator("#limits tbody tr", has_text="attachments").wait_for()
 
     wide = page.evaluate("document.documentElement.scrollWidth")
     page.goto(f"{product.url}/-/nothing")

@@ -60,7 +60,7 @@ async def test_a_login_behind_tls_is_found_again_and_taken_back(serve: Serve, wo
     assert answer.status == 200
     ((name, cookie),) = answer.cookies.items()
     assert name in begun.cookies
-    assert (cookie["max-age"], cookie["secure"]) == ("0", True)
+    assert (cookie["max-age"], cookie["secure"]) == ("600", True)
 
 
 async def test_paste_back_beside_a_tls_front_needs_no_tls(serve: Serve, world: World) -> None:
@@ -144,9 +144,9 @@ async def test_a_code_is_exchanged_at_once_and_the_page_says_so(serve: Serve, wo
     assert "Proxy-Status" not in answer.headers
     assert answer.headers["Cache-Control"] == "no-store"
     assert answer.headers["Referrer-Policy"] == "no-referrer"
-    # The login's cookie is taken back.
-    assert [m["max-age"] for m in answer.cookies.values()] == ["0"]
+    # The login's cookie is good for nothing but to tell how it came out.
     assert set(answer.cookies) == set(cookies)
+    assert cookies_of(answer) != cookies
 
 
 async def test_pkce_sends_the_verifier_of_the_challenge(serve: Serve, world: World) -> None:
@@ -215,6 +215,30 @@ async def test_a_state_works_once(serve: Serve, world: World) -> None:
     assert len(world.account.exchanged) == 1
 
 
+@pytest.mark.parametrize(
+    ("failure", "status", "words"),
+    [
+        (None, 409, "the login succeeded then"),
+        (TokenEndpointError(Outcome.INVALID_GRANT, "invalid_grant", "Dead."), 400, "invalid_"),
+    ],
+)
+async def test_another_process_or_a_restart_tells_how_a_login_came_out(
+    serve: Serve, world: World, failure: Exception | None, status: int, words: str
+) -> None:
+    first, second = await serve(), await serve()
+    world.account.failure = failure
+    state, cookies = await begin(first)
+    query = f"code=the-code&state={state}"
+    cookies |= cookies_of(await come_back(first, query, cookies))
+
+    again = await come_back(second, query, cookies)
+    other_code = await come_back(second, f"code=another&state={state}", cookies)
+
+    assert (again.status, other_code.status) == (status, status)
+    assert words in await again.text()
+    assert len(world.account.exchanged) == 1
+
+
 async def test_a_callback_that_is_reloaded_while_its_code_is_exchanged_waits_for_the_outcome(
     serve: Serve, world: World
 ) -> None:
@@ -277,8 +301,7 @@ async def test_six_tabs_are_finished_in_any_order(
     for number in order:
         answer = await come_back(client, f"code=code-{number}&state={states[number]}", jar)
         assert answer.status == 200
-        for name in answer.cookies:
-            del jar[name]
+        jar |= cookies_of(answer)
 
     assert [code for code, _ in world.account.exchanged] == [f"code-{n}" for n in order]
 

@@ -194,7 +194,8 @@ async def test_the_limits_are_shown_with_what_is_held_and_refused(
     assert "<b>1</b> of 1 at once" in rows
     assert "<b>3</b> held" in rows
     assert "<b>4</b> of 10 a second" in rows
-    assert "/&lt;jobs&gt;" in rows
+    assert "2 refused" in rows
+    assert "/<wbr>&lt;jobs&gt;" in rows
 
 
 async def test_scopes_say_what_they_allow_and_which_were_not_granted(

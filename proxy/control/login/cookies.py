@@ -1,6 +1,7 @@
-"""The cookies of logins under way, put on and taken off an answer."""
+"""The cookies of logins: put on an answer when one begins, and changed when it is over."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from aiohttp import web
 
@@ -17,19 +18,27 @@ def put(
     is_own_name: bool,
 ) -> None:
     """Give the browser a login's cookie; the oldest of too many are taken back."""
-    pending = logins.open(cookies)
-    for old in pending[: max(0, len(pending) - MOST_LOGINS + 1)]:
-        take_back(answer, cookies, old)
+    known = logins.known(cookies)
+    for old in known[: max(0, len(known) - MOST_LOGINS + 1)]:
+        _replace(answer, cookies, old, "", 0)
     # A browser takes the prefix only over TLS, which is in front of us: by its name for us.
     prefix = HOST_PREFIX if is_https and is_own_name else ""
     _set(answer, prefix + login.cookie_name, logins.seal(login), LIFETIME, is_https)
 
 
-def take_back(answer: web.Response, cookies: Mapping[str, str], login: Login) -> None:
-    """Have the browser forget a login's cookie, if it sent one."""
+def end(
+    answer: web.Response, cookies: Mapping[str, str], logins: Logins, login: Login, outcome: str
+) -> None:
+    """Have the browser keep how a login came out, if it sent its cookie."""
+    _replace(answer, cookies, login, logins.seal(replace(login, outcome=outcome)), LIFETIME)
+
+
+def _replace(
+    answer: web.Response, cookies: Mapping[str, str], login: Login, value: str, max_age: int
+) -> None:
     for prefix in (HOST_PREFIX, ""):
         if prefix + login.cookie_name in cookies:
-            _set(answer, prefix + login.cookie_name, "", 0, bool(prefix))
+            _set(answer, prefix + login.cookie_name, value, max_age, bool(prefix))
 
 
 def _set(answer: web.Response, name: str, value: str, max_age: int, is_secure: bool) -> None:

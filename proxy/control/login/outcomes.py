@@ -97,10 +97,12 @@ class LoginNews:
             listener(failure)
 
 
-def refused(heading: str, detail: str, reason: str, *, finished: bool = False) -> LoginFailure:
+def refused(
+    heading: str, detail: str, reason: str, *, finished: bool = False, account: str | None = None
+) -> LoginFailure:
     """Make the failure of a callback that was not taken."""
     problem = Problem("bad_request", detail, reason=reason)
-    return LoginFailure(heading, problem, finished=finished)
+    return LoginFailure(heading, problem, finished=finished, account=account)
 
 
 def provider_error(error: str, description: str | None, *, finished: bool = False) -> LoginFailure:

@@ -9,6 +9,8 @@ the state, so that several logins may be under way in one browser.
   for ten minutes and used once, which `taken` sees to (RFC 6749 section 10.12, RFC 9700 section
   4.7).
 - A state that belongs to no login of this browser consumes nothing: noise cannot end a login.
+- At its end the cookie is replaced by one that says how it came out: whoever opens the callback
+  again is told so by any process, and after a restart.
 - The PKCE verifier is derived from the state and a second key, so that it needs no storage and
   never leaves the server (RFC 7636).
 
@@ -20,7 +22,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 from proxy.config import AccountConfig
 from proxy.system.clock import Clock
@@ -36,6 +38,7 @@ COOKIE_PREFIX = "srproxy_login_"
 HOST_PREFIX = "__Host-"
 # A person who clicks again and again keeps this many logins open; the oldest give way.
 MOST_LOGINS = 8
+SUCCEEDED = "ok"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,8 @@ class Login:
     state: str
     begun_at: float
     account: str
+    # How it came out, once it has: SUCCEEDED, or the reason why not.
+    outcome: str | None = None
 
     @property
     def cookie_name(self) -> str:
@@ -75,23 +80,27 @@ class Logins:
 
     def seal(self, login: Login) -> str:
         """Return the cookie's value: the login and a signature over it."""
-        payload = json.dumps([login.state, login.begun_at, login.account]).encode()
+        payload = json.dumps(astuple(login)).encode()
         return f"{_encode(payload)}.{_encode(self._sign(payload))}"
 
-    def open(self, cookies: Mapping[str, str]) -> list[Login]:
-        """Return the logins that a browser's cookies hold and that are still good, oldest first."""
+    def pending(self, cookies: Mapping[str, str]) -> list[Login]:
+        """Return the logins of a browser that may still come to their end, oldest first."""
+        return [login for login in self.known(cookies) if login.outcome is None]
+
+    def known(self, cookies: Mapping[str, str]) -> list[Login]:
+        """Return the logins that a browser's cookies hold, those that are over first."""
         found = []
         for full_name, value in cookies.items():
             name = full_name.removeprefix(HOST_PREFIX)
             login = self._unseal(value) if name.startswith(COOKIE_PREFIX) else None
             if login is not None and login.cookie_name == name and self._is_current(login):
                 found.append(login)
-        return sorted(found, key=lambda login: login.begun_at)
+        return sorted(found, key=lambda login: (login.outcome is None, login.begun_at))
 
     def match(self, cookies: Mapping[str, str], state: str) -> Login | None:
         """Return this browser's login with that state; a wrong one consumes nothing."""
         match = None
-        for login in self.open(cookies):
+        for login in self.known(cookies):
             if hmac.compare_digest(login.state.encode(), state.encode()):
                 match = login
         return match
@@ -121,10 +130,10 @@ class Logins:
             payload = _decode(encoded)
             if not hmac.compare_digest(_decode(signature), self._sign(payload)):
                 return None
-            state, begun_at, account = json.loads(payload)
+            state, begun_at, account, outcome = json.loads(payload)
         except ValueError:
             return None
-        return Login(state=str(state), begun_at=float(begun_at), account=str(account))
+        return Login(state, begun_at, account, outcome)
 
 
 def _derive(accounts: Mapping[str, AccountConfig], label: bytes) -> bytes:

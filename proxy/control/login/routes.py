@@ -13,7 +13,7 @@ from proxy.control.context import ControlContext
 from proxy.control.login import cookies
 from proxy.control.login.outcomes import LoginFailure, OtherUser
 from proxy.control.login.pages import failure_page, success_page
-from proxy.control.login.pending import LIFETIME, Login, Logins
+from proxy.control.login.pending import LIFETIME, SUCCEEDED, Login, Logins
 from proxy.control.login.taking import Taking
 from proxy.control.rendering import render
 from proxy.control.requests import (
@@ -84,8 +84,8 @@ class LoginRoutes:
         try:
             answer = page(success_page(await self._taking.take(request.cookies, query)))
         except LoginFailure as failure:
-            return _failed(request, login, failure, _problem_page(failure))
-        return _without_cookie(request, login, answer)
+            return self._ended(request, login, failure, _problem_page(failure))
+        return self._ended(request, login, None, answer)
 
     async def complete(self, request: web.Request) -> web.StreamResponse:
         """Take the final redirect URL as text (POST /-/login/complete)."""
@@ -101,14 +101,14 @@ class LoginRoutes:
                 success = await self._taking.take(request.cookies, query)
         except LoginFailure as failure:
             answer = self._failure_answer(request, fields, failure, as_page=as_page)
-            return _failed(request, login, failure, answer)
+            return self._ended(request, login, failure, answer)
         if as_page:
             answer = page(success_page(success))
         else:
             status = self._context.accounts[success.account].status()
             account = status.as_json(self._context.clock.now())
             answer = web.json_response({**account, "owner": success.owner})
-        return _without_cookie(request, login, answer)
+        return self._ended(request, login, None, answer)
 
     async def logout(self, request: web.Request) -> web.StreamResponse:
         """Forget the grant (POST /-/logout)."""
@@ -152,12 +152,27 @@ class LoginRoutes:
         )
         return answer
 
+    def _ended(
+        self,
+        request: web.Request,
+        login: Login | None,
+        failure: LoginFailure | None,
+        answer: web.Response,
+    ) -> web.Response:
+        """Have the browser keep how its login came out, if it is over."""
+        if login is not None and login.outcome is None:
+            if failure is None:
+                cookies.end(answer, request.cookies, self._logins, login, SUCCEEDED)
+            elif failure.account is not None and not isinstance(failure, OtherUser):
+                cookies.end(answer, request.cookies, self._logins, login, failure.reason)
+        return answer
+
     def _failure_answer(
         self, request: web.Request, fields: dict[str, str], failure: LoginFailure, *, as_page: bool
     ) -> web.Response:
         if not as_page:
             return _problem_json(failure)
-        pending = self._logins.open(request.cookies)
+        pending = self._logins.pending(request.cookies)
         if "url" not in fields or failure.account is not None or not pending:
             return _problem_page(failure)
         # Nothing was consumed: the field stays, for another try with the login under way.
@@ -191,21 +206,6 @@ def page(text: str) -> web.Response:
 
 def _redirect(url: str) -> web.Response:
     return web.Response(status=302, headers={"Location": url})
-
-
-def _without_cookie(
-    request: web.Request, login: Login | None, answer: web.Response
-) -> web.Response:
-    if login is not None:
-        cookies.take_back(answer, request.cookies, login)
-    return answer
-
-
-def _failed(
-    request: web.Request, login: Login | None, failure: LoginFailure, answer: web.Response
-) -> web.Response:
-    # A failure that is no account's consumed nothing: its login goes on.
-    return answer if failure.account is None else _without_cookie(request, login, answer)
 
 
 def _problem_page(failure: LoginFailure) -> web.Response:

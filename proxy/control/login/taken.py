@@ -10,7 +10,7 @@ import asyncio
 from cachetools import TTLCache
 
 from proxy.control.login.outcomes import LoginFailure, OtherUser, Success, refused
-from proxy.control.login.pending import LIFETIME, digest
+from proxy.control.login.pending import LIFETIME, SUCCEEDED, Login, digest
 from proxy.errors import Problem
 from proxy.system.clock import Clock
 
@@ -55,6 +55,20 @@ class Taken:
         future = self._endings.get(digest(state))
         if future is not None and not future.done():
             future.set_result(ending)
+
+
+def over(login: Login) -> LoginFailure:
+    """Tell how a login came out that its browser remembers to be over."""
+    if login.outcome == SUCCEEDED:
+        return _again(Success(login.account, None))
+    return _again(
+        refused(
+            "The login did not succeed",
+            "SmartRecruiters' answer was taken, and brought no grant. Start again.",
+            login.outcome or "",
+            account=login.account,
+        )
+    )
 
 
 def _again(ending: Ending) -> LoginFailure:

@@ -22,7 +22,7 @@ from proxy.control.login.outcomes import (
 from proxy.control.login.pasted import pasted_query
 from proxy.control.login.pending import Login, Logins
 from proxy.control.login.replacing import Held, Replacements
-from proxy.control.login.taken import Ending, Taken
+from proxy.control.login.taken import Ending, Taken, over
 from proxy.control.owners import Owners
 from proxy.errors import ProxyError
 from proxy.grant.oauth import KNOWN_ERRORS, Callback, TokenSet, parse_callback
@@ -72,6 +72,8 @@ class Taking:
             if callback.state is not None:
                 await self._taken.check(callback.state)
             login = self._login_of(cookies, callback)
+            if login.outcome is not None:
+                raise over(login)
         except LoginFailure as failure:
             self._tell(cookies, failure)
             raise
@@ -211,7 +213,7 @@ class Taking:
         """
         if failure.is_repeated or isinstance(failure, OtherUser):
             return
-        pending = self._logins.open(cookies)
+        pending = self._logins.pending(cookies)
         if failure.reported and failure.account is None and pending:
             failure.account = pending[-1].account
         if failure.reported and failure.account is not None:

@@ -182,14 +182,13 @@ class Limiter:
         return self._row.waiting
 
     def uses(self, account: str) -> list[Use]:
-        """Return how much of each limit that is used now, or was ever short, is used."""
+        """Return how much of each limit is used now, of those that were used before too."""
         now, held = self.now(), self._row.waiting_by_lane()
         uses = [Use(account, TOGETHER, self._together.busy, self._together.limit, "at once")]
         for lane in self._lanes.all():
             used, waiting, refused = lane.window.used(now), held.get(lane, 0), lane.refused
-            if used or waiting or refused:
-                limit = lane.window.limit
-                uses.append(Use(account, lane.name, used, limit, "a second", waiting, refused))
+            limit = lane.window.limit
+            uses.append(Use(account, lane.name, used, limit, "a second", waiting, refused))
         return uses
 
     def ticket(self, operation: str, method: bytes, path: bytes, caller: str | None) -> Ticket:

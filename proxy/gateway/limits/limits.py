@@ -61,7 +61,10 @@ class Limits:
         return sum(limiter.held for limiter in self._limiters.values())
 
     def uses(self) -> Sequence[Use]:
-        """Return how much of the limits is used now, the busiest first, no more than SHOWN."""
+        """Return how much of the limits is used now, the busiest first, no more than SHOWN.
+
+        One that was used stays, so that the page is still while calls come and go.
+        """
         uses = [use for name, limiter in self._limiters.items() for use in limiter.uses(name)]
         uses.sort(key=lambda use: (-use.held, -use.used / use.limit, use.operation))
         return uses[:SHOWN]
