@@ -39,6 +39,7 @@ from proxy.recording.recorder import Recorder
 from proxy.system.clock import Clock
 from proxy.system.dialing import Dialer
 from proxy.system.network import build_ssl_context, outbound_proxy
+from proxy.system.origin import CallerOrigins
 from proxy.system.systemd import HandedOver
 from proxy.telemetry.logs import Output, redact
 from proxy.telemetry.metrics import AccountSample, Callers, Metrics
@@ -177,7 +178,8 @@ class App:
             self._undo.append(partial(asyncio.to_thread, traces.close))
 
         inspector = self._open_inspector(forwarder)
-        guards = Guards(config)
+        guards = self._guards = Guards(config)
+        origins = CallerOrigins(config.oauth.redirect_uri)
         identifier = Identifier(config.upstream.url, accounts, dialer)
         control = ControlContext(
             config=config,
@@ -203,10 +205,11 @@ class App:
         def front(*, probes_only: bool = False) -> Front:
             return Front(
                 config.listen,
-                guards,
+                lambda: self._guards,
                 forwarder,
                 traffic,
                 clock,
+                origins,
                 control_factory=late,
                 problem_page=render_problem_page,
                 page_headers=security_headers(),

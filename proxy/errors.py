@@ -55,6 +55,9 @@ KINDS: Mapping[str, Kind] = _kinds(
          "The call names an account that is not configured. Its name comes from the API key, "
          "X-SRProxy-Account, the Host NAME.localhost, or account= in the query of a route of the "
          "proxy's own."),
+    Kind("dry_run", 202, "Dry run: not sent", Side.PROXY, "http_request_denied",
+         "A write that access.dry_run kept from SmartRecruiters; the body says what would have "
+         "been sent."),
     Kind("not_recorded", 404, "Not recorded", Side.CALLER, "http_request_error",
          "The recording that `srproxy replay` serves has no such answer. The detail names the "
          "nearest request that was recorded."),
@@ -144,6 +147,7 @@ class Problem(ProxyError):
         retry_after: int | None = None,
         login_url: str | None = None,
         headers: Sequence[tuple[str, str]] = (),
+        members: Mapping[str, object] | None = None,
     ) -> None:
         super().__init__(code, detail)
         self.kind = KINDS[code]
@@ -153,6 +157,8 @@ class Problem(ProxyError):
         self.retry_after = retry_after
         self.login_url = login_url
         self.headers = headers
+        self.members = members or {}  # more of the JSON object
+        self.caller: str | None = None  # the name of the API key that it was sent with, if known
 
     @property
     def code(self) -> str:

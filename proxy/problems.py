@@ -27,7 +27,7 @@ def problem_headers(problem: Problem) -> list[tuple[str, str]]:
 
 def problem_body(problem: Problem) -> bytes:
     """Build the problem+json body."""
-    members: dict[str, str | int] = {
+    members: dict[str, object] = {
         "type": f"urn:smartrecruiters-proxy:{problem.code}",
         "title": problem.kind.title,
         "status": problem.status,
@@ -39,6 +39,7 @@ def problem_body(problem: Problem) -> bytes:
         members["reason"] = problem.reason
     if problem.login_url is not None:
         members["login_url"] = problem.login_url
+    members.update(problem.members)
     return json.dumps(members, ensure_ascii=False).encode()
 
 

@@ -13,6 +13,7 @@ from aiohttp import web
 from proxy.config import Config
 from proxy.errors import Problem
 from proxy.grant.accounts import DEFAULT_ACCOUNT
+from proxy.system.origin import CallerOrigins
 
 MOST_BODY = 64 * 1024
 BODY_TIMEOUT = 10.0
@@ -21,10 +22,9 @@ FORM = "application/x-www-form-urlencoded"
 
 def base_url(request: web.Request, config: Config) -> str:
     """Return the address that the caller used for us, as a base URL without a final slash."""
-    own = urlsplit(config.oauth.redirect_uri)
-    host = request.headers.get("Host") or own.netloc
-    # Behind a TLS front the name is the redirect URI's; we ourselves only ever see plain HTTP.
-    return f"{own.scheme if host.lower() == own.netloc.lower() else 'http'}://{host}"
+    redirect_uri = config.oauth.redirect_uri
+    host = request.headers.get("Host") or urlsplit(redirect_uri).netloc
+    return CallerOrigins(redirect_uri).of(host, tls=request.secure)
 
 
 def asked_account(request: web.Request, accounts: Mapping[str, object]) -> str:

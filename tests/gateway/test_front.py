@@ -6,6 +6,7 @@ import socket
 import pytest
 
 from proxy.errors import Problem
+from proxy.gateway.front import CallerConnection
 from tests.support.proxying import GET, HOST, FakeCredentials, Harness, proxying
 from tests.support.recorder import OK, RecordedConnection, Recorder
 
@@ -224,15 +225,41 @@ async def test_a_caller_that_does_not_read_is_broken_off() -> None:
     assert proxy.records[0].aborted
 
 
-async def test_one_caller_too_many_is_told_so_and_the_others_go_on() -> None:
+async def test_a_resting_connection_gives_its_place_to_a_new_one() -> None:
     limits = {"max_connections": 2}
     async with Recorder() as upstream, proxying(upstream, listen=limits) as proxy:
+        async with proxy.caller() as longest, proxy.caller() as recent:
+            await longest.ask(GET)
+            await recent.ask(GET)
+            async with proxy.caller() as third:
+                served, _ = await third.ask(GET)
+                assert await longest.rest() == b""
+                again, _ = await recent.ask(GET)
+
+    assert served.startswith(b"HTTP/1.1 200 ")
+    assert again.startswith(b"HTTP/1.1 200 ")
+
+
+async def test_one_caller_too_many_at_work_is_told_so_and_the_others_go_on() -> None:
+    release = asyncio.Event()
+
+    async def script(connection: RecordedConnection) -> None:
+        while await connection.request() is not None:
+            await release.wait()
+            connection.send(OK)
+
+    limits = {"max_connections": 2}
+    async with Recorder(script=script) as upstream, proxying(upstream, listen=limits) as proxy:
         async with proxy.caller() as first, proxy.caller() as second:
-            await first.ask(GET)
-            await second.ask(GET)
+            await first.send(GET)
+            await second.send(GET)
+            while proxy.front.in_flight < 2:
+                await asyncio.sleep(0)
             async with proxy.caller() as third:
                 received = await third.finish(GET)
-            served, _ = await first.ask(GET)
+            live, _ = await proxy.ask(b"GET /-/live HTTP/1.1\r\nHost: 10.0.0.1\r\n\r\n")
+            release.set()
+            answers = [await first.answer(), await second.answer()]
         while proxy.front.connections:
             await asyncio.sleep(0)
         again, _ = await proxy.ask(GET)
@@ -240,8 +267,59 @@ async def test_one_caller_too_many_is_told_so_and_the_others_go_on() -> None:
     assert received.startswith(b"HTTP/1.1 503 ")
     assert b"\r\nRetry-After: 1\r\n" in received
     assert b'"code": "connection_limit_reached"' in received
-    assert served.startswith(b"HTTP/1.1 200 ")
+    assert live.startswith(b"HTTP/1.1 200 ")
+    assert all(head.startswith(b"HTTP/1.1 200 ") for head, _ in answers)
     assert again.startswith(b"HTTP/1.1 200 ")
+
+
+async def test_empty_lines_before_a_request_cost_nothing_however_they_are_cut() -> None:
+    async with Recorder() as upstream, proxying(upstream) as proxy, proxy.caller() as caller:
+        await caller.send(b"\r\n" * 100_000)
+        for piece in (b"\r", b"\n\r", b"\n"):
+            await caller.send(piece)
+            await asyncio.sleep(0.01)  # each in a packet of its own
+        head, _ = await caller.ask(GET)
+
+    assert head.startswith(b"HTTP/1.1 200 ")
+
+
+async def test_what_is_pipelined_waits_for_answers_to_be_read() -> None:
+    """Answers that nobody reads were piled up, 67 MiB of them."""
+    big = b"HTTP/1.1 200 OK\r\nContent-Length: 65536\r\n\r\n" + b"x" * 65536
+    async with Recorder([big]) as upstream, proxying(upstream) as proxy:
+        raw = socket.socket()
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        raw.connect(("127.0.0.1", proxy.port))
+        raw.setblocking(False)
+        with raw:
+            loop = asyncio.get_running_loop()
+            sending = asyncio.ensure_future(loop.sock_sendall(raw, GET * 20_000))
+            served = -1
+            while served != len(upstream.requests):
+                served = len(upstream.requests)
+                await asyncio.sleep(0.3)
+            connection = next(iter(proxy.front._connections._connections))
+            assert isinstance(connection, CallerConnection)
+            waiting = len(connection.ahead)
+            unwritten = connection._transport.get_write_buffer_size()
+            sending.cancel()
+
+    assert unwritten <= 65536 + 200
+    assert waiting <= 65536 + 262144  # the limit, and one read
+    assert served < 200  # what the kernel's buffers took of their answers
+
+
+async def test_one_who_pipelines_lets_others_have_their_turn() -> None:
+    async with Recorder() as upstream, proxying(upstream) as proxy:
+        async with proxy.caller() as many, proxy.caller() as one:
+            refused = b"GET /identity/oauth HTTP/1.1\r\n" + HOST + b"\r\n"
+            dry = GET.replace(b"GET", b"OPTIONS")
+            await many.send((dry + GET) * 500)
+            head, _ = await one.ask(GET)
+            closed, _ = await proxy.ask(refused)
+
+    assert head.startswith(b"HTTP/1.1 200 ")
+    assert closed.startswith(b"HTTP/1.1 403 ")
 
 
 # ── control connections, the second listener ──
@@ -292,7 +370,7 @@ async def test_what_was_admitted_holds_for_the_same_request_alone() -> None:
 async def test_a_repeated_request_is_not_forwarded_once_the_proxy_stops() -> None:
     async with Recorder() as upstream, proxying(upstream) as proxy, proxy.caller() as caller:
         await caller.ask(GET)
-        proxy.front.draining = True
+        proxy.front._connections.draining = proxy.front._connections.retiring = True
         refused = await caller.finish(GET)
 
     assert refused.startswith(b"HTTP/1.1 503 ")
@@ -421,3 +499,107 @@ async def test_a_drain_ends_at_its_time_out_and_close_breaks_off_the_rest() -> N
         await upstream.connections[0].ended.wait()
 
     assert proxy.records[0].aborted
+
+
+# ── answers that have not left ──
+
+BIG = b"HTTP/1.1 200 OK\r\nContent-Length: 16000000\r\n\r\n" + b"x" * 16_000_000
+
+
+def unread_caller(port: int) -> socket.socket:
+    """Connect with a small window, so that what is not read stays with the proxy."""
+    raw = socket.socket()
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    raw.connect(("127.0.0.1", port))
+    raw.setblocking(False)
+    return raw
+
+
+async def read_all(raw: socket.socket) -> bytes:
+    loop = asyncio.get_running_loop()
+    data = bytearray()
+    while piece := await loop.sock_recv(raw, 1 << 20):
+        data += piece
+    return bytes(data)
+
+
+@pytest.mark.parametrize("version", [b"1.1", b"1.0"])
+async def test_an_answer_that_closes_waits_for_a_caller_that_pauses(version: bytes) -> None:
+    """It was cut five seconds after its end, and logged as whole."""
+    request = b"GET /x HTTP/%b\r\n%bConnection: close\r\n\r\n" % (version, HOST)
+    async with Recorder([BIG]) as upstream, proxying(upstream) as proxy:
+        with unread_caller(proxy.port) as raw:
+            raw.send(request)
+            await asyncio.sleep(0.5)
+            proxy.clock.offset += 20  # past every time-out but stall_timeout
+            await asyncio.sleep(1.2)  # a sweep
+            received = await read_all(raw)
+        while not proxy.records:
+            await asyncio.sleep(0)
+
+    assert received.endswith(b"x" * 100)
+    assert len(received) > 16_000_000
+    assert not proxy.records[0].aborted
+    assert proxy.records[0].bytes_out == 16_000_000
+
+
+async def test_a_drain_waits_until_what_is_written_has_left() -> None:
+    answer = BIG.replace(b"16000000", b"8000000")[:-8_000_000]
+    async with Recorder([answer]) as upstream, proxying(upstream) as proxy:
+        with unread_caller(proxy.port) as raw:
+            raw.send(GET)
+            await asyncio.sleep(0.5)
+            draining = asyncio.ensure_future(proxy.front.drain(20))
+            await asyncio.sleep(0.2)
+            assert not draining.done()
+            reading = asyncio.ensure_future(read_all(raw))
+
+            assert await draining
+            proxy.front.close()
+            received = await reading
+
+    assert received.endswith(b"x" * 100)
+    assert not proxy.records[0].aborted
+
+
+async def test_what_a_drain_cuts_is_reset_and_logged_as_aborted_with_what_left() -> None:
+    async with Recorder([BIG]) as upstream, proxying(upstream) as proxy:
+        with unread_caller(proxy.port) as raw:
+            raw.send(GET)
+            await asyncio.sleep(0.5)
+            assert not await proxy.front.drain(0.1)
+            assert proxy.front.in_flight == 1
+            proxy.front.close()
+            with pytest.raises(ConnectionResetError):
+                await read_all(raw)
+
+    assert proxy.records[0].aborted
+    assert proxy.records[0].bytes_out < 16_000_000
+
+
+# ── keys that are guessed ──
+
+
+async def test_after_ten_wrong_keys_each_further_one_is_answered_a_second_late() -> None:
+    access = {"api_keys": [{"name": "tool", "key": "k" * 24}]}
+    wrong = GET[:-2] + b"X-API-Key: nonsense\r\n\r\n"
+    right = GET[:-2] + b"X-API-Key: " + b"k" * 24 + b"\r\n\r\n"
+    loop = asyncio.get_running_loop()
+    async with Recorder() as upstream, proxying(upstream, access=access) as proxy:
+        for _ in range(10):
+            head, _ = await proxy.ask(wrong)
+        start = loop.time()
+        late, _ = await proxy.ask(wrong)
+        took = loop.time() - start
+        served, _ = await proxy.ask(right)
+        start = loop.time()
+        proxy.clock.offset += 61
+        await proxy.ask(wrong)
+        again = loop.time() - start
+
+    assert head.startswith(b"HTTP/1.1 401 ")
+    assert late.startswith(b"HTTP/1.1 401 ")
+    assert took >= 1
+    assert again < 0.9
+    assert served.startswith(b"HTTP/1.1 200 ")
+    assert proxy.records[0].client == "127.0.0.1"

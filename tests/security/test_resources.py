@@ -20,7 +20,7 @@ import pytest
 from tests.security.attacks import HOST, attack, canary_credentials, refused, talk
 from tests.support.processes import Process, free_port, running, wait_until_answers
 from tests.support.proxying import GET, proxying
-from tests.support.recorder import RecordedConnection, Recorder
+from tests.support.recorder import OK, RecordedConnection, Recorder
 
 HALF = b"GET /x HTTP/1.1\r\n" + HOST + b"X: "
 MEBIBYTE = 1024 * 1024
@@ -142,15 +142,29 @@ async def test_an_answer_that_is_not_read_is_cut_and_its_upstream_request_with_i
     assert sent < 32 * MEBIBYTE
 
 
-async def test_more_callers_than_the_limit_are_told_so_and_those_served_go_on():
+async def test_more_callers_at_work_than_the_limit_are_told_so_and_those_served_go_on():
     """I04."""
-    async with Recorder() as upstream, proxying(upstream, listen={"max_connections": 5}) as proxy:
+    release = asyncio.Event()
+
+    async def script(connection: RecordedConnection) -> None:
+        while await connection.request() is not None:
+            await release.wait()
+            connection.send(OK)
+
+    async with (
+        Recorder(script=script) as upstream,
+        proxying(upstream, listen={"max_connections": 5}) as proxy,
+    ):
         async with AsyncExitStack() as stack:
             served = [await stack.enter_async_context(proxy.caller()) for _ in range(5)]
             for caller in served:
-                assert (await caller.ask(GET))[0].startswith(b"HTTP/1.1 200")
+                await caller.send(GET)
+            async with asyncio.timeout(5):
+                while proxy.front.in_flight < 5:
+                    await asyncio.sleep(0.01)
             answer = await talk(proxy.port, GET)
-            again = [await caller.ask(GET) for caller in served]
+            release.set()
+            answers = [await caller.answer() for caller in served]
         async with asyncio.timeout(5):
             while proxy.front.connections:
                 await asyncio.sleep(0.01)
@@ -158,7 +172,7 @@ async def test_more_callers_than_the_limit_are_told_so_and_those_served_go_on():
 
     assert answer.startswith(b"HTTP/1.1 503")
     assert b'"connection_limit_reached"' in answer
-    assert all(head.startswith(b"HTTP/1.1 200") for head, _ in again)
+    assert all(head.startswith(b"HTTP/1.1 200") for head, _ in answers)
     assert after.startswith(b"HTTP/1.1 200")
 
 

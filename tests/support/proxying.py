@@ -16,6 +16,7 @@ from proxy.gateway.guards import Guards
 from proxy.gateway.upstream import Upstream
 from proxy.system.dialing import Dialer
 from proxy.system.network import OutboundProxy, build_ssl_context
+from proxy.system.origin import CallerOrigins
 from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.traffic import RequestRecord, Traffic
 from tests.support.recorder import Recorder
@@ -229,12 +230,14 @@ async def proxying(
         transform_for=transform_for,
         tap_for=tap_for,
     )
+    guards = Guards(config)
     front = Front(
         config.listen,
-        Guards(config),
+        lambda: guards,
         forwarder,
         traffic,
         clock,
+        CallerOrigins(config.oauth.redirect_uri),
         control_factory=NoControl,
         problem_page=problem_page,
         probes_only=probes_only,

@@ -10,7 +10,7 @@ Never forwards without a valid token, never lets a broken-off body look complete
 request whose fate is unknown.
 """
 
-from proxy.gateway.forward.exchange import Exchange
+from proxy.gateway.forward.exchange import CONTINUE, Exchange
 from proxy.gateway.forward.forwarder import Forwarder
 from proxy.gateway.forward.seams import (
     Credential,
@@ -26,6 +26,7 @@ from proxy.gateway.forward.seams import (
 )
 
 __all__ = [
+    "CONTINUE",
     "Credential",
     "CredentialSource",
     "Exchange",

@@ -45,6 +45,7 @@ class Forwarder:
         instance: str | None = None,
     ) -> None:
         parts = urlsplit(config.url)
+        self.origin = f"{parts.scheme}://{parts.netloc}"
         self.upstream = upstream
         self.credentials = credentials
         self.clock = clock

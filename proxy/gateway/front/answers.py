@@ -4,9 +4,10 @@ from collections.abc import Callable, Sequence
 from http import HTTPStatus
 
 from proxy.errors import Problem
-from proxy.gateway.guards import origin_form
+from proxy.gateway.guards import Peer, origin_form
 from proxy.gateway.http1 import RequestHead
 from proxy.problems import is_navigation, problem_body, problem_headers
+from proxy.system.origin import CallerOrigins
 
 REASONS = {status.value: status.phrase for status in HTTPStatus} | {
     431: "Request Header Fields Too Large"
@@ -74,12 +75,14 @@ def build_control_request(head: RequestHead) -> bytes:
     return b"".join(lines) + b"Connection: close\r\n\r\n"
 
 
-def origin_of(head: RequestHead | None, address: object) -> bytes:
-    """Name the origin that a caller used: http and its Host, else the address it connected to."""
+def origin_of(head: RequestHead | None, peer: Peer, origins: CallerOrigins) -> bytes:
+    """Return the origin that a caller used: by its Host, else the address it connected to."""
     host = head.fields.get(b"host") if head is not None else None
     if host:
-        return b"http://" + host
-    if not isinstance(address, tuple):
-        return b"http://localhost"  # a Unix socket has no name
-    name, port = address[:2]
-    return f"http://[{name}]:{port}".encode() if ":" in name else f"http://{name}:{port}".encode()
+        authority = host.decode("latin-1")
+    elif peer.local is None:
+        authority = "localhost"  # a Unix socket has no name
+    else:
+        address, port = peer.local
+        authority = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+    return origins.of(authority, tls=peer.tls).encode("latin-1")

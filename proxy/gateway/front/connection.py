@@ -1,35 +1,42 @@
 """One caller's connection: requests in, one after the other, and their answers out.
 
-    idle ─▶ head ─▶ guards ─▶ forwarded ─▶ answered ─▶ idle
-                      │  └──▶ delegated: the connection is the control protocol's from here on
-                      └─────▶ refused ─▶ idle, or lingering
-    lingering: answered for good; what still comes is thrown away until the caller has read
+    IDLE ─▶ FORWARDING ─▶ (LEAVING) ─▶ IDLE, or LINGERING
+      └───▶ DELEGATED: the connection is the control protocol's from here on
 
-What comes behind a request waits its turn (pipelining), bounded. The caller's FIN is a hang-up, as
-in nginx: programs that give up a call close its connection, and no other sign of it exists.
+What comes behind a request waits its turn (pipelining), bounded: the next one is begun only when
+the answer before has left this process, and reading is paused while much waits. The caller's FIN is
+a hang-up, as in nginx: programs that give up a call close its connection, and no other sign of it
+exists.
 """
 
 import asyncio
+import re
 import select
 from enum import Enum
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from proxy.errors import Problem
 from proxy.gateway.front.answers import build_control_request
 from proxy.gateway.front.outgoing import Outgoing
+from proxy.gateway.front.registry import Connections
 from proxy.gateway.front.request import InboundRequest
-from proxy.gateway.guards import Admission, Route
+from proxy.gateway.front.services import Services
+from proxy.gateway.guards import Admission, Guards, Peer, Route
 from proxy.gateway.http1 import HeadBuffer, RequestHead, parse_request_head
-
-if TYPE_CHECKING:
-    from proxy.gateway.front.front import Front
+from proxy.system.server_tls import subject_names
 
 WRITE_HIGH_WATER = 262144
-# How long what a caller still sends is thrown away, so that our close does not become a reset that
-# takes the answer off it (RFC 9112 section 9.6); after each byte, and altogether, as in nginx.
+# An answer is taken for sent when no more than this waits to be written in the same turn of the
+# event loop: the kernel has room for it. A longer one is waited for.
+SURELY_LEAVES = 16384
+# How long to drain input before closing; closing with unread input sends a reset that can destroy
+# the answer (RFC 9112 section 9.6). After each byte, and altogether, as in nginx.
 LINGER_TIMEOUT = 5.0
 LINGER_LIMIT = 30.0
+# Requests served in one go before other connections have their turn.
+TURN = 8
 EVENT_STREAM = b"/-/events"
+EMPTY_LINES = re.compile(rb"(?:\r\n)+")
 HANG_UP = getattr(select, "POLLRDHUP", 0)  # a FIN behind what is not read yet; Linux alone has it
 
 
@@ -38,60 +45,84 @@ class State(Enum):
 
     IDLE = "idle"  # or within a head
     FORWARDING = "forwarding"
+    LEAVING = "leaving"  # answered; the answer waits to be written
     DELEGATED = "delegated"
-    LINGERING = "lingering"
+    LINGERING = "lingering"  # answered for good; what still comes is thrown away
 
 
 # Bound once: before Python 3.12 each look-up of an enum's member costs a function call.
-IDLE, FORWARDING, DELEGATED, LINGERING = State
-FORWARD = Route.FORWARD
+IDLE, FORWARDING, LEAVING, DELEGATED, LINGERING = State
+FORWARD, TOKEN = Route.FORWARD, Route.TOKEN
+SERVED_HERE = (FORWARD, TOKEN)  # not by the control protocol
+PROBES = frozenset({Route.LIVE, Route.READY, Route.METRICS})
 
 
 class CallerConnection(asyncio.Protocol):
     """A caller's connection, and what is under way on it."""
 
-    def __init__(self, front: "Front") -> None:
-        self.front = front
+    def __init__(self, services: Services, connections: Connections) -> None:
         self.out: Outgoing = cast("Outgoing", None)  # once connected
+        self.peer: Peer = cast("Peer", None)  # once connected
         self.ahead = b""  # what came behind the request under way
-        self.local_ip: str | None = None
         self.write_paused = False
-        self._transport: asyncio.Transport = cast("asyncio.Transport", None)  # once connected
         # What the guards said to the request before, if it was let through: it holds for the same
-        # head again.
+        # head again, as long as they are the same guards.
         self.admission: Admission | None = None
+        self.resting_since = 0.0
+        self._services = services
+        self._connections = connections
+        self._transport: asyncio.Transport = cast("asyncio.Transport", None)  # once connected
         self._state = IDLE
-        self._heads = HeadBuffer(front.listen.max_head_size)
+        self._heads = HeadBuffer(services.listen.max_head_size)
         self._previous: RequestHead | None = None
+        self._guards: Guards | None = None  # who gave the admission
         self._request: InboundRequest | None = None
         self._delegate: asyncio.Protocol | None = None
         self._holds_drain = True
+        self._begun_line = b""  # the CR of an empty line whose LF is still to come
+        self._has_ended = False  # the caller has sent its FIN
         self._processing = False
         self._reading_paused = False
         self._deadline = 0.0
         self._linger_end = 0.0
 
-    # ── what the front asks ──
+    # ── what the registry asks ──
 
     @property
     def is_busy(self) -> bool:
-        """Tell whether a request is under way."""
-        return self._state in (FORWARDING, DELEGATED)
+        """Tell whether a request is under way, or its answer not yet written."""
+        return self._state in (FORWARDING, LEAVING, DELEGATED)
+
+    @property
+    def is_resting(self) -> bool:
+        """Tell whether nothing happens here."""
+        return self._state is IDLE and not self._heads.held and not self.ahead
+
+    @property
+    def is_evictable(self) -> bool:
+        """Tell whether no request is under way."""
+        return self._state is IDLE
 
     @property
     def holds_drain(self) -> bool:
         """Tell whether the drain waits for this connection: not for an endless event stream."""
-        return self._state is FORWARDING or (self._state is DELEGATED and self._holds_drain)
+        if self._state is DELEGATED:
+            return self._holds_drain
+        return self._request is not None or bool(self._transport.get_write_buffer_size())
 
     def close_if_idle(self) -> None:
         """Close a connection that nothing happens on."""
         if self._state is IDLE:
             self._transport.close()
 
+    def evict(self) -> None:
+        """Close, for another connection that needs the place."""
+        self._transport.close()
+
     def break_off(self) -> None:
         """Close at once, whatever is under way."""
         if self._request is not None:
-            self._request.give_up()
+            self._request.give_up(reset=True)
         else:
             self._transport.abort()
 
@@ -99,10 +130,13 @@ class CallerConnection(asyncio.Protocol):
         """Act on what is overdue."""
         if self._state is DELEGATED:
             return
-        if self.out.is_stuck(now, self.front.listen.stall_timeout) or (
+        listen = self._services.listen
+        if self.out.is_stuck(now, listen.stall_timeout) or (
             self._reading_paused and self._has_hung_up()
         ):
             self.break_off()
+        elif self._state is LEAVING:
+            return
         elif self._request is not None:
             self._request.check_stall(now)
         elif self._state is LINGERING:
@@ -127,40 +161,36 @@ class CallerConnection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=WRITE_HIGH_WATER)
         self.out = Outgoing(self._transport)
-        address = self.socket_name()
-        if isinstance(address, tuple):
-            self.local_ip = address[0]
-        self._deadline = self.front.clock.monotonic() + self.front.listen.idle_timeout
-        if not self.front.joined(self):
-            self._reject(
-                Problem(
-                    "connection_limit_reached",
-                    "More callers are connected than listen.max_connections admits. Nothing was "
-                    "forwarded.",
-                    retry_after=1,
-                )
-            )
+        certificate = transport.get_extra_info("peercert")
+        self.peer = Peer.of(transport.get_extra_info, subject_names(certificate))
+        self.resting_since = self._services.clock.monotonic()
+        self._deadline = self.resting_since + self._services.listen.idle_timeout
+        self._connections.join(self)
 
     def data_received(self, data: bytes) -> None:
         state = self._state
         if state is IDLE:
-            self._process(data)
+            if self.ahead:
+                self._keep(data)  # it has its turn soon
+            else:
+                self._process(data)
         elif self._request is not None:
             if self._request.awaits_body:
                 self._request.take_body(data)
             else:
-                self.ahead += data
-                if len(self.ahead) > self.front.listen.max_head_size:
-                    self.pause_reading()
+                self._keep(data)
         elif state is DELEGATED:
             if self._delegate is not None:
                 self._delegate.data_received(data)
         else:
-            self._deadline = self.front.clock.monotonic() + LINGER_TIMEOUT
+            self._deadline = self._services.clock.monotonic() + LINGER_TIMEOUT
 
     def eof_received(self) -> bool | None:
         if self._state is DELEGATED and self._delegate is not None:
             return self._delegate.eof_received()
+        self._has_ended = True
+        if self._state is LEAVING:
+            return True  # it may well read on: the answer is complete
         if self._request is not None:
             self._request.give_up()
         return None
@@ -171,7 +201,7 @@ class CallerConnection(asyncio.Protocol):
         elif self._request is not None:
             self._request.give_up()
         self._state = LINGERING
-        self.front.left(self)
+        self._connections.leave(self)
 
     def pause_writing(self) -> None:
         self.write_paused = True
@@ -184,10 +214,19 @@ class CallerConnection(asyncio.Protocol):
         self.write_paused = False
         if self._delegate is not None:
             self._delegate.resume_writing()
+        elif self._state is LEAVING:
+            self._transport.set_write_buffer_limits(high=WRITE_HIGH_WATER)
+            self._left()
         elif self._request is not None:
             self._request.caller_ready()
 
     # ── requests in ──
+
+    def _keep(self, data: bytes) -> None:
+        """Keep what cannot be looked at yet."""
+        self.ahead += data
+        if len(self.ahead) > self._services.listen.max_head_size:
+            self.pause_reading()
 
     def _has_hung_up(self) -> bool:
         """Tell whether the caller has closed; for while nothing is read, which would show it."""
@@ -199,79 +238,121 @@ class CallerConnection(asyncio.Protocol):
         return bool(poll.poll(0))
 
     def _process(self, data: bytes) -> None:
-        """Take requests from `data` until one has to be waited for."""
-        front = self.front
+        """Take requests from `data` until one has to be waited for, or others have their turn."""
+        listen = self._services.listen
         self.ahead = b""
         begun = False
+        served = 0
         self._processing = True
         try:
             while data and self._state is IDLE:
+                if served == TURN:
+                    self.ahead = data
+                    asyncio.get_running_loop().call_soon(self._go_on)
+                    return
                 if not self._heads.held:
-                    # RFC 9112 section 2.2: one empty line before a request is let pass.
-                    if data.startswith(b"\r\n"):
-                        data = data[2:]
-                        continue
+                    data = self._without_empty_lines(data)
+                    if not data:
+                        break
                     begun = True
                 found = self._heads.feed(data)
                 if found is None:
                     if begun:
-                        self._deadline = front.clock.monotonic() + front.listen.header_timeout
-                    return
+                        self._deadline = self._services.clock.monotonic() + listen.header_timeout
+                    break
                 begun = False
                 raw, rest = found
                 head = parse_request_head(raw, self._previous)
                 self.ahead = b""
                 self._begin(head, rest)
+                served += 1
                 data = self.ahead
         except Problem as problem:
             self._reject(problem)
         finally:
             self._processing = False
+        if self._reading_paused and self._state is IDLE:
+            self.resume_reading()
+
+    def _without_empty_lines(self, data: bytes) -> bytes:
+        """Let empty lines before a request pass (RFC 9112 section 2.2), however they are cut."""
+        if self._begun_line:
+            data, self._begun_line = self._begun_line + data, b""
+        empty = EMPTY_LINES.match(data)
+        if empty is not None:
+            data = data[empty.end() :]
+        if data == b"\r":
+            data, self._begun_line = b"", data
+        return data
+
+    def _go_on(self) -> None:
+        """Take up what waits, once there is time for it and the answer before has left."""
+        if self._state is IDLE and self.ahead and not self._processing:
+            self._process(self.ahead)
 
     def _begin(self, head: RequestHead, rest: bytes) -> None:
-        if head is not self._previous:
+        guards = self._services.guards()
+        if head is not self._previous or guards is not self._guards:
             self._previous = head
+            self._guards = guards
             self.admission = None
         if self.admission is None:
-            route = self.front.guards.classify(head.target)
-            if route is not FORWARD or self.front.probes_only:
-                self._begin_own(head, rest, route)
+            route = guards.classify(head.target)
+            if route not in SERVED_HERE or self._services.probes_only:
+                self._begin_own(guards, head, rest, route)
                 return
-        self._state = FORWARDING
-        request = self._request = InboundRequest(self, head)
-        request.forward(head, rest)
-
-    def _begin_own(self, head: RequestHead, rest: bytes, route: Route) -> None:
-        """Guard a request to the proxy itself and hand the connection over."""
+        else:
+            route = FORWARD
         try:
-            self.front.check_route(route)
-            self.front.guards.check(head, route, self.local_ip)
+            self._connections.check_room(route)
         except Problem as problem:
-            self._state = FORWARDING
-            request = self._request = InboundRequest(self, head)
-            request.turn_away(head, problem)
+            self._turn_away(head, problem)
+            return
+        self._state = FORWARDING
+        request = self._request = InboundRequest(self._services, self, head)
+        if route is TOKEN and head.method == b"POST":
+            request.give_token(guards, head, rest)
+        else:
+            request.forward(guards, head, rest)
+
+    def _begin_own(self, guards: Guards, head: RequestHead, rest: bytes, route: Route) -> None:
+        """Guard a request to the proxy itself and hand the connection over."""
+        if self._services.probes_only and route not in PROBES:
+            text = "This listener serves /-/live, /-/ready and /-/metrics alone."
+            self._turn_away(head, Problem("not_found", text))
+            return
+        try:
+            self._connections.check_room(route)
+            guards.check(head, route, self.peer)
+        except Problem as problem:
+            self._turn_away(head, problem)
             return
         self._state = DELEGATED
         self._holds_drain = not head.target.startswith(EVENT_STREAM)
-        delegate = self._delegate = self.front.control_factory()
+        delegate = self._delegate = self._services.control_factory()
         delegate.connection_made(self._transport)
         delegate.data_received(build_control_request(head) + rest)
 
     def _reject(self, problem: Problem) -> None:
         """Refuse what is no request at all."""
+        self._turn_away(None, problem)
+
+    def _turn_away(self, head: RequestHead | None, problem: Problem) -> None:
         self._state = FORWARDING
-        request = self._request = InboundRequest(self, None)
-        request.turn_away(None, problem)
+        request = self._request = InboundRequest(self._services, self, head)
+        request.turn_away(problem)
 
     # ── what the request under way tells and asks ──
 
-    def socket_name(self) -> object:
-        """Return the address that the caller connected to."""
-        return self._transport.get_extra_info("sockname")
+    @property
+    def is_retiring(self) -> bool:
+        """Tell whether each answer is its connection's last."""
+        return self._connections.retiring
 
-    def write_interim(self, data: bytes) -> None:
-        """Write an interim answer."""
-        self._transport.write(data)
+    @property
+    def is_draining(self) -> bool:
+        """Tell whether no further request is served."""
+        return self._connections.draining
 
     def pause_reading(self) -> None:
         """Take no more from the caller for now."""
@@ -285,40 +366,53 @@ class CallerConnection(asyncio.Protocol):
             self._reading_paused = False
             self._transport.resume_reading()
 
-    def answered(self, request: InboundRequest) -> None:
-        """Go on to the next request, or close."""
-        self._request = None
-        if request.closes or request.is_unread or self._transport.is_closing():
-            self._linger(may_come=request.is_unread or bool(self.ahead))
+    def answered(self) -> None:
+        """Hear that the answer is told to its end; wait until it has left, where it is long."""
+        if self._transport.get_write_buffer_size() <= SURELY_LEAVES or self._transport.is_closing():
+            self._left()
         else:
-            self._state = IDLE
-            self._deadline = request.ended_at + self.front.listen.idle_timeout
-            if self._reading_paused:
-                self.resume_reading()
-            if self.ahead and not self._processing:
-                self._process(self.ahead)
-        if self.front.draining:
-            self.front.settled()
+            self._state = LEAVING
+            self._transport.set_write_buffer_limits(high=0)
 
     def broken_off(self) -> None:
         """Wait for the end of a connection that was closed within an answer."""
         self._request = None
         self._begin_lingering()
-        self.front.settled()
+        self._connections.settled()
+
+    def _left(self) -> None:
+        """Go on to the next request, or close."""
+        request, self._request = self._request, None
+        if request is None:
+            return
+        request.left()
+        if request.closes or request.is_unread or self._has_ended or self._transport.is_closing():
+            self._linger(may_come=request.is_unread or bool(self.ahead))
+        else:
+            self._state = IDLE
+            self.resting_since = request.ended_at
+            self._deadline = request.ended_at + self._services.listen.idle_timeout
+            if not self._processing:
+                if self.ahead:
+                    self._process(self.ahead)
+                elif self._reading_paused:
+                    self.resume_reading()
+        if self._connections.draining:
+            self._connections.settled()
 
     def _linger(self, *, may_come: bool) -> None:
         """Close, but where more may come only once the caller has had its answer."""
         self._begin_lingering()
         if self._transport.is_closing():
             return
-        if not may_come:
-            self._transport.close()
+        if not may_come or not self._transport.can_write_eof():
+            self._transport.close()  # TLS goes on reading by itself until the caller has closed
             return
         self._transport.write_eof()
         self.resume_reading()
 
     def _begin_lingering(self) -> None:
-        now = self.front.clock.monotonic()
+        now = self._services.clock.monotonic()
         self._state = LINGERING
         self.ahead = b""
         self._deadline, self._linger_end = now + LINGER_TIMEOUT, now + LINGER_LIMIT

@@ -6,7 +6,7 @@ import struct
 
 from proxy.gateway.forward import Framing
 from proxy.gateway.http1 import Headers, encode_last_chunk
-from proxy.system.tcp import Outflow
+from proxy.system.tcp import Outflow, unread
 
 # Bound once: before Python 3.12 each look-up of an enum's member costs a function call.
 NO_BODY, BY_CHUNKS, BY_CLOSE = Framing.NONE, Framing.CHUNKED, Framing.CLOSE
@@ -36,7 +36,7 @@ class Outgoing:
         self.has_left = False
 
     def head(self, head: bytes, framing: Framing = NO_BODY) -> None:
-        """Take the head, complete but for the framing's own header, first in `framing`'s case."""
+        """Queue the head of an answer framed as `framing`; nothing is written yet."""
         self._framing = framing
         self._parts.append(head)
         self._size += len(head)
@@ -80,17 +80,27 @@ class Outgoing:
         self._parts.clear()
         self._size = 0
 
-    def break_off(self) -> None:
+    def interim(self, data: bytes) -> None:
+        """Write an interim answer."""
+        self._transport.write(data)
+
+    def break_off(self, *, reset: bool = False) -> None:
         """Close the connection so that an answer under way cannot look complete."""
         self.drop()
-        if self._framing is BY_CLOSE and self.has_left:
-            # Here the end of the connection would be the end of the body: it must be a reset.
+        # Where the end of the connection would be the end of the body, it must be a reset.
+        if self.has_left and (reset or self._framing is BY_CLOSE):
             raw = self._transport.get_extra_info("socket")
-            if raw is not None:
+            if raw is not None and raw.fileno() >= 0:
                 raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
             self._transport.abort()
         else:
             self._transport.close()
+
+    def unsent(self) -> int:
+        """Count the bytes that were written and have not left this machine."""
+        raw = self._transport.get_extra_info("socket")
+        held = unread(raw) if raw is not None and raw.fileno() >= 0 else 0
+        return self._transport.get_write_buffer_size() + held
 
     def is_stuck(self, now: float, limit: float) -> bool:
         """Tell whether what was written has not moved for `limit` seconds."""

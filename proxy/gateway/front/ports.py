@@ -1,7 +1,6 @@
 """Where callers reach us: the sockets, their TLS, and the servers that accept on them."""
 
 import asyncio
-import ipaddress
 import logging
 import socket
 from collections.abc import Callable
@@ -10,6 +9,8 @@ from typing import Any
 from proxy.config import ListenConfig
 from proxy.errors import ConfigurationError
 from proxy.system.listeners import Listeners, open_listeners
+from proxy.system.loopback import is_loopback
+from proxy.system.origin import build_origin, reachable_origin
 from proxy.system.server_tls import ServerTls
 from proxy.system.systemd import HandedOver
 
@@ -44,17 +45,12 @@ class Ports:
         return self._callers.port
 
     @property
-    def scheme(self) -> str:
-        """Return what callers speak over TCP."""
-        return "http" if self.tls is None else "https"
-
-    @property
     def addresses(self) -> list[str]:
         """Return every address, for people."""
-        urls = [self._url(listener, self.scheme) for listener in self._callers.tcp]
+        urls = [self._url(listener, tls=self.tls is not None) for listener in self._callers.tcp]
         if self._callers.unix is not None:
             urls.append(f"unix:{self._callers.unix.getsockname()}")
-        urls += [f"{self._url(listener, 'http')} (probes)" for listener in self._probes.tcp]
+        urls += [f"{self._url(listener, tls=False)} (probes)" for listener in self._probes.tcp]
         return urls
 
     @property
@@ -65,14 +61,9 @@ class Ports:
         host = self._listen.host or "localhost"
         if self._handed_over.callers:
             host = str(self._callers.tcp[0].getsockname()[0])
-        try:
-            address = ipaddress.ip_address(host.strip("[]"))
-        except ValueError:
-            return f"{self.scheme}://{host}:{self.port}"
-        if address.is_unspecified or (self._handed_over.callers and address.is_loopback):
-            return f"{self.scheme}://localhost:{self.port}"
-        name = f"[{address}]" if address.version == 6 else str(address)
-        return f"{self.scheme}://{name}:{self.port}"
+        if self._handed_over.callers and is_loopback(host):
+            host = "localhost"
+        return reachable_origin(host, self.port, tls=self.tls is not None)
 
     # Opening and closing
 
@@ -168,7 +159,6 @@ class Ports:
                 self.renew_certificate()
 
     @staticmethod
-    def _url(listener: socket.socket, scheme: str) -> str:
+    def _url(listener: socket.socket, *, tls: bool) -> str:
         name: Any = listener.getsockname()
-        host, port = name[0], name[1]
-        return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+        return build_origin(str(name[0]), int(name[1]), tls=tls)

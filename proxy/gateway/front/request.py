@@ -1,12 +1,17 @@
 """One request of a caller's, from its head to the end of its answer: the Inbound of an exchange."""
 
-from typing import TYPE_CHECKING, Protocol
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
 
 from proxy.errors import Problem
 from proxy.gateway.forward import Exchange, Framing
 from proxy.gateway.front.answers import build_preflight_answer, build_problem_answer, origin_of
+from proxy.gateway.front.here import Here, Reply, describe_dry_run
 from proxy.gateway.front.outgoing import Outgoing
-from proxy.gateway.guards import Admission, Route
+from proxy.gateway.front.records import begin_record
+from proxy.gateway.front.services import Services
+from proxy.gateway.guards import Admission, Guards, Peer, Route, WrongKey
 from proxy.gateway.http1 import (
     BodyDecoder,
     ChunkedDecoder,
@@ -14,35 +19,31 @@ from proxy.gateway.http1 import (
     LengthDecoder,
     RequestHead,
 )
-from proxy.smartrecruiters.operations import match
 from proxy.telemetry.traffic import RequestRecord
 
-if TYPE_CHECKING:
-    from proxy.gateway.front.front import Front
-
-
 # Bound once: before Python 3.12 each look-up of an enum's member costs a function call.
-FORWARD = Route.FORWARD
+FORWARD, TOKEN = Route.FORWARD, Route.TOKEN
 BY_CHUNKS, BY_CLOSE = Framing.CHUNKED, Framing.CLOSE
 
 
-class Host(Protocol):
+class CallerSide(Protocol):
     """The connection that a request came on."""
 
-    front: "Front"
     out: Outgoing
-    ahead: bytes
-    admission: Admission | None
-    local_ip: str | None
+    peer: Peer
+    ahead: bytes  # what came behind the request
+    admission: Admission | None  # holds for the same head again
     write_paused: bool
 
-    def socket_name(self) -> object: ...
-    def write_interim(self, data: bytes) -> None: ...
+    @property
+    def is_draining(self) -> bool: ...
+    @property
+    def is_retiring(self) -> bool: ...
     def pause_reading(self) -> None: ...
     def resume_reading(self) -> None: ...
 
-    def answered(self, request: "InboundRequest") -> None:
-        """Hear that the answer is written to its end."""
+    def answered(self) -> None:
+        """Hear that the answer is told to its end; `left` is called once it has been written."""
         ...
 
     def broken_off(self) -> None:
@@ -54,26 +55,27 @@ class InboundRequest:
     """The request under way on a connection; without a head, what could not be read as one."""
 
     __slots__ = (
-        "_admission", "_body_paused", "_connection", "_decoder", "_exchange", "_front", "_moved_at",
-        "_out", "_record", "_started_at", "_takes_body", "closes", "ended_at",
+        "_admission", "_body_paused", "_caller", "_decoder", "_exchange", "_late", "_moved_at",
+        "_out", "_record", "_services", "_started_at", "_takes_body", "closes", "ended_at",
         "head",
     )  # fmt: skip
 
-    def __init__(self, connection: Host, head: RequestHead | None) -> None:
-        self._connection = connection
-        self._front = connection.front
-        self._out = connection.out
+    def __init__(self, services: Services, caller: CallerSide, head: RequestHead | None) -> None:
+        self._services = services
+        self._caller = caller
+        self._out = caller.out
         self._out.begin()
         self.head = head
         self.ended_at = 0.0
         self.closes = False  # this answer is the connection's last
         self._admission: Admission | None = None
-        self._exchange: Exchange | None = None
+        self._exchange: Exchange | Here | None = None
         self._record: RequestRecord | None = None
         self._decoder: BodyDecoder | None = None  # while the body is incomplete
         self._takes_body = False
         self._body_paused = False
-        self._started_at = self._moved_at = self._front.clock.monotonic()
+        self._late: asyncio.TimerHandle | None = None  # a refusal that is told late
+        self._started_at = self._moved_at = services.clock.monotonic()
 
     @property
     def awaits_body(self) -> bool:
@@ -92,58 +94,63 @@ class InboundRequest:
 
     # ── what the connection tells ──
 
-    def forward(self, head: RequestHead, rest: bytes) -> None:
+    def forward(self, guards: Guards, head: RequestHead, rest: bytes) -> None:
         """Guard the request and send it on; `rest` is what came behind its head."""
-        front = self._front
-        record = self._begin_record(head)
-        admission = self._connection.admission
+        caller = self._caller
+        record = self._record = begin_record(self._services, caller.peer, head)
+        admission = caller.admission
+        if caller.is_draining:
+            text = "The proxy is stopping. Nothing was forwarded; try again."
+            self._refuse_unread(Problem("shutting_down", text))
+            return
         try:
-            front.check_open()
             if admission is None:
-                front.forwarder.check_loop(head)
-                admission = front.guards.check(head, FORWARD, self._connection.local_ip)
+                self._services.forwarder.check_loop(head)
+                admission = guards.check(head, FORWARD, caller.peer)
         except Problem as problem:
-            self.refuse_unread(problem)
+            self._refuse_unread(problem)
             return
         self._admission = admission
-        record.caller = admission.caller
-        record.account = admission.account
-        operation = match(record.method, head.target.partition(b"?")[0].decode("latin-1"))
-        if operation is not None:
-            record.operation = operation.name
-        if head.method == b"OPTIONS" and (preflight := front.guards.preflight(head)) is not None:
+        record.caller = admission.caller or caller.peer.name
+        if head.method == b"OPTIONS" and (preflight := guards.preflight(head)) is not None:
             self._answer_preflight(head, preflight, rest)
             return
-        self._connection.admission = admission
-        exchange = self._exchange = Exchange(front.forwarder, self, head, admission, record)
-        if head.chunked or head.content_length:
-            self._decoder = (
-                ChunkedDecoder() if head.chunked else LengthDecoder(head.content_length or 0)
-            )
-            self._takes_body = True
-            if rest:
-                self.take_body(rest)
-                if self._exchange is None:
-                    return
-        else:
-            self._connection.ahead = rest
-        exchange.start()
-        front.traffic.catch_up()
+        record.account = admission.account
+        if guards.is_dry_run(head.method):
+            self._answer_here(head, rest, lambda body: self._dry_run(head, admission, body))
+            return
+        caller.admission = admission
+        self._serve(head, rest, Exchange(self._services.forwarder, self, head, admission, record))
+        self._services.traffic.catch_up()
 
-    def turn_away(self, head: RequestHead | None, problem: Problem) -> None:
+    def give_token(self, guards: Guards, head: RequestHead, rest: bytes) -> None:
+        """Answer a tool that asks for a token itself (rule 10 of docs/behaviour.md)."""
+        record = self._record = begin_record(self._services, self._caller.peer, head)
+        try:
+            guards.check(head, TOKEN, self._caller.peer)
+        except Problem as problem:
+            self._refuse_unread(problem)
+            return
+
+        def reply(body: bytes) -> Reply:
+            answer = guards.token_answer(head, body)
+            record.caller = answer.caller
+            delay = self._delay() if answer.is_wrong else 0.0
+            return Reply(answer.status, answer.headers, answer.body, delay)
+
+        self._answer_here(head, rest, reply)
+
+    def turn_away(self, problem: Problem) -> None:
         """Refuse a request that was not for the upstream, or what is no request at all."""
-        if head is None:
-            self._begin_headless_record()
-        else:
-            self._begin_record(head)
-        self.refuse_unread(problem)
+        self._record = begin_record(self._services, self._caller.peer, self.head)
+        self._refuse_unread(problem)
 
     def take_body(self, data: bytes) -> None:
         """Take bytes of the request's body, and of what comes behind it."""
         decoder, exchange, record = self._decoder, self._exchange, self._record
         if decoder is None or exchange is None or record is None:
             return
-        self._moved_at = self._front.clock.monotonic()
+        self._moved_at = self._services.clock.monotonic()
         try:
             piece = decoder.feed(data)
         except Problem as problem:
@@ -154,7 +161,7 @@ class InboundRequest:
             exchange.upload.feed(piece)
         if decoder.finished:
             self._decoder = None
-            self._connection.ahead = decoder.excess
+            self._caller.ahead = decoder.excess
             exchange.upload.end(decoder.trailers)
 
     def caller_full(self) -> None:
@@ -173,7 +180,7 @@ class InboundRequest:
         if exchange is None:
             return
         exchange.look(now)
-        if exchange.awaits_caller and now - self._moved_at > self._front.listen.stall_timeout:
+        if exchange.awaits_caller and now - self._moved_at > self._services.listen.stall_timeout:
             self._cancel(
                 Problem(
                     "bad_request",
@@ -183,32 +190,36 @@ class InboundRequest:
                 )
             )
 
-    def give_up(self) -> None:
-        """End without an answer: the caller is gone, or does not read."""
+    def give_up(self, *, reset: bool = False) -> None:
+        """End without the end of an answer: the caller is gone, or does not read."""
         if self._exchange is not None:
             self._exchange.hang_up()
-        self._break_off()
+        self._break_off(reset=reset)
+
+    def left(self) -> None:
+        """Hear that the answer has been written to its end."""
+        self._end_record(aborted=False)
 
     # ── the Inbound of an exchange ──
 
     @property
     def cors(self) -> list[tuple[bytes, bytes]]:
         """The headers of ours that an answer carries for a browser."""
-        if self.head is None or not self._front.has_cors:
+        if self.head is None:
             return []
-        return self._front.guards.cors_headers(self.head, self._admission)
+        return self._services.guards().cors_headers(self.head, self._admission)
 
     def origin(self) -> bytes:
         """Name the origin that the caller used for us."""
-        return origin_of(self.head, self._connection.socket_name())
+        return origin_of(self.head, self._caller.peer, self._services.origins)
 
     def date_line(self) -> bytes:
         """Build the Date header for an answer that has none."""
-        return self._front.date_line()
+        return self._services.dates.line()
 
     def send_interim(self, head: bytes) -> None:
         """Pass a 1xx on."""
-        self._connection.write_interim(head)
+        self._out.interim(head)
 
     def send_head(self, head: bytes, framing: Framing) -> None:
         """Take the head of the answer."""
@@ -217,7 +228,7 @@ class InboundRequest:
         if framing is BY_CHUNKS:
             head += b"Transfer-Encoding: chunked\r\n"
         self._out.head(head + self._connection_line(), framing)
-        if self._connection.write_paused and self._exchange is not None:
+        if self._caller.write_paused and self._exchange is not None:
             self._exchange.caller_full()
 
     def send(self, data: bytes) -> None:
@@ -246,33 +257,22 @@ class InboundRequest:
     def refuse(self, problem: Problem) -> None:
         """Answer with a problem of ours."""
         if problem.code == "login_required" and problem.login_url is None:
-            problem.login_url = self.origin().decode("latin-1") + "/-/login"
-        front = self._front
+            account = self._admission.account if self._admission is not None else "default"
+            query = "" if account == "default" else f"?account={account}"
+            problem.login_url = f"{self.origin().decode('latin-1')}/-/login{query}"
+        services = self._services
         lines, body = build_problem_answer(
             problem,
             self.head,
-            date=front.date_line(),
+            date=services.dates.line(),
             cors=self.cors,
-            problem_page=front.problem_page,
-            page_headers=front.page_headers,
+            problem_page=services.problem_page,
+            page_headers=services.page_headers,
         )
-        if self._decoder is not None or not self._may_be_kept():
-            self.closes = True
         record = self._record
         if record is not None:
-            record.status = problem.status
-            record.whose = "proxy"
             record.code = problem.code
-            record.bytes_out += len(body)
-            lines += b"X-Request-ID: %b\r\n" % record.request_id.encode()
-        self._out.head(lines + self._connection_line() + body)
-        self._out.flush()
-        self._settle()
-
-    def refuse_unread(self, problem: Problem) -> None:
-        """Refuse what a guard does not let in, or nobody can read; what follows is not read."""
-        self.closes = True
-        self.refuse(problem)
+        self._answer(problem.status, lines, body)
 
     def abort(self, problem: Problem) -> None:
         """Break off an answer under way."""
@@ -289,53 +289,105 @@ class InboundRequest:
         """Take no more of the body for now."""
         if not self._body_paused:
             self._body_paused = True
-            self._connection.pause_reading()
+            self._caller.pause_reading()
 
     def resume_body(self) -> None:
         """Take more of the body."""
         if self._body_paused:
             self._body_paused = False
-            self._moved_at = self._front.clock.monotonic()
-            self._connection.resume_reading()
+            self._moved_at = self._services.clock.monotonic()
+            self._caller.resume_reading()
 
     # ── within ──
 
-    def _begin_record(self, head: RequestHead) -> RequestRecord:
-        traffic = self._front.traffic
-        fields = head.fields
-        traffic.started()
-        given = fields.get(b"x-request-id")
-        record = self._record = RequestRecord(
-            traffic.request_id(given),
-            self._front.clock.now(),
-            head.method.decode("ascii"),
-            head.target,
-        )
-        record.named = given is not None
-        traceparent = fields.get(b"traceparent")
-        if traceparent is not None:
-            record.traceparent = traffic.traceparent(traceparent)
-        return record
-
-    def _begin_headless_record(self) -> None:
-        """Count and log what could not be read too: nothing of it is known well enough to tell."""
-        traffic = self._front.traffic
-        traffic.started()
-        self._record = RequestRecord(traffic.request_id(None), self._front.clock.now(), "-", b"")
-
     def _end_record(self, *, aborted: bool) -> None:
         record, self._record = self._record, None
-        self.ended_at = self._front.clock.monotonic()
+        self.ended_at = self._services.clock.monotonic()
         self._exchange = None
         if record is not None:
             record.duration = self.ended_at - self._started_at
             record.aborted = aborted
-            self._front.traffic.finished(record)
+            self._services.traffic.finished(record)
+
+    def _serve(self, head: RequestHead, rest: bytes, exchange: Exchange | Here) -> None:
+        """Have the request served, its body fed as it comes."""
+        self._exchange = exchange
+        if head.chunked or head.content_length:
+            self._decoder = (
+                ChunkedDecoder() if head.chunked else LengthDecoder(head.content_length or 0)
+            )
+            self._takes_body = True
+            if rest:
+                self.take_body(rest)
+                if self._exchange is None:
+                    return
+        else:
+            self._caller.ahead = rest
+        exchange.start()
+
+    def _answer_here(
+        self, head: RequestHead, rest: bytes, reply: Callable[[bytes], Reply | Problem]
+    ) -> None:
+        """Take the body, then answer it by ourselves."""
+
+        def answer(body: bytes) -> None:
+            told = reply(body)
+            if isinstance(told, Problem):
+                self.refuse(told)
+            elif told.delay:
+                self._tell_late(told.delay, lambda: self._answer_with(told))
+            else:
+                self._answer_with(told)
+
+        limit = self._services.forwarder.max_replay_body
+        self._serve(head, rest, Here(self, head, limit, answer))
+
+    def _answer_with(self, reply: Reply) -> None:
+        lines = reply.head() + self._services.dates.line()
+        lines += b"".join([b"%b: %b\r\n" % header for header in self.cors])
+        self._answer(reply.status, lines, reply.body)
+
+    def _answer(self, status: int, lines: bytes, body: bytes) -> None:
+        """Send an answer of our own, framed by its length already."""
+        if self._decoder is not None or not self._may_be_kept():
+            self.closes = True
+        record = self._record
+        if record is not None:
+            record.status = status
+            record.whose = "proxy"
+            record.bytes_out += len(body)
+            lines += b"X-Request-ID: %b\r\n" % record.request_id.encode()
+        self._out.head(lines + self._connection_line() + body)
+        self._out.flush()
+        self._settle()
+
+    def _dry_run(self, head: RequestHead, admission: Admission, body: bytes) -> Problem:
+        forwarder = self._services.forwarder
+        sent = forwarder.prepare(head, admission.key_header)
+        size = self._record.bytes_in if self._record is not None else len(body)
+        return describe_dry_run(forwarder.origin, sent, admission.account, body, size)
+
+    def _refuse_unread(self, problem: Problem) -> None:
+        """Refuse what a guard does not let in, or nobody can read; what follows is not read."""
+        self.closes = True
+        if self._record is not None:
+            self._record.caller = problem.caller
+        delay = self._delay() if isinstance(problem, WrongKey) else 0.0
+        if delay:
+            self._tell_late(delay, lambda: self.refuse(problem))
+        else:
+            self.refuse(problem)
+
+    def _delay(self) -> float:
+        services = self._services
+        return services.wrong_keys.delay(self._caller.peer.address, services.clock.monotonic())
+
+    def _tell_late(self, delay: float, tell: Callable[[], None]) -> None:
+        self._late = asyncio.get_running_loop().call_later(delay, tell)
 
     def _may_be_kept(self) -> bool:
         head = self.head
-        front = self._front
-        return head is not None and head.keep_alive and not (front.draining or front.retiring)
+        return head is not None and head.keep_alive and not self._caller.is_retiring
 
     def _connection_line(self) -> bytes:
         if self.closes:
@@ -349,13 +401,8 @@ class InboundRequest:
     ) -> None:
         # Browsers send no body; any other is not worth reading.
         self.closes = head.has_body or not self._may_be_kept()
-        self._connection.ahead = rest
-        if self._record is not None:
-            self._record.status = 204
-        answer = build_preflight_answer(headers, self._front.date_line())
-        self._out.head(answer + self._connection_line())
-        self._out.flush()
-        self._settle()
+        self._caller.ahead = rest
+        self._answer(204, build_preflight_answer(headers, self._services.dates.line()), b"")
 
     def _cancel(self, problem: Problem) -> None:
         """End for a fault of the caller's, told as far as that is still possible."""
@@ -363,18 +410,23 @@ class InboundRequest:
         self.closes = True
         if exchange is None:
             return
+        was_told = exchange.head_sent
         exchange.hang_up()
-        if exchange.head_sent:
+        if was_told:
             self.abort(problem)
         else:
             self.refuse(problem)
 
     def _settle(self) -> None:
-        self._end_record(aborted=False)
-        self._connection.answered(self)
+        self._exchange = None
+        self._caller.answered()
 
-    def _break_off(self) -> None:
+    def _break_off(self, *, reset: bool = False) -> None:
+        if self._late is not None:
+            self._late.cancel()
+        if self._record is not None:
+            self._record.bytes_out = max(0, self._record.bytes_out - self._out.unsent())
         self._end_record(aborted=True)
         self._decoder = None
-        self._out.break_off()
-        self._connection.broken_off()
+        self._out.break_off(reset=reset)
+        self._caller.broken_off()

@@ -6,15 +6,25 @@ target, Host, web pages, API key, allow rules. The first refusal ends it, and no
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Protocol
 from urllib.parse import urlsplit
 
 from proxy.config import Config
 from proxy.errors import Problem
+from proxy.gateway.guards.choice import DEFAULT, Choice
 from proxy.gateway.guards.hosts import Hosts, parse_authority
 from proxy.gateway.guards.keys import Keys
 from proxy.gateway.guards.origins import UNSUSPICIOUS_SITES, Origins
+from proxy.gateway.guards.peer import Peer
+from proxy.gateway.guards.routes import (
+    ANY_HOST,
+    FOR_ADMINS,
+    FORWARD,
+    NAVIGABLE,
+    NO_KEY,
+    Route,
+    classify,
+)
 from proxy.gateway.guards.rules import RuleSet
 from proxy.gateway.guards.targets import (
     METHODS_TAKEN,
@@ -23,41 +33,14 @@ from proxy.gateway.guards.targets import (
     check_method,
     check_target,
     is_token_endpoint,
-    origin_form,
     refused,
     split_absolute,
 )
+from proxy.gateway.guards.token_requests import TokenAnswer, answer_token_request
 
-
-class Route(StrEnum):
-    """Whose a target is: the upstream's, or which of our own."""
-
-    FORWARD = "forward"
-    LIVE = "live"
-    READY = "ready"
-    METRICS = "metrics"
-    CALLBACK = "callback"
-    PAGE = "page"
-    LOGIN = "login"
-    CONTROL = "control"
-
-
-# Bound once: before Python 3.12 each look-up of an enum's member costs a function call.
-FORWARD = Route.FORWARD
-OWN_PREFIX = b"/-/"
-OWN_PATHS = {
-    b"/-/": Route.PAGE,
-    b"/-/live": Route.LIVE,
-    b"/-/ready": Route.READY,
-    b"/-/metrics": Route.METRICS,
-    b"/-/login": Route.LOGIN,
-}
-# Probes use addresses, and learn nothing here that a port scan would not tell.
-ANY_HOST = frozenset({Route.LIVE, Route.READY})
-# Probes and scrapers have no key; the callback's key is its `state`.
-NO_KEY = frozenset({Route.LIVE, Route.READY, Route.METRICS, Route.CALLBACK})
-# Where a link or a redirect of another site may lead a person: none of them acts on a plain GET.
-NAVIGABLE = frozenset({Route.CALLBACK, Route.PAGE, Route.LOGIN})
+KEY_HEADER = b"x-api-key"
+# RFC 9110 section 9.2.1: they change nothing.
+READING = frozenset({b"GET", b"HEAD", b"OPTIONS"})
 USUAL_METHODS = frozenset(METHODS_TAKEN.encode().split(b", "))
 
 
@@ -79,8 +62,8 @@ class Admission:
     """Who was let in, and what follows from it."""
 
     caller: str | None = None  # the API key's name
-    account: str = "default"
-    key_header: bytes | None = None  # lower case; not to be forwarded
+    account: str = DEFAULT
+    key_header: bytes | None = None  # one that may carry a key, lower case; not to be forwarded
     origin: bytes | None = None  # the allowed origin that called
 
 
@@ -107,57 +90,68 @@ class Guards:
         self._rules = RuleSet(access.allow)
         self._key_rules = [RuleSet(key.allow) for key in access.api_keys]
         self._has_keys = bool(self._keys)
+        self._has_admins = any(key.admin for key in access.api_keys)
+        self._choice = Choice(config.accounts)
+        self._dry_run = access.dry_run
         self._has_rules = bool(self._rules) or any(self._key_rules)
         self._callback = (redirect_uri.path or "/").encode()
         # Needed only where prefix and path together could spell the OAuth endpoints.
         prefix = urlsplit(config.upstream.url).path.encode()
         self._prefix = prefix if canonical(prefix).startswith(b"/i") else b""
         self._anonymous = Admission()
-        self._admissions: dict[tuple[int, bytes | None, bytes | None], Admission] = {}
+        self._admissions: dict[tuple[int, str, bytes | None], Admission] = {}
 
     def classify(self, target: bytes) -> Route:
         """Tell whose a target is, by its path alone."""
-        if target.startswith(self._callback):
-            rest = target[len(self._callback) :]
-            if not rest or rest.startswith(b"?"):
-                return Route.CALLBACK
-        if target.startswith(OWN_PREFIX):
-            return OWN_PATHS.get(target.partition(b"?")[0], Route.CONTROL)
-        if target.startswith(b"/"):
-            return FORWARD
-        plain = origin_form(target)
-        return FORWARD if plain is target else self.classify(plain)
+        return classify(target, self._callback)
 
-    def check(self, head: Head, route: Route, local_ip: str | None) -> Admission:
+    def is_dry_run(self, method: bytes) -> bool:
+        """Tell whether a call by this method is kept from the upstream (access.dry_run)."""
+        return self._dry_run and method not in READING
+
+    def token_answer(self, head: Head, body: bytes) -> TokenAnswer:
+        """Answer a tool that asks for a token itself; the head was checked as Route.TOKEN."""
+        return answer_token_request(head.fields, body, self._keys)
+
+    def check(self, head: Head, route: Route, peer: Peer) -> Admission:
         """Let a request in, or raise the Problem that refuses it."""
         method, target, fields = head.method, head.target, head.fields
+        if route is Route.TOKEN and method != b"POST":
+            route = FORWARD  # and refused there, with a word on what to do instead
         if method not in USUAL_METHODS:
             check_method(method)
         plain = PLAIN.fullmatch(target) is not None
         if not plain or b"upgrade" in fields:
-            target = self._inspect(head, route, local_ip)
+            target = self._inspect(head, route, peer)
         host = fields.get(b"host")
         if host is None:
             if head.minor:
                 raise refused("HTTP/1.1 requires a Host header, and there is none.")
-        elif not self._hosts.admits(host, local_ip):
-            self._refuse_host(host, route, local_ip)
+        elif not self._hosts.admits(host, peer):
+            self._refuse_host(host, route, peer)
         allowed = None
         if b"origin" in fields or b"sec-fetch-site" in fields:
             allowed = self._check_page(method, fields, route)
             if allowed is not None and self._is_preflight(head):
-                return self._admit(-1, None, allowed)
-        admission = self._anonymous if allowed is None else self._admit(-1, None, allowed)
+                return self._admit(-1, DEFAULT, allowed)
         number = -1
         if self._has_keys and route not in NO_KEY:
-            number, header = self._keys.identify(fields)
-            admission = self._admit(number, header, allowed)
-        # What begins otherwise and reads in one way cannot lead to the OAuth endpoints.
-        if route is FORWARD and (
-            self._has_rules or not plain or self._prefix or target[1:2] in (b"i", b"I")
-        ):
-            self._check_call(method, target, number, plain)
-        return admission
+            number = self._keys.identify(fields, peer.subjects)
+        try:
+            if route is FORWARD:
+                account = self._choose(fields, number)
+                # What begins otherwise and reads in one way cannot lead to the OAuth endpoints.
+                if self._has_rules or not plain or self._prefix or target[1:2] in (b"i", b"I"):
+                    self._check_call(method, target, number, plain)
+            else:
+                account = DEFAULT
+                if self._has_admins and route in FOR_ADMINS:
+                    self._check_admin(number)
+        except Problem as problem:
+            if number >= 0:
+                problem.caller = self._callers[number].name
+            raise
+        return self._admit(number, account, allowed)
 
     def cors_headers(self, head: Head, admission: Admission | None) -> list[tuple[bytes, bytes]]:
         """Build what an answer carries for CORS, in place of the upstream's own such headers.
@@ -187,7 +181,18 @@ class Guards:
     def _is_preflight(head: Head) -> bool:
         return head.method == b"OPTIONS" and b"access-control-request-method" in head.fields
 
-    def _inspect(self, head: Head, route: Route, local_ip: str | None) -> bytes:
+    def _choose(self, fields: Mapping[bytes, bytes], number: int) -> str:
+        return self._choice.of(fields, self._callers[number].account if number >= 0 else None)
+
+    def _check_admin(self, number: int) -> None:
+        if number < 0 or not self._callers[number].admin:
+            raise Problem(
+                "not_allowed",
+                "The page and what acts on the grant are for administrators' keys (access.api_keys,"
+                " admin). Calls to the API, /-/status, probes and metrics are open to this one.",
+            )
+
+    def _inspect(self, head: Head, route: Route, peer: Peer) -> bytes:
         """Look closely at an unusual request; return its target without an authority."""
         # RFC 9110 section 7.8: any other offer may be ignored; this one would change the protocol.
         if b"websocket" in head.fields.get(b"upgrade", b"").lower():
@@ -198,8 +203,8 @@ class Guards:
             if parts is None:
                 raise refused("The target is neither a path nor a URL of this proxy's own.")
             authority, target = parts
-            if not self._hosts.admits(authority, local_ip):
-                self._refuse_host(authority, route, local_ip)
+            if not self._hosts.admits(authority, peer):
+                self._refuse_host(authority, route, peer, as_proxy=True)
             host = head.fields.get(b"host")
             # RFC 9112 section 3.2.2 has us ignore Host then; others on the way may not.
             if host is not None and parse_authority(host) != parse_authority(authority):
@@ -207,9 +212,17 @@ class Guards:
         check_target(target)
         return target
 
-    def _refuse_host(self, host: bytes, route: Route, local_ip: str | None) -> None:
-        if self._hosts.admits(host, local_ip) is None:
+    def _refuse_host(
+        self, host: bytes, route: Route, peer: Peer, *, as_proxy: bool = False
+    ) -> None:
+        if self._hosts.admits(host, peer) is None:
             raise refused("The Host header is empty, repeated or no host and port.")
+        if as_proxy:
+            raise Problem(
+                "bad_host",
+                "This is no forward proxy, and nothing was forwarded. Do not name it in http_proxy "
+                "or https_proxy: set the tool's base URL to this proxy's own address instead.",
+            )
         if route not in ANY_HOST:
             raise Problem(
                 "bad_host",
@@ -247,8 +260,9 @@ class Guards:
         ):
             raise Problem(
                 "not_allowed",
-                "The OAuth endpoints below /identity/oauth are this proxy's to call, not a "
-                "caller's.",
+                "The OAuth endpoints below /identity/oauth are this proxy's to call. No token is "
+                "needed here: set the tool's base URL to this proxy's own address instead. A tool "
+                "that insists on a token gets one by POST /identity/oauth/token.",
             )
         if not self._rules.admits(method, path, plain=plain):
             raise Problem("not_allowed", "No rule of access.allow admits this method and path.")
@@ -259,14 +273,15 @@ class Guards:
                 "admits this method and path.",
             )
 
-    def _admit(self, number: int, header: bytes | None, origin: bytes | None) -> Admission:
-        """Return the admission for a key, the header it came in and an origin: few, so kept."""
-        admission = self._admissions.get((number, header, origin))
+    def _admit(self, number: int, account: str, origin: bytes | None) -> Admission:
+        """Return the admission for a key, an account and an origin: few, so kept."""
+        if number < 0 and origin is None and account is DEFAULT:
+            return self._anonymous
+        admission = self._admissions.get((number, account, origin))
         if admission is None:
-            if number < 0:
-                admission = Admission(origin=origin)
-            else:
-                key = self._callers[number]
-                admission = Admission(key.name, key.account or "default", header, origin)
-            self._admissions[number, header, origin] = admission
+            caller = self._callers[number].name if number >= 0 else None
+            # The others that may carry a key never go upstream anyway.
+            header = KEY_HEADER if self._has_keys else None
+            admission = Admission(caller, account, header, origin)
+            self._admissions[number, account, origin] = admission
         return admission

@@ -9,12 +9,17 @@ import ipaddress
 import re
 from collections.abc import Iterable
 
+from proxy.gateway.guards.peer import Peer
+
 # Wider than DNS by `_`, which container networks use; anything else is malformed, not foreign.
 AUTHORITY = re.compile(
     rb"(?:([A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*\.?)|\[([0-9A-Fa-f:.]+)\])(?::([0-9]{0,5}))?"
 )
 LONGEST = 262  # 255 for a name, and a port
 WILDCARDS = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - recognised, not bound
+# Over the Unix socket, where no browser can come: any host of RFC 3986, a path encoded in it
+# included, as its clients' idioms have it; or nothing.
+REG_NAME = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
 REMEMBERED = 1024
 
 Authority = tuple[str, int | None]
@@ -67,8 +72,11 @@ class Hosts:
         self._names = frozenset(name.lower() for name in names) - WILDCARDS
         self._known: set[tuple[bytes, str | None]] = set()
 
-    def admits(self, value: bytes, local_ip: str | None) -> bool | None:
+    def admits(self, value: bytes, peer: Peer) -> bool | None:
         """Tell whether an authority is one of ours; None when it is malformed."""
+        if peer.is_unix:
+            return True if REG_NAME.fullmatch(value) else None
+        local_ip = peer.local_ip
         if (value, local_ip) in self._known:
             return True
         authority = parse_authority(value)

@@ -19,7 +19,10 @@ HEADER_NAMES = re.compile(
     rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:[ \t]*,[ \t]*[!#$%&'*+.^_`|~0-9A-Za-z-]+)*"
 )
 METHODS = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
-USUAL_HEADERS = b"Authorization, Content-Type, X-API-Key, X-SmartToken, X-SRProxy-Key, X-Request-ID"
+USUAL_HEADERS = (
+    b"Authorization, Content-Type, X-API-Key, X-SmartToken, X-SRProxy-Account, X-SRProxy-Key, "
+    b"X-Request-ID"
+)
 # What a page may read of an answer, besides what every page may.
 EXPOSED = (
     b"Content-Disposition, Content-Location, ETag, Link, Location, Proxy-Status, Retry-After, "

@@ -14,13 +14,15 @@ METHODS_TAKEN = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 # They would echo the bearer (TRACE, TRACK) or make a tunnel past every rule (CONNECT).
 REFUSED_METHODS = frozenset({b"TRACE", b"TRACK", b"CONNECT"})
 
-# The great majority: segments that no one can read in two ways, and a query of visible ASCII.
+# The great majority: segments that no one can read in two ways, and a query without controls.
 PLAIN = re.compile(
     rb"/(?:[A-Za-z0-9_~!$&'()*+,=:@-][A-Za-z0-9._~!$&'()*+,=:@-]*"
     rb"(?:/[A-Za-z0-9_~!$&'()*+,=:@-][A-Za-z0-9._~!$&'()*+,=:@-]*)*/?)?"
-    rb"(?:\?[!-\"$-\[\]-~]*)?"
+    rb"(?:\?[!-\"$-~\x80-\xff]*)?"
 )
-RAW = re.compile(rb"[^!-~]|[\\#]")
+RAW_IN_PATH = re.compile(rb"[^!-~]|[\\#]")
+# curl, PHP, lynx and Node's fetch send a query as it was written, `Müller` and backslash included.
+RAW_IN_QUERY = re.compile(rb"[^!-~\x80-\xff]|#")
 ABSOLUTE = re.compile(rb"https?://([^/?]*)(.*)", re.IGNORECASE | re.DOTALL)
 # `.` and `..`, each dot literal or encoded once, whichever separator the other side may honour.
 DOT_SEGMENT = re.compile(
@@ -58,9 +60,17 @@ def refused(detail: str) -> Problem:
 def check_method(method: bytes) -> None:
     """Refuse the methods that are never taken, in any case: an upstream might fold it."""
     if method.upper() in REFUSED_METHODS:
+        if method.upper() == b"CONNECT":
+            raise Problem(
+                "bad_request",
+                "This is no forward proxy. Do not name it in https_proxy: set the tool's base URL "
+                "to this proxy's own address instead.",
+                status=405,
+                headers=[("Allow", METHODS_TAKEN)],
+            )
         raise Problem(
             "bad_request",
-            "TRACE, TRACK and CONNECT are not taken: they would show or tunnel past the token.",
+            "TRACE and TRACK are not taken: they would show the token.",
             status=405,
             headers=[("Allow", METHODS_TAKEN)],
         )
@@ -70,12 +80,16 @@ def check_target(target: bytes) -> None:
     """Refuse an origin-form target that could be read in two ways."""
     if not target.startswith(b"/"):
         raise refused("The target is neither a path nor a URL of this proxy's own.")
-    if RAW.search(target):
+    path, _, query = target.partition(b"?")
+    if RAW_IN_PATH.search(path):
         raise refused(
-            "The target has a raw control character, space, backslash, '#' or non-ASCII byte in "
-            "it. Percent-encode it."
+            "The path has a raw control character, space, backslash, '#' or non-ASCII byte in it. "
+            "Percent-encode it."
         )
-    path = target.partition(b"?")[0]
+    if RAW_IN_QUERY.search(query):
+        raise refused(
+            "The query has a raw control character, space or '#' in it. Percent-encode it."
+        )
     if DOT_SEGMENT.search(path):
         raise refused("The path has a dot segment in it, literal or encoded. Resolve it first.")
     if ENCODED_CONTROL.search(path):

@@ -5,7 +5,7 @@ from typing import Any
 
 from proxy.config import Config
 from proxy.errors import Problem
-from proxy.gateway.guards import Guards
+from proxy.gateway.guards import Guards, Peer
 
 HOST = b"localhost:8080"
 KEY = "k" * 24
@@ -32,10 +32,15 @@ def head(target: bytes = b"/candidates", method: bytes = b"GET", **fields: bytes
     return Head(method, target, 1, {k: v for k, v in merged.items() if v is not None})
 
 
+def peer_at(local_ip: str | None) -> Peer:
+    """Make a caller that connected to an address."""
+    return Peer("127.0.0.1", (local_ip, 8080) if local_ip is not None else None)
+
+
 def verdict(gate: Guards, request: Head, local_ip: str | None = "127.0.0.1") -> str:
     """Return the code of the refusal, or "ok"."""
     try:
-        gate.check(request, gate.classify(request.target), local_ip)
+        gate.check(request, gate.classify(request.target), peer_at(local_ip))
     except Problem as problem:
         return problem.code
     return "ok"

@@ -4,7 +4,7 @@ import pytest
 
 from proxy.errors import Problem
 from proxy.gateway.guards import Route
-from tests.gateway.guards.support import GATE, KEY, KEYED, OTHER_KEY, guards, head, verdict
+from tests.gateway.guards.support import GATE, KEY, KEYED, OTHER_KEY, guards, head, peer_at, verdict
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ def test_a_key_s_rules_narrow_the_global_ones_and_the_refusal_says_which(
     assert verdict(KEYED, request) == expected
     if expected != "ok":
         with pytest.raises(Problem, match=named):
-            KEYED.check(request, Route.FORWARD, None)
+            KEYED.check(request, Route.FORWARD, peer_at(None))
 
 
 def test_rules_are_about_forwarded_calls():

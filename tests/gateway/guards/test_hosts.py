@@ -6,7 +6,7 @@ import pytest
 
 from proxy.errors import Problem
 from proxy.gateway.guards import Route
-from tests.gateway.guards.support import GATE, guards, head, verdict
+from tests.gateway.guards.support import GATE, guards, head, peer_at, verdict
 
 OURS = [
     b"localhost", b"localhost:8080", b"LOCALHOST:1", b"localhost:", b"tool.localhost",
@@ -47,7 +47,7 @@ def test_a_malformed_host_is_a_bad_request(value):
 
 def test_the_refusal_names_the_setting_and_repeats_nothing():
     with pytest.raises(Problem) as caught:
-        GATE.check(head(host=b"evil.example"), Route.FORWARD, None)
+        GATE.check(head(host=b"evil.example"), Route.FORWARD, peer_at(None))
 
     assert caught.value.status == 421
     assert "access.allowed_hosts" in caught.value.detail

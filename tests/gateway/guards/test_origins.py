@@ -3,7 +3,7 @@
 import pytest
 
 from proxy.gateway.guards import Admission, Route
-from tests.gateway.guards.support import CORS, GATE, HOST, KEY, guards, head, verdict
+from tests.gateway.guards.support import CORS, GATE, HOST, KEY, guards, head, peer_at, verdict
 
 
 @pytest.mark.parametrize(
@@ -93,12 +93,12 @@ def test_a_person_may_be_led_to_three_pages(target, method, mode, dest, expected
 
 
 def test_programs_send_none_of_these_headers_and_pass():
-    assert GATE.check(head(user_agent=b"curl/8"), Route.FORWARD, None) == Admission()
+    assert GATE.check(head(user_agent=b"curl/8"), Route.FORWARD, peer_at(None)) == Admission()
 
 
 def test_an_allowed_origin_may_call_from_another_site():
     request = head(origin=b"https://tool.example.com", sec_fetch_site=b"cross-site")
-    admission = CORS.check(request, Route.FORWARD, None)
+    admission = CORS.check(request, Route.FORWARD, peer_at(None))
 
     assert admission.origin == b"https://tool.example.com"
     assert dict(CORS.cors_headers(request, admission))[b"Access-Control-Allow-Origin"] == (

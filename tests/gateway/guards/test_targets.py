@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from proxy.errors import Problem
 from proxy.gateway.guards import Route
 from proxy.gateway.guards.targets import PLAIN, check_target
-from tests.gateway.guards.support import GATE, HOST, Head, head, verdict
+from tests.gateway.guards.support import GATE, HOST, Head, head, peer_at, verdict
 
 TAKEN = [
     b"/", b"/x", b"/x?", b"/x/", b"//x", b"/x//y", b"/x?a=b&c=%2F%2e%2e%2F", b"/x?y=/../z",
@@ -37,7 +37,7 @@ def test_targets_that_read_in_one_way_are_taken(target):
 @pytest.mark.parametrize("target", REFUSED)
 def test_targets_that_read_in_two_ways_are_refused(target):
     with pytest.raises(Problem) as caught:
-        GATE.check(head(target, host=b"localhost"), GATE.classify(target), None)
+        GATE.check(head(target, host=b"localhost"), GATE.classify(target), peer_at(None))
 
     assert (caught.value.code, caught.value.status) == ("bad_request", 400)
     assert not (len(target) > 3 and target.decode("latin-1") in caught.value.detail)
@@ -64,7 +64,7 @@ def test_an_absolute_form_is_taken_when_it_is_about_us(target, expected):
 @pytest.mark.parametrize("method", [b"TRACE", b"TRACK", b"CONNECT", b"trace"])
 def test_methods_that_would_show_the_token_are_refused(method, target):
     with pytest.raises(Problem) as caught:
-        GATE.check(head(target, method), GATE.classify(target), None)
+        GATE.check(head(target, method), GATE.classify(target), peer_at(None))
 
     assert (caught.value.code, caught.value.status) == ("bad_request", 405)
     assert dict(caught.value.headers)["Allow"].startswith("GET, HEAD, POST")
@@ -72,7 +72,7 @@ def test_methods_that_would_show_the_token_are_refused(method, target):
 
 def test_connect_is_refused_as_a_method_whatever_its_target():
     with pytest.raises(Problem) as caught:
-        GATE.check(head(b"evil.com:443", b"CONNECT"), Route.FORWARD, None)
+        GATE.check(head(b"evil.com:443", b"CONNECT"), Route.FORWARD, peer_at(None))
 
     assert caught.value.status == 405
 
