@@ -14,9 +14,11 @@ PROGRAM = "srproxy"
 # In working order: as a person meets them. Each lives in the module named beside it.
 COMMANDS = {
     "sandbox": ("proxy.cli.sandbox", "Try the whole product on an embedded SmartRecruiters."),
+    "init": ("proxy.cli.init", "Write a first configuration."),
     "check": ("proxy.cli.check", "Test the set-up and say how to mend it."),
     "serve": ("proxy.cli.serve", "Run the proxy."),
     "login": ("proxy.cli.login", "Authorize once, in a browser or by pasting an address."),
+    "open": ("proxy.cli.open", "Open the status page."),
     "status": ("proxy.cli.grant", "Show what is known of the grant."),
     "token": ("proxy.cli.grant", "Print a fresh access token."),
     "wait": ("proxy.cli.wait", "Wait until the server is ready."),
@@ -27,7 +29,7 @@ COMMANDS = {
     "export": ("proxy.cli.bundle", "Move the grant out, into an encrypted bundle."),
     "import": ("proxy.cli.bundle", "Take a grant from an encrypted bundle."),
 }
-MODULE_NAMES = {"import": "import_", "export": "export"}
+MODULE_NAMES = {"import": "import_", "export": "export", "open": "open_"}
 
 
 class LazyGroup(click.Group):
@@ -46,6 +48,20 @@ class LazyGroup(click.Group):
         command = getattr(module, MODULE_NAMES.get(cmd_name, cmd_name))
         assert isinstance(command, click.Command)  # noqa: S101 - a table of our own
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command, or say which one may have been meant."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            import difflib  # only for a slip
+
+            if close := difflib.get_close_matches(args[0], COMMANDS, n=1):
+                told = f"{error.message} Did you mean '{close[0]}'?"
+                raise click.UsageError(told, ctx) from None
+            raise
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Write the list of commands."""

@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import os
 import threading
-import webbrowser
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from urllib.parse import urlsplit
 
 import click
 
+from proxy.cli.browser import has_browser, open_browser
 from proxy.cli.exits import CommandError, Exit
 from proxy.cli.help import examples
 from proxy.cli.hosting import make_app, prepare
@@ -69,22 +69,13 @@ def login(session: Session, no_browser: bool, paste: bool, account: str) -> Exit
     if _has_no_page(session.config) and not paste:
         session.terminal.say("Only a Unix socket is listened on, so the login goes by pasting.\n")
         paste = True
-    browser = not no_browser and not paste and _has_browser(session.environ)
+    browser = not no_browser and not paste and has_browser(session.environ)
     return run_async(_login(session, account, browser=browser, paste=paste))
 
 
 def _has_no_page(config: Config) -> bool:
     """Tell whether no browser can reach us: no port, and no TLS front in front of the socket."""
     return config.listen.host is None and config.oauth.redirect_uri.startswith("http:")
-
-
-def _has_browser(environ: Mapping[str, str]) -> bool:
-    """Without a display a browser of text would take the terminal over."""
-    import sys
-
-    if environ.get("BROWSER") or sys.platform in ("darwin", "win32"):
-        return True
-    return bool(environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY"))
 
 
 async def _login(session: Session, account: str, *, browser: bool, paste: bool) -> Exit:
@@ -153,7 +144,7 @@ class _Login:
             if self.session.config.access.api_keys:
                 terminal.say("The browser asks for a key: any user name, an API key as password.")
             if browser:
-                _open_browser(self.page)
+                open_browser(self.page)
         # Where somebody types, a line that redraws itself would eat the typing.
         ways.append(asyncio.ensure_future(self._watch(before, until, show=not paste)))
         if paste:
@@ -279,11 +270,6 @@ async def _give_up(ways: Sequence[asyncio.Future[Exit]]) -> None:
     for way in ways:
         way.cancel()
     await asyncio.gather(*ways, return_exceptions=True)
-
-
-def _open_browser(url: str) -> None:
-    """In a thread of its own: some browsers return only when they are closed."""
-    threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
 
 
 def _lines() -> asyncio.Queue[str | None]:

@@ -14,7 +14,7 @@ from proxy.cli.signals import asked_by_signals, end_quietly_on_signals
 @click.command(
     epilog=examples(
         "srproxy serve -c config.yaml",
-        "SRPROXY_LISTEN__PORT=0 srproxy serve",
+        "srproxy serve --port 0",
         environ=(
             "SRPROXY_CONFIG           the configuration file",
             "SRPROXY_SECTION__KEY     any key of it, such as SRPROXY_LISTEN__PORT (default: 8080)",
@@ -22,6 +22,9 @@ from proxy.cli.signals import asked_by_signals, end_quietly_on_signals
         ),
     )
 )
+@click.option("--port", type=click.IntRange(0, 65535), metavar="N", help="In place of listen.port.")
+@click.option("--inspect", is_flag=True, help="Keep the last requests to look at on the page.")
+@click.option("--dry-run", is_flag=True, help="Answer writes here, and forward none.")
 @click.option(
     "--record",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -29,7 +32,9 @@ from proxy.cli.signals import asked_by_signals, end_quietly_on_signals
     help="Append finished calls to a HAR file, for srproxy replay; credentials are masked.",
 )
 @with_session
-def serve(session: Session, record: Path | None) -> Exit:
+def serve(
+    session: Session, port: int | None, inspect: bool, dry_run: bool, record: Path | None
+) -> Exit:
     """Run the proxy until SIGTERM or SIGINT, then finish what is in flight and end with 0.
 
     A second signal ends at once. Closing the terminal stops in order too; without a terminal SIGHUP
@@ -39,6 +44,12 @@ def serve(session: Session, record: Path | None) -> Exit:
     import asyncio
 
     end_quietly_on_signals()
+    flags = {
+        "listen.port": str(port) if port is not None else None,
+        "inspect.enabled": "true" if inspect else None,
+        "access.dry_run": "true" if dry_run else None,
+    }
+    session.flags = {key: value for key, value in flags.items() if value is not None}
     prepare(session)
     with asyncio.Runner(loop_factory=fast_loop) as runner:
         runner.run(_serve(session, record))

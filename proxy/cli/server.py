@@ -166,13 +166,16 @@ def addresses(config: Config) -> list[str]:
 
 def login_page(config: Config, base_url: str | None = None) -> str:
     """Return the address of the login page as a person's browser reaches it."""
+    return page_address(config, "/-/login") if base_url is None else f"{base_url}/-/login"
+
+
+def page_address(config: Config, path: str) -> str:
+    """Return the address of one of our pages as a person's browser reaches it."""
     redirect = urlsplit(config.oauth.redirect_uri)
     host, port = config.listen.host, config.listen.port
-    if base_url is not None:
-        return f"{base_url}/-/login"
     if host is not None and port and (is_loopback(host) or host in WILDCARDS):
-        return f"{scheme(config)}://localhost:{port}/-/login"
-    return f"{redirect.scheme}://{redirect.netloc}/-/login"
+        return f"{scheme(config)}://localhost:{port}{path}"
+    return f"{redirect.scheme}://{redirect.netloc}{path}"
 
 
 def pinned_context(config: Config) -> ssl.SSLContext | bool:

@@ -22,7 +22,7 @@ from proxy.cli.exits import CommandError, InterruptedCommandError, tell
 from proxy.cli.signals import HANGUP, STOPPING, heeded
 from proxy.cli.terminal import Terminal
 from proxy.config import Config
-from proxy.config.loading import Loaded, load
+from proxy.config.loading import FILE_NAME, Loaded, find_file, load
 from proxy.errors import ConfigurationError
 
 NAME = "smartrecruiters-proxy"
@@ -50,19 +50,34 @@ class Session:
     @cached_property
     def loaded(self) -> Loaded:
         """Load the configuration, once; ConfigurationError ends the command with 2."""
-        loaded = load(
-            self.file,
-            self.environ,
-            self.user_folder,
-            flags=self.flags,
-            search=self.search,
-        )
+        try:
+            loaded = load(
+                self.file,
+                self.environ,
+                self.user_folder,
+                flags=self.flags,
+                search=self.search,
+            )
+        except ConfigurationError as error:
+            raise self._with_where_we_looked(error) from None
         if loaded.passed_over is not None:
             tell(
                 f"using {loaded.file}, your own, and not ./{loaded.passed_over} "
                 f"(to use that one: -c {loaded.passed_over})"
             )
         return loaded
+
+    def _with_where_we_looked(self, error: ConfigurationError) -> ConfigurationError:
+        """Name the missing file where there is none, before the keys that are missing then."""
+        if not self.search or find_file(self.file, self.environ, self.user_folder).path:
+            return error
+        folder = self.user_folder()
+        places = [str(folder / FILE_NAME)] if folder else []
+        places += [f"./{FILE_NAME}", "the variables SRPROXY_…"]
+        looked = f"no configuration file is there (looked for {', '.join(places)})"
+        remedy = "srproxy init writes one; srproxy sandbox needs none; -c FILE names another"
+        keyed = any(name.startswith("SRPROXY_") for name in self.environ)
+        return ConfigurationError([f"{looked}: {remedy}", *(error.problems if keyed else ())])
 
     def user_folder(self) -> Path | None:
         """Return the folder of the user's own configuration; None where there is no home."""

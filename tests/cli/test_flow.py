@@ -319,6 +319,28 @@ def test_port_0_is_printed(setup):
         assert url in server.stdout
 
 
+def test_flags_of_serve_are_settings_for_one_run(setup):
+    with setup.running("serve", "--port", "0", "--dry-run") as server:
+        url = server.wait_for_output(r"\A(http://localhost:\d+)\n")[1]
+
+        assert wait_until_answers(f"{url}/-/live") == 200
+        assert str(setup.port) not in url
+    assert setup.run("serve", "--port", "x").returncode == 2
+
+
+def test_open_opens_the_status_page_of_the_running_server(setup, server):
+    script = setup.home / "browser"
+    script.write_text(f'#!/bin/sh\necho "$1" > {setup.home}/opened\n')
+    script.chmod(0o700)
+
+    opened = setup.run("open", environ={"BROWSER": f"{script} %s"})
+    printed = setup.run("open")
+
+    assert (opened.returncode, opened.stdout) == (0, "")
+    assert (setup.home / "opened").read_text() == f"{setup.url}/-/\n"
+    assert (printed.returncode, printed.stdout) == (0, f"{setup.url}/-/\n")
+
+
 def test_over_a_unix_socket_with_keys(setup):
     path = setup.home / "s"
     setup.config["listen"] = {"host": None, "unix_socket": str(path)}

@@ -123,3 +123,37 @@ def test_every_fault_of_the_configuration_is_told_and_no_secret(tmp_path, srprox
         ["config.yaml:3:7", "log.levl"],
     ]
     assert "canary" not in done.stderr
+
+
+def test_a_mistyped_command_is_told_which_one_may_be_meant(srproxy):
+    done = srproxy("stauts")
+
+    assert done.returncode == 2
+    assert "Did you mean 'status'?" in done.stderr
+    assert "Did you mean" not in srproxy("zzzzzz").stderr
+
+
+def test_without_a_configuration_it_says_where_it_looked_and_what_to_do(srproxy, tmp_path):
+    for command in ("serve", "export", "open"):
+        done = srproxy(command)
+
+        assert done.returncode == 2
+        (line,) = done.stderr.splitlines()
+        assert f"{tmp_path}/smartrecruiters-proxy/config.yaml, ./config.yaml" in line
+        assert "srproxy init" in line
+        assert "srproxy sandbox" in line
+        assert "assphrase" not in done.stderr
+
+
+def test_with_a_part_of_it_in_the_environment_what_is_missing_is_told_too(srproxy):
+    first, second = srproxy("serve", SRPROXY_OAUTH__CLIENT_ID="app").stderr.splitlines()
+
+    assert "no configuration file is there" in first
+    assert second.startswith("SRPROXY_OAUTH__CLIENT_SECRET: oauth.client_secret: is missing")
+
+
+def test_open_needs_a_running_server(srproxy):
+    done = srproxy("open", SRPROXY_SMART_TOKEN="t", SRPROXY_LISTEN__PORT="1")
+
+    assert done.returncode == 1
+    assert "srproxy serve" in done.stderr

@@ -9,8 +9,9 @@ import os
 import pytest
 from aiohttp import web
 
+from proxy.cli.browser import has_browser
 from proxy.cli.exits import CommandError, Exit
-from proxy.cli.login import _has_browser, _is_login, _login
+from proxy.cli.login import _is_login, _login
 from proxy.cli.session import Session
 from tests.cli.test_server import listening
 from tests.support.processes import free_port
@@ -235,4 +236,4 @@ def test_a_login_is_told_from_a_refresh(before, now, login_done):
 def test_no_browser_of_text_takes_the_terminal_over(platform, environ, found, monkeypatch):
     monkeypatch.setattr("sys.platform", platform)
 
-    assert _has_browser(environ) is found
+    assert has_browser(environ) is found
