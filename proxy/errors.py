@@ -2,6 +2,7 @@
 
     ProxyError
     ├── Problem              an answer of the proxy's own to a request: a row of KINDS
+    │   └── DialError        no connection came about, and nothing was sent (proxy.system.dialing)
     ├── ConfigurationError   the set-up is wrong (exit code 2), every problem listed at once
     ├── StoreError           the token store cannot be read or written (`store_unavailable`)
     ├── GrantEnded           the refresh token is dead: only `invalid_grant` after a reload says so
