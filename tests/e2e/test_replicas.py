@@ -1,6 +1,7 @@
 """Several proxies, one grant: replicas on one Redis, and processes on one folder."""
 
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -136,3 +137,47 @@ def test_a_restart_of_redis_loses_nothing(
     assert status_of(proxy) == 200
     assert proxy.account()["generation"] == generation
     assert_linear(sandbox)
+
+
+@pytest.mark.parametrize("overrides", ["redis"], indirect=True)
+def test_a_redis_that_hangs_stalls_no_call(
+    proxy: Proxy, person: Person, sandbox: RunningSandbox, redis: RedisServer
+) -> None:
+    person.log_in()
+    redis.hang()
+    try:
+        until, durations = time.monotonic() + 7, []
+        while time.monotonic() < until:
+            began = time.monotonic()
+            assert status_of(proxy) == 200
+            assert requests.get(f"{proxy.url}/-/live", timeout=5).status_code == 200
+            durations.append(time.monotonic() - began)
+        ready = requests.get(f"{proxy.url}/-/ready", timeout=5)
+        wait_until(lambda: "srproxy_store_available 0.0" in metrics_of(proxy))
+    finally:
+        redis.go_on()
+
+    assert max(durations) < 1
+    assert ready.status_code == 200
+    wait_until(lambda: "srproxy_store_available 1.0" in metrics_of(proxy))
+    assert_linear(sandbox)
+
+
+@pytest.mark.parametrize("overrides", ["redis"], indirect=True)
+def test_what_is_said_without_a_key_names_no_host(
+    proxy: Proxy, person: Person, redis: RedisServer
+) -> None:
+    redis.stop()
+    proxy.restart()
+
+    answers = [requests.get(f"{proxy.url}/{path}", timeout=20) for path in ("-/ready", "users/me")]
+
+    for answer in answers:
+        assert (answer.status_code, answer.json()["code"]) == (503, "store_unavailable")
+        assert "127.0.0.1" not in answer.text
+        assert "srproxy:" not in answer.text
+    assert str(redis.port) in proxy.process.stderr
+
+
+def metrics_of(proxy: Proxy) -> str:
+    return requests.get(f"{proxy.url}/-/metrics", timeout=5).text

@@ -65,7 +65,8 @@ def parse_redis_url(url: Secret) -> RedisAddress:
     names = ",".join(f"[{n}]:{port}" if ":" in n else f"{n}:{port}" for n, port in hosts)
     user, _, password = userinfo.partition(":")
     return RedisAddress(
-        f"{parts.scheme}://{names}{parts.path}",
+        # Without the scheme: a URL is a secret, and the log would mask what is equal to it.
+        f"{'Sentinel ' if sentinel else ''}{names}{parts.path}",
         hosts,
         socket=unquote(parts.path) if is_unix else None,
         service=path["service"] if sentinel and path else None,
