@@ -50,8 +50,8 @@ KINDS: Mapping[str, Kind] = _kinds(
          "the proxy tries again by itself."),
     Kind("store_unavailable", 503, "Token store unavailable", Side.PROXY,
          "proxy_internal_error",
-         "The token store cannot be read or written. Mend the path or service that the detail "
-         "names; nothing was lost or overwritten."),
+         "The token store cannot be read or written. The log and srproxy check name the path or "
+         "service, and what to do; nothing was lost or overwritten."),
     Kind("unknown_account", 404, "No such account", Side.CALLER, "http_request_denied",
          "The call names an account that is not configured. Its name comes from the API key, "
          "X-SRProxy-Account, the Host NAME.localhost, or account= in the query of a route of the "
