@@ -37,6 +37,7 @@ class Setup:
     server: AuthorizationServer
     home: Path
     port: int
+    upstream: str = ""  # the grant is bound to it
     statuses: dict[int, int] = field(default_factory=dict)
     answered: asyncio.Event = field(default_factory=asyncio.Event)
     refused: int = 0
@@ -62,7 +63,8 @@ class Setup:
             await store.close()
 
     async def log_in(self) -> None:
-        config, clock = make_config(self.server), SystemClock()
+        clock = SystemClock()
+        config = make_config(self.server, upstream={"url": self.upstream})
         store, endpoint = FileStore(self.home / "tokens", clock), open_endpoint(config, clock, {})
         manager = TokenManager("default", store, endpoint, config, clock)
         await manager.exchange(Secret(self.server.issue_code()))
@@ -108,6 +110,7 @@ async def setup(tmp_path: Path) -> AsyncIterator[Setup]:
     await server.start()
     made = Setup(server, tmp_path, free_port())
     async with upstream(server, made) as url:
+        made.upstream = url
         config = {
             "listen": {"port": made.port},
             "oauth": {
