@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Awaitable, Callable, Mapping, Set
+from urllib.parse import unquote
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
@@ -16,6 +17,7 @@ ACTIONS: Mapping[tuple[str, str], str] = {
     ("POST", "/-/reload"): "reload",
 }
 REPLAY = re.compile(r"/-/requests/[^/]+/replay")
+CALLER = "X-SRProxy-Caller"
 CODE = re.compile(r'details="([a-z_]+)"')
 
 
@@ -34,9 +36,9 @@ def auditing(callback_paths: Set[str]) -> Middleware:
         if action is None:
             return await handler(request)
         answer = await handler(request)
-        # The protocol knows the caller's key, which the front has looked at.
-        who = getattr(request.protocol, "caller", None)
-        audit(action, who, request.remote or None, _outcome(answer))
+        # Set by the front, which has looked at the key.
+        who = request.headers.get(CALLER)
+        audit(action, who and unquote(who), request.remote or None, _outcome(answer))
         return answer
 
     return tell

@@ -61,7 +61,6 @@ class ControlProtocol(RequestHandler):
     """One connection, one request; the first data it is given begins with the whole head."""
 
     one_request: OneRequest
-    caller: str | None = None  # the name of the API key that was shown, for the audit
     _answered = False
 
     def data_received(self, data: bytes) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
+from urllib.parse import quote
 
 from proxy.errors import Problem
 from proxy.gateway.guards import Peer, origin_form
@@ -12,6 +13,9 @@ from proxy.system.origin import CallerOrigins
 REASONS = {status.value: status.phrase for status in HTTPStatus} | {
     431: "Request Header Fields Too Large"
 }
+
+# In a request to the control routes: whose key was shown, percent-encoded. Ours alone to set.
+CALLER = b"X-SRProxy-Caller"
 
 
 def build_problem_answer(
@@ -60,8 +64,8 @@ def build_preflight_answer(headers: Sequence[tuple[bytes, bytes]], date: bytes) 
     return b"HTTP/1.1 204 No Content\r\n%b%b" % (b"".join(lines), date)
 
 
-def build_control_request(head: RequestHead) -> bytes:
-    """Build a request's head anew for the control routes.
+def build_control_request(head: RequestHead, caller: str | None) -> bytes:
+    """Build a request's head anew for the control routes, with the caller's name for the audit.
 
     The answer to it closes the connection: what might be smuggled behind it is never parsed.
     """
@@ -70,8 +74,10 @@ def build_control_request(head: RequestHead) -> bytes:
     lines += [
         b"%b: %b\r\n" % header
         for header in head.headers
-        if header[0].lower() not in (b"connection", b"upgrade")
+        if header[0].lower() not in (b"connection", b"upgrade", CALLER.lower())
     ]
+    if caller is not None:
+        lines.append(b"%b: %b\r\n" % (CALLER, quote(caller).encode()))
     return b"".join(lines) + b"Connection: close\r\n\r\n"
 
 

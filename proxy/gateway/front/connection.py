@@ -323,7 +323,7 @@ class CallerConnection(asyncio.Protocol):
             return
         try:
             self._connections.check_room(route)
-            guards.check(head, route, self.peer)
+            admission = guards.check(head, route, self.peer)
         except Problem as problem:
             self._turn_away(head, problem)
             return
@@ -331,7 +331,8 @@ class CallerConnection(asyncio.Protocol):
         self._holds_drain = not head.target.startswith(EVENT_STREAM)
         delegate = self._delegate = self._services.control_factory()
         delegate.connection_made(self._transport)
-        delegate.data_received(build_control_request(head) + rest)
+        caller = admission.caller or self.peer.name
+        delegate.data_received(build_control_request(head, caller) + rest)
 
     def _reject(self, problem: Problem) -> None:
         """Refuse what is no request at all."""

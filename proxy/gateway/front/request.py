@@ -19,6 +19,7 @@ from proxy.gateway.http1 import (
     LengthDecoder,
     RequestHead,
 )
+from proxy.telemetry.audit import audit
 from proxy.telemetry.traffic import RequestRecord
 
 # Bound once: before Python 3.12 each look-up of an enum's member costs a function call.
@@ -372,7 +373,10 @@ class InboundRequest:
         self.closes = True
         if self._record is not None:
             self._record.caller = problem.caller
-        delay = self._delay() if isinstance(problem, WrongKey) else 0.0
+        delay = 0.0
+        if isinstance(problem, WrongKey):
+            audit("key_refused", None, self._caller.peer.address, problem.code)
+            delay = self._delay()
         if delay:
             self._tell_late(delay, lambda: self.refuse(problem))
         else:
