@@ -14,6 +14,8 @@ from proxy.telemetry.logs import Output
 logger = logging.getLogger(__name__)
 logger.setLevel(logging.INFO)
 
+_writer: LogWriter | None = None
+
 ACTIONS = frozenset({"login", "logout", "export", "import", "reload", "replay", "key_refused"})
 
 
@@ -32,9 +34,11 @@ def audit(action: str, who: str | None, client: str | None, outcome: str) -> Non
 
 def open_audit_file(path: Path) -> LogWriter:
     """Append the lines to a file too, in place of the one before; OSError where it cannot be."""
+    global _writer
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    for earlier in list(logger.handlers):
-        logger.removeHandler(earlier)
-    writer = LogWriter(descriptor)
-    logger.addHandler(Output(writer, as_json=True))
-    return writer
+    if _writer is None:
+        _writer = LogWriter(descriptor)
+        logger.addHandler(Output(_writer, as_json=True))
+    else:
+        _writer.redirect(descriptor)
+    return _writer

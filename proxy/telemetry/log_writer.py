@@ -20,6 +20,7 @@ class LogWriter:
     def __init__(self, descriptor: int, *, most_waiting: int = MOST_WAITING) -> None:
         self.notice: Callable[[int], str] = "{} log lines were lost\n".format
         self._descriptor = descriptor
+        self._next: int | None = None  # the descriptor to go on with
         self._most_waiting = most_waiting
         self._changed = threading.Condition()
         self._waiting: list[str | int] = []  # texts, and how many lines were dropped between them
@@ -61,6 +62,13 @@ class LogWriter:
         with self._changed:
             return self._changed.wait_for(lambda: not self._waiting and not self._busy, timeout)
 
+    def redirect(self, descriptor: int) -> None:
+        """Go on with another descriptor, and close the one before once it is not written to."""
+        with self._changed:
+            if self._next is not None:
+                os.close(self._next)
+            self._next = descriptor
+
     def _drop(self, lines: int) -> None:
         self._lost += lines
         last = self._waiting[-1] if self._waiting else None
@@ -80,6 +88,9 @@ class LogWriter:
                 self._busy = True
                 items, self._waiting = self._waiting, []
                 self._size = 0
+                if self._next is not None:
+                    os.close(self._descriptor)
+                    self._descriptor, self._next, self._torn = self._next, None, False
             for item in items:
                 if isinstance(item, int):
                     self._unsaid += item

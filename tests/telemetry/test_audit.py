@@ -4,6 +4,7 @@ import io
 import json
 import logging
 import stat
+from pathlib import Path
 
 import pytest
 
@@ -13,7 +14,8 @@ from tests.telemetry.test_logs import logging_as_before  # noqa: F401 - a fixtur
 
 
 @pytest.fixture(autouse=True)
-def no_file():
+def no_file(monkeypatch):
+    monkeypatch.setattr("proxy.telemetry.audit._writer", None)
     yield
     for handler in list(logger.handlers):
         logger.removeHandler(handler)
@@ -52,3 +54,20 @@ def test_the_file_is_private_and_appended_to(tmp_path):
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     assert [line["outcome"] for line in lines] == ["ok", "login_required"]
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_file_that_was_moved_away_is_left_when_it_is_opened_anew(tmp_path):
+    path, descriptors = tmp_path / "audit.log", Path("/proc/self/fd")
+    writer = open_audit_file(path)
+    audit("login", "ops", None, "ok")
+    assert writer.close()
+    path.rename(tmp_path / "audit.log.1")
+    before = len(list(descriptors.iterdir()))
+    for _ in range(50):
+        assert open_audit_file(path) is writer
+        audit("logout", "ops", None, "ok")
+        assert writer.close()
+
+    assert len(list(descriptors.iterdir())) == before
+    assert len(path.read_text().splitlines()) == 50
+    assert len((tmp_path / "audit.log.1").read_text().splitlines()) == 1
