@@ -7,6 +7,7 @@ a candidate, or anything of a query, a header or a body.
 """
 
 import logging
+import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 NAME = "smartrecruiters-proxy"
-FLUSH_TIMEOUT = 3000  # milliseconds
+CLOSE_TIMEOUT = 3.0
 
 
 def open_traces(environ: Mapping[str, str], version: str) -> "Traces | None":
@@ -77,9 +78,13 @@ class Traces:
         span.end(int((record.at + record.duration) * 1e9))
 
     def close(self) -> None:
-        """Send what waits, for three seconds at most; blocks, so call it in a thread."""
-        self._provider.force_flush(FLUSH_TIMEOUT)
-        self._provider.shutdown()
+        """Send what waits, for three seconds at most; blocks, so call it in a thread.
+
+        The SDK tries a collector that is down again and again, whatever time it is given.
+        """
+        closing = threading.Thread(target=self._provider.shutdown, daemon=True)
+        closing.start()
+        closing.join(CLOSE_TIMEOUT)
 
 
 def _attributes(record: RequestRecord, route: str) -> dict[str, "AttributeValue"]:

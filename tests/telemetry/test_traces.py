@@ -1,7 +1,9 @@
 """One span a call, with nothing of its query, headers or body; and nothing at all when off."""
 
+import socket
 import sys
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
@@ -120,3 +122,18 @@ def test_spans_reach_a_collector(monkeypatch):
     assert [span.name for span in resource.scope_spans[0].spans] == ["GET /candidates/{id}"]
     named = {a.key: a.value.string_value for a in resource.resource.attributes}
     assert named["service.name"] == "smartrecruiters-proxy"
+
+
+def test_a_collector_that_is_down_does_not_hold_up_the_end(monkeypatch):
+    monkeypatch.setattr("proxy.telemetry.traces.CLOSE_TIMEOUT", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "2")
+        traces = open_traces({"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint}, "1.0")
+        assert traces is not None
+        traces.tell(record())
+        began = time.monotonic()
+        traces.close()
+
+        assert time.monotonic() - began < 1.5
