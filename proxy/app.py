@@ -264,20 +264,17 @@ class App:
     async def run_until(self, stop: asyncio.Event, force: asyncio.Event) -> None:
         """Serve until `stop`, then stop in order; `force` cuts the waiting short.
 
-        Raises StartError, after it has stopped, where the control routes cannot be opened.
+        Raises StartError where the control routes cannot be opened.
         """
-        try:
-            await self._wait_for(stop)
-        except StartError:
-            await self.stop()
-            raise
+        await self.wait_for(stop)
         self._is_stopping = True
         logger.info("stopping in_flight=%d", self._in_flight())
         await _unless(force, asyncio.sleep(self._config.shutdown.delay))
         await self._drain(force)
         await self.stop()
 
-    async def _wait_for(self, stop: asyncio.Event) -> None:
+    async def wait_for(self, stop: asyncio.Event) -> None:
+        """Wait for `stop`; raises StartError where the control routes cannot be opened."""
         stopping = asyncio.ensure_future(stop.wait())
         opening = self._opening
         try:

@@ -1,6 +1,7 @@
 """Start, probes, drain and signals, with real processes: what an orchestrator relies on."""
 
 import asyncio
+import os
 import signal
 import socket
 import threading
@@ -240,3 +241,21 @@ def test_port_0_is_one_number_for_both_families_and_is_printed(tmp_path: Path) -
             assert requests.get(f"http://{host}:{port}/-/live", timeout=5).status_code == 200
     finally:
         assert process.stop() == 0
+
+
+@pytest.mark.parametrize("command", [("serve",), ("sandbox", "--sandbox-port", "0", "--port", "0")])
+def test_control_routes_that_cannot_be_loaded_end_the_command_with_the_error(
+    tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    (tmp_path / "jinja2.py").write_text("raise ImportError('it is broken')")
+    environ = {
+        "PYTHONPATH": f"{tmp_path}{os.pathsep}{Path(__file__).parents[2]}",
+        "SRPROXY_OAUTH__CLIENT_ID": "id",
+        "SRPROXY_OAUTH__CLIENT_SECRET": "a-secret-of-some-length",
+        "SRPROXY_LISTEN__PORT": "0",
+    }
+
+    ended = srproxy(*command, home=tmp_path, environ=environ, timeout=20)
+
+    assert ended.returncode == 1
+    assert "the routes under /-/ cannot be loaded: ImportError: it is broken" in ended.stderr
