@@ -6,6 +6,7 @@ transfer which is slow and steady looks like one that has stopped.
 
 import asyncio
 import fcntl
+import select
 import socket
 import struct
 import sys
@@ -24,6 +25,7 @@ KEEPALIVE: Final = (
 )
 # linux/tcp.h, struct tcp_info: its size up to tcpi_bytes_acked, which came with Linux 4.1.
 TCP_INFO_SIZE: Final = 128
+HANG_UP: Final = getattr(select, "POLLRDHUP", 0)
 UNACKED, LAST_ACK_RECEIVED, BYTES_ACKED = 24, 56, 120
 
 
@@ -70,6 +72,18 @@ def delivery(connection: RawSocket) -> Delivery | None:
         in_flight=struct.unpack_from("=I", info, UNACKED)[0],
         heard=struct.unpack_from("=I", info, LAST_ACK_RECEIVED)[0] / 1000,
     )
+
+
+def has_hung_up(connection: RawSocket | None) -> bool:
+    """Tell whether the peer has closed, for while nothing is read, which would show it.
+
+    Linux alone tells of a FIN behind what is not read yet; a reset is told everywhere.
+    """
+    if connection is None or connection.fileno() < 0:
+        return False
+    poll = select.poll()
+    poll.register(connection.fileno(), HANG_UP)
+    return bool(poll.poll(0))
 
 
 def unread(connection: RawSocket) -> int:

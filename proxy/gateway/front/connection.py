@@ -11,7 +11,6 @@ exists.
 
 import asyncio
 import re
-import select
 from enum import Enum
 from typing import cast
 
@@ -24,6 +23,7 @@ from proxy.gateway.front.services import Services
 from proxy.gateway.guards import Admission, Guards, Peer, Route
 from proxy.gateway.http1 import HeadBuffer, RequestHead, parse_request_head
 from proxy.system.server_tls import subject_names
+from proxy.system.tcp import has_hung_up
 
 WRITE_HIGH_WATER = 262144
 # An answer is taken for sent when no more than this waits to be written in the same turn of the
@@ -37,7 +37,6 @@ LINGER_LIMIT = 30.0
 TURN = 8
 EVENT_STREAM = b"/-/events"
 EMPTY_LINES = re.compile(rb"(?:\r\n)+")
-HANG_UP = getattr(select, "POLLRDHUP", 0)  # a FIN behind what is not read yet; Linux alone has it
 
 
 class State(Enum):
@@ -99,11 +98,6 @@ class CallerConnection(asyncio.Protocol):
         return self._state is IDLE and not self._heads.held and not self.ahead
 
     @property
-    def is_evictable(self) -> bool:
-        """Tell whether no request is under way."""
-        return self._state is IDLE
-
-    @property
     def holds_drain(self) -> bool:
         """Tell whether the drain waits for this connection: not for an endless event stream."""
         if self._state is DELEGATED:
@@ -132,7 +126,7 @@ class CallerConnection(asyncio.Protocol):
             return
         listen = self._services.listen
         if self.out.is_stuck(now, listen.stall_timeout) or (
-            self._reading_paused and self._has_hung_up()
+            self._reading_paused and has_hung_up(self._transport.get_extra_info("socket"))
         ):
             self.break_off()
         elif self._state is LEAVING:
@@ -145,13 +139,8 @@ class CallerConnection(asyncio.Protocol):
         elif now < self._deadline:
             return
         elif self._heads.held:
-            self._reject(
-                Problem(
-                    "bad_request",
-                    "The request's head did not come within listen.header_timeout.",
-                    status=408,
-                )
-            )
+            text = "The request's head did not come within listen.header_timeout."
+            self._turn_away(None, Problem("bad_request", text, status=408))
         elif not self._transport.get_write_buffer_size():
             self._transport.close()
 
@@ -228,15 +217,6 @@ class CallerConnection(asyncio.Protocol):
         if len(self.ahead) > self._services.listen.max_head_size:
             self.pause_reading()
 
-    def _has_hung_up(self) -> bool:
-        """Tell whether the caller has closed; for while nothing is read, which would show it."""
-        raw = self._transport.get_extra_info("socket")
-        if raw is None or raw.fileno() < 0:
-            return False
-        poll = select.poll()
-        poll.register(raw.fileno(), HANG_UP)  # a reset is told without being asked for
-        return bool(poll.poll(0))
-
     def _process(self, data: bytes) -> None:
         """Take requests from `data` until one has to be waited for, or others have their turn."""
         listen = self._services.listen
@@ -268,7 +248,7 @@ class CallerConnection(asyncio.Protocol):
                 served += 1
                 data = self.ahead
         except Problem as problem:
-            self._reject(problem)
+            self._turn_away(None, problem)
         finally:
             self._processing = False
         if self._reading_paused and self._state is IDLE:
@@ -334,11 +314,8 @@ class CallerConnection(asyncio.Protocol):
         caller = admission.caller or self.peer.name
         delegate.data_received(build_control_request(head, caller) + rest)
 
-    def _reject(self, problem: Problem) -> None:
-        """Refuse what is no request at all."""
-        self._turn_away(None, problem)
-
     def _turn_away(self, head: RequestHead | None, problem: Problem) -> None:
+        """Refuse a request, or what is none."""
         self._state = FORWARDING
         request = self._request = InboundRequest(self._services, self, head)
         request.turn_away(problem)

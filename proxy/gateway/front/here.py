@@ -6,11 +6,14 @@ It stands where an exchange does, so that bodies are read, bounded and timed as 
 import base64
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from proxy.errors import Problem
-from proxy.gateway.forward import CONTINUE, Inbound
+from proxy.gateway.forward import CONTINUE, Forwarder, Inbound
 from proxy.gateway.front.answers import REASONS
+from proxy.gateway.guards import Admission, Guards
 from proxy.gateway.http1 import Headers, RequestHead
+from proxy.telemetry.traffic import RequestRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,21 +36,29 @@ class Reply:
         )
 
 
+class Answering(Inbound, Protocol):
+    """The caller's side of a request that is answered here."""
+
+    def reply(self, reply: Reply) -> None:
+        """Answer; `refuse` answers with a problem."""
+        ...
+
+
 class Here:
-    """Keeps the first `limit` bytes of the body, and has them answered at its end."""
+    """Keeps the first `limit` bytes of the body, and answers at its end what `decide` says."""
 
     head_sent = False
 
     def __init__(
         self,
-        inbound: Inbound,
+        inbound: Answering,
         head: RequestHead,
         limit: int,
-        answer: Callable[[bytes], None],
+        decide: Callable[[bytes], Reply | Problem],
     ) -> None:
         self._inbound = inbound
         self._limit = limit
-        self._answer = answer
+        self._decide = decide
         self._body = bytearray()
         self._complete = not head.has_body
         self._started = False
@@ -67,7 +78,7 @@ class Here:
         """Answer, if the body is here already."""
         self._started = True
         if self._complete:
-            self._answer(bytes(self._body))
+            self._answer()
         elif self._expects_continue and not self._body:
             self._inbound.send_interim(CONTINUE)
 
@@ -79,7 +90,7 @@ class Here:
         """Take the body's end."""
         self._complete = True
         if self._started:
-            self._answer(bytes(self._body))
+            self._answer()
 
     def look(self, now: float) -> None:
         """Nothing is waited for but the caller."""
@@ -92,6 +103,40 @@ class Here:
 
     def caller_ready(self) -> None:
         """The answer is short."""
+
+    def _answer(self) -> None:
+        told = self._decide(bytes(self._body))
+        if isinstance(told, Problem):
+            self._inbound.refuse(told)
+        else:
+            self._inbound.reply(told)
+
+
+def dry_run(
+    forwarder: Forwarder, head: RequestHead, admission: Admission, record: RequestRecord
+) -> Callable[[bytes], Problem]:
+    """Return what says what would have been sent, once the body is here."""
+
+    def decide(body: bytes) -> Problem:
+        sent = forwarder.prepare(head, admission.key_header)
+        return describe_dry_run(forwarder.origin, sent, admission.account, body, record.bytes_in)
+
+    return decide
+
+
+def token(
+    guards: Guards, head: RequestHead, record: RequestRecord, delay: Callable[[], float]
+) -> Callable[[bytes], Reply]:
+    """Return what answers a token request; `delay` counts a wrong key, and says what it costs."""
+
+    def decide(body: bytes) -> Reply:
+        answer = guards.token_answer(head, body)
+        record.caller = answer.caller
+        return Reply(
+            answer.status, answer.headers, answer.body, delay() if answer.is_wrong else 0.0
+        )
+
+    return decide
 
 
 def describe_dry_run(origin: str, sent: bytes, account: str, body: bytes, size: int) -> Problem:

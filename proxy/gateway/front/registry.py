@@ -36,11 +36,6 @@ class Registered(Protocol):
         ...
 
     @property
-    def is_evictable(self) -> bool:
-        """Tell whether it may be closed at need: at rest, or its head incomplete."""
-        ...
-
-    @property
     def holds_drain(self) -> bool:
         """Tell whether the drain waits for it."""
         ...
@@ -138,7 +133,7 @@ class Connections:
     def _make_room(self, *, hard: bool) -> None:
         candidates = [one for one in self._connections if one.is_resting]
         if not candidates and hard:
-            candidates = [one for one in self._connections if one.is_evictable]
+            candidates = [one for one in self._connections if not one.is_busy]
         if candidates:
             longest = min(candidates, key=lambda one: one.resting_since)
             self._connections.discard(longest)

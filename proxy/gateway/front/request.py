@@ -2,16 +2,16 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Protocol
+from dataclasses import replace
 
 from proxy.errors import Problem
 from proxy.gateway.forward import Exchange, Framing
 from proxy.gateway.front.answers import build_preflight_answer, build_problem_answer, origin_of
-from proxy.gateway.front.here import Here, Reply, describe_dry_run
-from proxy.gateway.front.outgoing import Outgoing
+from proxy.gateway.front.caller_side import CallerSide
+from proxy.gateway.front.here import Here, Reply, dry_run, token
 from proxy.gateway.front.records import begin_record
 from proxy.gateway.front.services import Services
-from proxy.gateway.guards import Admission, Guards, Peer, Route, WrongKey
+from proxy.gateway.guards import Admission, Guards, Route, WrongKey
 from proxy.gateway.http1 import (
     BodyDecoder,
     ChunkedDecoder,
@@ -25,31 +25,6 @@ from proxy.telemetry.traffic import RequestRecord
 # Bound once: before Python 3.12 each look-up of an enum's member costs a function call.
 FORWARD, TOKEN = Route.FORWARD, Route.TOKEN
 BY_CHUNKS, BY_CLOSE = Framing.CHUNKED, Framing.CLOSE
-
-
-class CallerSide(Protocol):
-    """The connection that a request came on."""
-
-    out: Outgoing
-    peer: Peer
-    ahead: bytes  # what came behind the request
-    admission: Admission | None  # holds for the same head again
-    write_paused: bool
-
-    @property
-    def is_draining(self) -> bool: ...
-    @property
-    def is_retiring(self) -> bool: ...
-    def pause_reading(self) -> None: ...
-    def resume_reading(self) -> None: ...
-
-    def answered(self) -> None:
-        """Hear that the answer is told to its end; `left` is called once it has been written."""
-        ...
-
-    def broken_off(self) -> None:
-        """Hear that the answer was broken off and the connection closed."""
-        ...
 
 
 class InboundRequest:
@@ -118,7 +93,9 @@ class InboundRequest:
             return
         record.account = admission.account
         if guards.is_dry_run(head.method):
-            self._answer_here(head, rest, lambda body: self._dry_run(head, admission, body))
+            self._answer_here(
+                head, rest, dry_run(self._services.forwarder, head, admission, record)
+            )
             return
         caller.admission = admission
         self._serve(head, rest, Exchange(self._services.forwarder, self, head, admission, record))
@@ -132,14 +109,7 @@ class InboundRequest:
         except Problem as problem:
             self._refuse_unread(problem)
             return
-
-        def reply(body: bytes) -> Reply:
-            answer = guards.token_answer(head, body)
-            record.caller = answer.caller
-            delay = self._delay() if answer.is_wrong else 0.0
-            return Reply(answer.status, answer.headers, answer.body, delay)
-
-        self._answer_here(head, rest, reply)
+        self._answer_here(head, rest, token(guards, head, record, self._delay))
 
     def turn_away(self, problem: Problem) -> None:
         """Refuse a request that was not for the upstream, or what is no request at all."""
@@ -275,6 +245,15 @@ class InboundRequest:
             record.code = problem.code
         self._answer(problem.status, lines, body)
 
+    def reply(self, reply: Reply) -> None:
+        """Answer with something else of ours, late where it says so."""
+        if reply.delay:
+            self._tell_late(reply.delay, lambda: self.reply(replace(reply, delay=0.0)))
+            return
+        lines = reply.head() + self._services.dates.line()
+        lines += b"".join([b"%b: %b\r\n" % header for header in self.cors])
+        self._answer(reply.status, lines, reply.body)
+
     def abort(self, problem: Problem) -> None:
         """Break off an answer under way."""
         if not self._out.has_left:
@@ -327,26 +306,10 @@ class InboundRequest:
         exchange.start()
 
     def _answer_here(
-        self, head: RequestHead, rest: bytes, reply: Callable[[bytes], Reply | Problem]
+        self, head: RequestHead, rest: bytes, decide: Callable[[bytes], Reply | Problem]
     ) -> None:
-        """Take the body, then answer it by ourselves."""
-
-        def answer(body: bytes) -> None:
-            told = reply(body)
-            if isinstance(told, Problem):
-                self.refuse(told)
-            elif told.delay:
-                self._tell_late(told.delay, lambda: self._answer_with(told))
-            else:
-                self._answer_with(told)
-
         limit = self._services.forwarder.max_replay_body
-        self._serve(head, rest, Here(self, head, limit, answer))
-
-    def _answer_with(self, reply: Reply) -> None:
-        lines = reply.head() + self._services.dates.line()
-        lines += b"".join([b"%b: %b\r\n" % header for header in self.cors])
-        self._answer(reply.status, lines, reply.body)
+        self._serve(head, rest, Here(self, head, limit, decide))
 
     def _answer(self, status: int, lines: bytes, body: bytes) -> None:
         """Send an answer of our own, framed by its length already."""
@@ -361,12 +324,6 @@ class InboundRequest:
         self._out.head(lines + self._connection_line() + body)
         self._out.flush()
         self._settle()
-
-    def _dry_run(self, head: RequestHead, admission: Admission, body: bytes) -> Problem:
-        forwarder = self._services.forwarder
-        sent = forwarder.prepare(head, admission.key_header)
-        size = self._record.bytes_in if self._record is not None else len(body)
-        return describe_dry_run(forwarder.origin, sent, admission.account, body, size)
 
     def _refuse_unread(self, problem: Problem) -> None:
         """Refuse what a guard does not let in, or nobody can read; what follows is not read."""
@@ -383,8 +340,10 @@ class InboundRequest:
             self.refuse(problem)
 
     def _delay(self) -> float:
-        services = self._services
-        return services.wrong_keys.delay(self._caller.peer.address, services.clock.monotonic())
+        """Count a wrong key; return after how many seconds it is to be answered."""
+        services, address = self._services, self._caller.peer.address
+        audit("key_refused", None, address, "unauthorized")
+        return services.wrong_keys.delay(address, services.clock.monotonic())
 
     def _tell_late(self, delay: float, tell: Callable[[], None]) -> None:
         self._late = asyncio.get_running_loop().call_later(delay, tell)

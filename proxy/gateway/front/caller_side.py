@@ -1,0 +1,31 @@
+"""What a request needs of the connection that it came on."""
+
+from typing import Protocol
+
+from proxy.gateway.front.outgoing import Outgoing
+from proxy.gateway.guards import Admission, Peer
+
+
+class CallerSide(Protocol):
+    """The connection that a request came on."""
+
+    out: Outgoing
+    peer: Peer
+    ahead: bytes  # what came behind the request
+    admission: Admission | None  # holds for the same head again
+    write_paused: bool
+
+    @property
+    def is_draining(self) -> bool: ...
+    @property
+    def is_retiring(self) -> bool: ...
+    def pause_reading(self) -> None: ...
+    def resume_reading(self) -> None: ...
+
+    def answered(self) -> None:
+        """Hear that the answer is told to its end; `left` is called once it has been written."""
+        ...
+
+    def broken_off(self) -> None:
+        """Hear that the answer was broken off and the connection closed."""
+        ...
