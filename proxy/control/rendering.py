@@ -35,6 +35,7 @@ def _templates() -> Mapping[str, "Template"]:
         trim_blocks=True,
         lstrip_blocks=True,
         auto_reload=False,
+        keep_trailing_newline=True,
     )
     environment.globals["asset"] = asset
     environment.filters.update(

@@ -20,7 +20,7 @@ def open_redis(url: Secret, ca_file: Path | None = None) -> "RedisClient":
     """Make a client; nothing is connected yet. RedisError: the extra is not installed."""
     try:
         from proxy.system.redis.client import RedisClient
-    except ModuleNotFoundError:
+    except ImportError:
         raise RedisError(
             "redis needs its client", "pip install 'smartrecruiters-proxy[redis]'"
         ) from None
