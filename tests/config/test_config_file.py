@@ -17,6 +17,7 @@ from proxy.config.loading import find_file, load
 from proxy.config.section import keys
 from proxy.errors import ConfigurationError
 from proxy.system.secret import Secret
+from tests.support.reference import DOCUMENT
 
 APP = {"SRPROXY_OAUTH__CLIENT_ID": "app", "SRPROXY_OAUTH__CLIENT_SECRET": "app-secret"}
 ROOT = Path(__file__).parents[2]
@@ -562,6 +563,14 @@ def test_the_example_has_every_default_and_works_once_the_app_is_named():
     example = load(ROOT / "config.example.yaml", environ, no_folder).config
 
     assert repr(example) == repr(load(None, environ, no_folder).config)
+
+
+def test_the_examples_of_the_reference_are_taken():
+    for example in re.findall(r"```yaml\n(.*?)```", DOCUMENT.read_text(), re.DOTALL):
+        for name in re.findall(r"_file: ([a-z-]+)", example):
+            write(f"secret-of-{name}", name)
+
+        assert set(config(example, {}).accounts) == {"default", "acme", "bulk"}
 
 
 def test_the_variable_of_a_key():
