@@ -28,9 +28,9 @@ from proxy.gateway.front.resend import send_inward
 from proxy.gateway.guards import Guards
 from proxy.gateway.limits import Limits
 from proxy.gateway.upstream import Upstream
-from proxy.grant import TokenManager
+from proxy.grant import Account
 from proxy.grant.accounts import Accounts
-from proxy.grant.identify import Identifier
+from proxy.grant.owner import OwnerLookup
 from proxy.grant.stores.base import TokenStore
 from proxy.recording.har_writer import HarWriter
 from proxy.recording.inspector import Inspector
@@ -81,7 +81,7 @@ class App:
     # Looking
 
     @property
-    def accounts(self) -> Mapping[str, TokenManager]:
+    def accounts(self) -> Mapping[str, Account]:
         """Return the managers of the grants by account name."""
         return self._accounts
 
@@ -131,7 +131,7 @@ class App:
             state_folder=self._state_folder,
             environ=self._environ,
             store=self._given_store,
-            login_url=f"{self.base_url}/-/login",
+            login_origin=self.base_url,
             ssl_context=context,
         )
         self._undo.append(accounts.close)
@@ -180,7 +180,7 @@ class App:
         inspector = self._open_inspector(forwarder)
         guards = self._guards = Guards(config)
         origins = CallerOrigins(config.oauth.redirect_uri)
-        identifier = Identifier(config.upstream.url, accounts, dialer)
+        owners = OwnerLookup(config.upstream.url, accounts, dialer)
         control = ControlContext(
             config=config,
             accounts=accounts,
@@ -190,8 +190,8 @@ class App:
             started_at=clock.now(),
             readiness=self.readiness,
             version=__version__,
-            identify=identifier,
-            identify_token=identifier.of_token,
+            owner_of=owners,
+            owner_of_token=owners.of_token,
             cors_headers=guards.cors_headers_for,
             limits=limits,
             certificate_ends_at=lambda: tls.expires_at if tls is not None else None,
@@ -347,20 +347,20 @@ def _log_output() -> Output | None:
     return None
 
 
-def _sample(manager: TokenManager) -> AccountSample:
+def _sample(manager: Account) -> AccountSample:
     status = manager.status()
     tokens = status.tokens
     return AccountSample(
         status.name,
         login_required=status.state == "login_required",
         access_token_expires_at=tokens.expires_at if tokens else None,
-        grant_expires_at=tokens.refresh_expires_at if tokens else None,
+        grant_expires_at=status.refresh_expires_at,
         store_available=status.store_error is None,
         times_mended=status.times_mended,
     )
 
 
-def _count_refreshes(metrics: Metrics, manager: TokenManager) -> None:
+def _count_refreshes(metrics: Metrics, manager: Account) -> None:
     """Count each refresh once, by the instant of the last one that the status tells."""
     status = manager.status()
     seen = status.last_refresh.at if status.last_refresh else None

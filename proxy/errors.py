@@ -149,9 +149,11 @@ class Problem(ProxyError):
         login_url: str | None = None,
         headers: Sequence[tuple[str, str]] = (),
         members: Mapping[str, object] | None = None,
+        side: Side | None = None,
     ) -> None:
         super().__init__(code, detail)
         self.kind = KINDS[code]
+        self.side = side or self.kind.side
         self.status = status or self.kind.status
         self.detail = detail
         self.reason = reason

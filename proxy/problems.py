@@ -33,7 +33,7 @@ def problem_body(problem: Problem) -> bytes:
         "status": problem.status,
         "detail": problem.detail,
         "code": problem.code,
-        "side": problem.kind.side.value,
+        "side": problem.side.value,
     }
     if problem.reason is not None:
         members["reason"] = problem.reason

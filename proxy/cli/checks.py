@@ -208,8 +208,9 @@ def _clock(date: str | None, now: float) -> Finding:
     )
 
 
-async def check_upstream_call(session: Session, token: str) -> Finding:
-    """Make one harmless call with the grant."""
+async def check_upstream_call(session: Session, lines: bytes) -> Finding:
+    """Make one harmless call with a credential's header line."""
+    name, _, value = lines.decode("latin-1").strip().partition(": ")
     config = session.config
     url = f"{config.upstream.url}/users/me"
     dialer = _dialer(session, url, build_ssl_context(config.upstream.ca_file))
@@ -218,7 +219,7 @@ async def check_upstream_call(session: Session, token: str) -> Finding:
             open_session(dialer, TIMEOUT) as client,
             client.get(
                 url,
-                headers={"Authorization": f"Bearer {token}"},
+                headers={name: value},
                 allow_redirects=False,
             ) as answer,
         ):

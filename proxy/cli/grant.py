@@ -12,10 +12,9 @@ from proxy import __version__
 from proxy.cli.exits import CommandError, Exit, tell
 from proxy.cli.help import examples
 from proxy.cli.hosting import audit_here
-from proxy.cli.local import open_account, store_name
+from proxy.cli.local import open_account, open_every_account, store_name
 from proxy.cli.server import Presence, Server, open_server
 from proxy.cli.session import (
-    ACCOUNT,
     Session,
     account_option,
     run_async,
@@ -23,10 +22,15 @@ from proxy.cli.session import (
     with_session,
 )
 from proxy.cli.terminal import Terminal, duration
+from proxy.config.names import DEFAULT_ACCOUNT
 
 STATES = {"authorized": ("ok", "green"), "degraded": ("warn", "yellow")}
+# Authorization code is what everybody expects; the others are told.
+KINDS = {
+    "client_credentials": "client credentials: the app by itself",
+    "smart_token": "a SmartRecruiters API key",
+}
 LOGIN_REQUIRED = "login_required"
-BEARER = "Authorization: Bearer "
 
 
 @click.command(
@@ -66,16 +70,20 @@ async def _status(session: Session, *, as_json: bool) -> Exit:
 
 
 async def _status_from_store(session: Session) -> Mapping[str, Any]:
-    async with open_account(session, ACCOUNT) as account:
-        status = account.status()
-        if status.store_error is not None:
-            raise status.store_error
-        return {
-            "version": __version__,
-            "upstream": session.config.upstream.url,
-            "started_at": None,
-            "accounts": [status.as_json(session.clock.now())],
-        }
+    shown = []
+    async with open_every_account(session) as accounts:
+        for account in accounts.values():
+            await account.load()
+            status = account.status()
+            if status.store_error is not None:
+                raise status.store_error
+            shown.append(status.as_json(session.clock.now()))
+    return {
+        "version": __version__,
+        "upstream": session.config.upstream.url,
+        "started_at": None,
+        "accounts": shown,
+    }
 
 
 def _show_table(
@@ -97,15 +105,19 @@ def _account_rows(
 ) -> list[tuple[str, str]]:
     now = session.clock.now()
     state = str(account.get("state"))
-    kind, colour = STATES.get(state, ("bad", "red"))
+    mark, colour = STATES.get(state, ("bad", "red"))
     reason = f" ({account['reason']})" if account.get("reason") else ""
     words = out.style(state.replace("_", " "), colour)
     rows = [
         ("Account", str(account.get("name"))),
-        ("State", f"{out.mark(kind)} {words}{reason}"),
+        ("State", f"{out.mark(mark)} {words}{reason}"),
     ]
     if state == LOGIN_REQUIRED:
-        rows.append(("To do", "run srproxy login"))
+        name = account.get("name")
+        named = "" if name in (None, DEFAULT_ACCOUNT) else f" --account {name}"
+        rows.append(("To do", f"run srproxy login{named}"))
+    if (kind := account.get("kind")) in KINDS:
+        rows.append(("Credential", KINDS[kind]))
     if scopes := account.get("scopes"):
         rows.append(("Scopes", " ".join(scopes)))
     if access := account.get("access_token"):
@@ -152,11 +164,18 @@ def _instant(text: Any) -> datetime | None:
     )
 )
 @click.option("--header", is_flag=True, help="Print the whole header: Authorization: Bearer …")
+@click.option(
+    "--min-valid",
+    type=click.FloatRange(min=0),
+    metavar="S",
+    help="Good for at least S seconds more, refreshed first where it must be.  [default: "
+    "tokens.refresh_margin, at most half of its lifetime]",
+)
 @click.option("--yes", is_flag=True, help="Print to a terminal without asking.")
 @account_option
 @sandbox_option
 @with_session
-def token(session: Session, header: bool, yes: bool, account: str) -> Exit:
+def token(session: Session, header: bool, min_valid: float | None, yes: bool, account: str) -> Exit:
     """Print a fresh access token, for tools that want one; it lives half an hour.
 
     Taken and, where needed, renewed under the same lease as the server's. On a terminal, where it
@@ -168,14 +187,15 @@ def token(session: Session, header: bool, yes: bool, account: str) -> Exit:
         question = "The token would stay in this terminal's scrollback. Print it?"
         if not click.confirm(question, err=True):
             return Exit.FAILED
-    click.echo(run_async(_token(session, account, header=header)))
+    click.echo(run_async(_token(session, account, min_valid, header=header)))
     return Exit.DONE
 
 
-async def _token(session: Session, name: str, *, header: bool) -> str:
+async def _token(session: Session, name: str, min_valid: float | None, *, header: bool) -> str:
     async with open_account(session, name) as account:
-        line = (await account.credential()).lines.decode("latin-1").rstrip()
-    return line if header else line.removeprefix(BEARER)
+        line = (await account.lasting(min_valid)).lines.decode("latin-1").rstrip()
+    # A bearer token, or a SmartRecruiters API key: the header's name tells which.
+    return line if header else line.partition(": ")[2].removeprefix("Bearer ")
 
 
 @click.command(epilog=examples("srproxy logout", "srproxy logout -c config.yaml"))

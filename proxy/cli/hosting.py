@@ -17,6 +17,7 @@ from proxy.cli.local import store_name
 from proxy.cli.session import Session
 from proxy.cli.signals import Asked
 from proxy.config import Config
+from proxy.config.names import DEFAULT_ACCOUNT, login_path
 from proxy.system import process, systemd
 from proxy.telemetry import logs
 from proxy.telemetry.audit import audit, open_audit_file
@@ -25,13 +26,11 @@ from proxy.telemetry.notify import Health, Notifier
 
 if TYPE_CHECKING:
     from proxy.app import App
-    from proxy.grant import TokenManager
+    from proxy.grant import Account
 
 logger = logging.getLogger(__name__)
 
 STDERR = 2
-# Reasons of the contract's login_required.
-GRANT_ENDS = {"never_authorized", "grant_expired", "grant_revoked", "logged_out"}
 
 
 def prepare(session: Session, *, level: str | None = None) -> None:
@@ -137,7 +136,7 @@ async def watched(config: Config, app: "App", session: Session) -> AsyncIterator
         config.notify.command,
         {name: partial(health, manager) for name, manager in app.accounts.items()},
         session.clock,
-        login_url=f"{app.base_url}/-/login",
+        login_url=lambda name: f"{app.base_url}{login_path(name)}",
         environ=session.environ,
     )
     unsubscribe = [manager.subscribe(notifier.changed) for manager in app.accounts.values()]
@@ -151,12 +150,10 @@ async def watched(config: Config, app: "App", session: Session) -> AsyncIterator
             task.cancel()
 
 
-def health(manager: "TokenManager") -> Health:
+def health(manager: "Account") -> Health:
     """Look at a grant with the notifier's eyes."""
     status = manager.status()
-    # A dead grant whose last access token still works needs the person already.
-    dead = status.state == "login_required" or status.reason in GRANT_ENDS
-    return Health(dead, status.reason, status.refresh_expires_at)
+    return Health(status.needed, status.reason, status.refresh_expires_at)
 
 
 def announce(app: "App", session: Session) -> None:
@@ -168,7 +165,8 @@ def announce(app: "App", session: Session) -> None:
         status = manager.status()
         grants.append(f"{name}: {status.state.replace('_', ' ')}")
         if status.state == "login_required":
-            grants[-1] += f", open {app.base_url}/-/login or run srproxy login"
+            named = "" if name == DEFAULT_ACCOUNT else f" --account {name}"
+            grants[-1] += f", open {app.base_url}{login_path(name)} or run srproxy login{named}"
     facts = {
         "listening": f"{app.base_url} ({', '.join(app.addresses)})",
         "config": str(session.loaded.file or "environment"),

@@ -1,6 +1,6 @@
 """The grant without the server: the same store, the same lease, opened for one command."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -8,15 +8,23 @@ from proxy.cli.session import Session
 from proxy.system.redis.address import parse_redis_url
 
 if TYPE_CHECKING:
-    from proxy.grant import TokenManager
+    from proxy.grant import Account
 
 
 @asynccontextmanager
-async def open_account(session: Session, name: str) -> AsyncIterator["TokenManager"]:
+async def open_account(session: Session, name: str) -> AsyncIterator["Account"]:
     """Open an account's grant; what is under way is stored before it is closed.
 
     StoreError where the record cannot be read.
     """
+    async with open_every_account(session) as accounts:
+        await accounts[name].load()
+        yield accounts[name]
+
+
+@asynccontextmanager
+async def open_every_account(session: Session) -> AsyncIterator[Mapping[str, "Account"]]:
+    """Open all accounts; none is read yet."""
     from proxy.grant.accounts import (
         open_accounts,  # only for those who need it: most of the program
     )
@@ -27,7 +35,7 @@ async def open_account(session: Session, name: str) -> AsyncIterator["TokenManag
         state_folder=session.state_folder,
         environ=session.environ,
     ) as accounts:
-        yield accounts[name]
+        yield accounts
 
 
 def store_name(session: Session) -> str:

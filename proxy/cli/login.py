@@ -12,6 +12,7 @@ import threading
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -32,6 +33,7 @@ from proxy.cli.server import (
 from proxy.cli.session import Session, account_option, run_async, sandbox_option, with_session
 from proxy.cli.terminal import clock_face
 from proxy.config import Config
+from proxy.config.names import DEFAULT_ACCOUNT, login_path
 
 # As long as a `state` lives (contract: short-lived; ten minutes).
 WAIT = 600.0
@@ -80,6 +82,7 @@ def _has_no_page(config: Config) -> bool:
 
 async def _login(session: Session, account: str, *, browser: bool, paste: bool) -> Exit:
     async with _some_server(session) as (server, page):
+        page = page.removesuffix(login_path(DEFAULT_ACCOUNT)) + login_path(account)
         return await _Login(session, server, page, account).run(browser=browser, paste=paste)
 
 
@@ -115,6 +118,7 @@ class _Login:
     account: str
 
     async def run(self, *, browser: bool, paste: bool) -> Exit:
+        began = self.session.clock.now()
         before = _grant(await self.server.account(self.account))
         listening = asyncio.Event()
         ways: list[asyncio.Future[Exit]] = [asyncio.ensure_future(self._hear_of_failure(listening))]
@@ -122,7 +126,7 @@ class _Login:
             # Before there is anything to open: what fails at once is heard as well.
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(listening.wait(), LISTEN)
-            return await self._race(ways, before, browser=browser, paste=paste)
+            return await self._race(ways, before, began, browser=browser, paste=paste)
         finally:
             await _give_up(ways)
             self.session.terminal.clear()
@@ -131,6 +135,7 @@ class _Login:
         self,
         ways: list[asyncio.Future[Exit]],
         before: Mapping[str, Any],
+        began: float,
         *,
         browser: bool,
         paste: bool,
@@ -146,14 +151,14 @@ class _Login:
             if browser:
                 open_browser(self.page)
         # Where somebody types, a line that redraws itself would eat the typing.
-        ways.append(asyncio.ensure_future(self._watch(before, until, show=not paste)))
+        ways.append(asyncio.ensure_future(self._watch(before, began, until, show=not paste)))
         if paste:
             ways.append(asyncio.ensure_future(self._take_pasted()))
         done, _ = await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
         return done.pop().result()
 
     async def _ask_for_paste(self, until: float) -> float:
-        answer = await self.server.call("POST", "/-/login", {})
+        answer = await self.server.call("POST", login_path(self.account), {})
         url = answer.body.get("authorization_url")
         if answer.status != 200 or not isinstance(url, str):
             raise CommandError(f"the login could not begin: {answer.detail}")
@@ -173,8 +178,10 @@ class _Login:
         say(f"(waiting {clock_face(until - self.session.clock.monotonic())} minutes)")
         return until
 
-    async def _watch(self, before: Mapping[str, Any], until: float, *, show: bool) -> Exit:
-        """Wait until the server has a grant that it did not have before."""
+    async def _watch(
+        self, before: Mapping[str, Any], began: float, until: float, *, show: bool
+    ) -> Exit:
+        """Wait until the server has a grant of a login that it did not have before."""
         clock, terminal = self.session.clock, self.session.terminal
         where = urlsplit(self.session.config.oauth.redirect_uri)
         failures = 0
@@ -187,9 +194,8 @@ class _Login:
                 if failures > 20:
                     raise CommandError(f"the server went away: {error}") from error
                 now = before
-            if _is_login(before, now):
+            if _is_login(before, now, began):
                 return self._done(now)
-            before = now
             if show:
                 at = f"{where.scheme}://{where.netloc}{where.path}"
                 terminal.progress(f"waiting at {at}, {clock_face(left)} left")
@@ -247,23 +253,25 @@ class _Login:
 
 
 def _grant(account: Mapping[str, Any]) -> Mapping[str, Any]:
-    refresh_token, last = account.get("refresh_token") or {}, account.get("last_refresh") or {}
     return {
         "state": account.get("state"),
         "scopes": account.get("scopes"),
-        "generation": (account.get("generation"), refresh_token.get("issued_at")),
-        "refreshed": last.get("at"),
+        "granted_at": account.get("granted_at"),
+        "refreshed": account.get("last_refresh") is not None,
     }
 
 
-def _is_login(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
-    """Tell a login from an ordinary refresh, which changes the generation as well."""
-    if now["state"] == "login_required":
+def _is_login(before: Mapping[str, Any], now: Mapping[str, Any], began: float) -> bool:
+    """Tell a login from a refresh, an import, and a grant that became well again by itself.
+
+    A login alone sets the time of the grant. An import brings that of an earlier login, and has
+    been refreshed; so a login is told even where the clock was set back meanwhile.
+    """
+    granted_at = now["granted_at"]
+    if now["state"] == "login_required" or granted_at in (None, before["granted_at"]):
         return False
-    if before["state"] == "login_required":
-        return True
-    refreshed = now["refreshed"] != before["refreshed"]
-    return not refreshed and bool(now["generation"] != before["generation"])
+    at = datetime.fromisoformat(granted_at).timestamp()
+    return not now["refreshed"] or at >= began - 1
 
 
 async def _give_up(ways: Sequence[asyncio.Future[Exit]]) -> None:

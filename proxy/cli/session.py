@@ -18,18 +18,18 @@ import click
 import platformdirs
 
 from proxy.cli.clock import SystemClock
-from proxy.cli.exits import CommandError, InterruptedCommandError, tell
+from proxy.cli.exits import CommandError, Exit, InterruptedCommandError, tell
 from proxy.cli.signals import HANGUP, STOPPING, heeded
 from proxy.cli.terminal import Terminal
 from proxy.config import Config
 from proxy.config.loading import FILE_NAME, Loaded, find_file, load
+from proxy.config.names import DEFAULT_ACCOUNT
 from proxy.errors import ConfigurationError
 
 NAME = "smartrecruiters-proxy"
 # A running sandbox leaves its configuration in a private folder of this name.
 SANDBOX_PREFIX = "srproxy-sandbox-"
 SANDBOX_FILE = "config.yaml"
-ACCOUNT = "default"
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -132,7 +132,9 @@ def with_session(
         if kwargs.pop("use_sandbox", False):
             file = find_sandbox()
         assert file is None or isinstance(file, Path)  # noqa: S101 - click made it one
-        return command(Session(file), *args, **kwargs)
+        session = Session(file)
+        _check_account(session, kwargs.get("account"))
+        return command(session, *args, **kwargs)
 
     return update_wrapper(run, command)
 
@@ -166,21 +168,21 @@ def find_sandbox() -> Path:
 
 
 def account_option(command: Callable[P, R]) -> Callable[P, R]:
-    """Add `--account NAME`: there is one for now, and another name is wrong usage."""
-
-    def check(_context: click.Context, _option: click.Parameter, value: str) -> str:
-        if value != ACCOUNT:
-            raise click.BadParameter(f"there is no account {value!r}; the only one is {ACCOUNT!r}")
-        return value
-
+    """Add `--account NAME`; `with_session` refuses a name that is not configured."""
     return click.option(
         "--account",
-        default=ACCOUNT,
+        default=DEFAULT_ACCOUNT,
         show_default=True,
         metavar="NAME",
-        callback=check,
         help="Whose grant.",
     )(command)
+
+
+def _check_account(session: Session, name: object) -> None:
+    if name in (None, DEFAULT_ACCOUNT) or name in session.config.accounts:
+        return
+    known = ", ".join(session.config.accounts)
+    raise CommandError(f"there is no account {name!r}; configured: {known}", Exit.USAGE)
 
 
 def fast_loop() -> asyncio.AbstractEventLoop:

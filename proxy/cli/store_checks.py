@@ -4,12 +4,14 @@ import os
 import stat
 import tempfile
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 from proxy.cli.checks import Finding, Grade, check_upstream_call
 from proxy.cli.local import open_account, store_name
-from proxy.cli.session import ACCOUNT, Session
+from proxy.cli.session import Session
 from proxy.cli.terminal import duration
+from proxy.config.names import DEFAULT_ACCOUNT
 from proxy.errors import GrantEnded, Problem, StoreError, TokenEndpointError
 from proxy.grant.stores.folder import user_name
 
@@ -24,9 +26,9 @@ async def check_store(session: Session) -> AsyncIterator[Finding]:
             if finding.grade is Grade.BAD:
                 return
     try:
-        async with open_account(session, ACCOUNT) as account:
+        async with open_account(session, DEFAULT_ACCOUNT) as account:
             yield Finding(Grade.GOOD, f"readable: {store_name(session)}")
-            for warning in account.store_warnings:
+            for warning in account.status().store_warnings:
                 yield Finding(Grade.NOTE, warning)
     except StoreError as error:
         yield Finding(Grade.BAD, f"{error.where}: {error.what}", error.remedy)
@@ -80,26 +82,38 @@ def _check_folder(folder: Path) -> list[Finding]:
 
 
 async def check_grant(session: Session) -> AsyncIterator[Finding]:
-    """Look at the grant, and make one call with it."""
+    """Look at each account's credential, and make one call with it."""
+    for name in session.config.accounts:
+        async for finding in _check_account(session, name):
+            if name == DEFAULT_ACCOUNT:
+                yield finding
+            else:
+                yield replace(finding, what=f"{name}: {finding.what}")
+
+
+async def _check_account(session: Session, name: str) -> AsyncIterator[Finding]:
+    login = "run srproxy login" + ("" if name == DEFAULT_ACCOUNT else f" --account {name}")
     try:
-        async with open_account(session, ACCOUNT) as account:
+        async with open_account(session, name) as account:
             status = account.status()
             shown = status.as_json(session.clock.now())
             if status.state == "login_required":
                 text = f"login required ({status.reason}): {status.detail}"
-                yield Finding(Grade.LOGIN, text, "run srproxy login")
+                yield Finding(Grade.LOGIN, text, login)
                 return
             for finding in _age(shown.get("refresh_token")):
                 yield finding
+            if missing := status.missing_scopes:
+                text = f"oauth.scopes asks for what the grant does not have: {' '.join(missing)}"
+                yield Finding(Grade.NOTE, text, f"{login} again, to grant it")
             credential = await account.credential()
-            token = credential.lines.decode("latin-1").removeprefix("Authorization: Bearer ")
-            yield Finding(Grade.GOOD, "an access token is at hand")
-            yield await check_upstream_call(session, token.rstrip())
+            yield Finding(Grade.GOOD, "a credential is at hand")
+            yield await check_upstream_call(session, credential.lines)
     except (StoreError, GrantEnded, TokenEndpointError) as error:
         yield Finding(Grade.BAD, str(getattr(error, "detail", error)))
     except Problem as problem:
-        login = problem.code == "login_required"
-        grade, remedy = (Grade.LOGIN, "run srproxy login") if login else (Grade.BAD, "")
+        is_login = problem.code == "login_required"
+        grade, remedy = (Grade.LOGIN, login) if is_login else (Grade.BAD, "")
         yield Finding(grade, problem.detail, remedy)
 
 

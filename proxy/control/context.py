@@ -140,8 +140,8 @@ class ControlContext:
     """Everything handed in.
 
     `readiness` answers for the whole program (stopping, store, grant) without calling anybody.
-    `identify` asks the upstream, with an account's present token, whose grant it is (a name for
-    people, or None where that cannot be told), `identify_token` with a token that is no account's
+    `owner_of` asks the upstream, with an account's present token, whose grant it is (a name for
+    people, or None where that cannot be told), `owner_of_token` with a token that is no account's
     yet; both bound their own time and raise nothing. `cors_headers` gives what a web page of that
     `Origin` is told, `certificate_ends_at` until when our own TLS certificate is good.
     """
@@ -154,8 +154,8 @@ class ControlContext:
     started_at: float
     readiness: Callable[[], Problem | None]
     version: str
-    identify: Callable[[str], Awaitable[str | None]] = field(default=_nobody)
-    identify_token: Callable[[Secret], Awaitable[str | None]] = field(default=_nobody)
+    owner_of: Callable[[str], Awaitable[str | None]] = field(default=_nobody)
+    owner_of_token: Callable[[Secret], Awaitable[str | None]] = field(default=_nobody)
     cors_headers: Callable[[bytes], Sequence[tuple[bytes, bytes]]] = field(default=lambda _: ())
     limits: LimitsView | None = None
     inspector: Inspector | None = None

@@ -15,6 +15,7 @@ from typing import Any
 
 from aiohttp import web
 
+from proxy.config.names import DEFAULT_ACCOUNT
 from proxy.control.context import ControlContext, is_inspecting
 from proxy.control.filters import Filter
 from proxy.control.login.outcomes import LoginFailure, LoginNews
@@ -23,7 +24,6 @@ from proxy.control.owners import Owners
 from proxy.control.status import status_json
 from proxy.control.status_page import limits_section
 from proxy.control.traffic_list import row
-from proxy.grant.accounts import DEFAULT_ACCOUNT
 from proxy.telemetry.traffic import RequestRecord, describe
 
 # The page says after four seconds of silence that the proxy is not running.

@@ -118,7 +118,6 @@ def _card(context: ControlContext, account: Account, owner: str | None, now: flo
         *([last.detail] if last and last.outcome != "ok" and last.detail else []),
     ]
     access, grant = _spans(context, status, now)
-    granted = status.scopes
     return AccountCard(
         status=status,
         verdict=verdict,
@@ -127,8 +126,8 @@ def _card(context: ControlContext, account: Account, owner: str | None, now: flo
         access=access,
         grant=grant,
         kind=configured.kind,
-        scopes=[(scope, operations_of(scope)) for scope in granted],
-        missing_scopes=[s for s in configured.oauth.scopes if granted and s not in granted],
+        scopes=[(scope, operations_of(scope)) for scope in status.scopes],
+        missing_scopes=list(status.missing_scopes),
         notices=[fresh for notice in notices if (fresh := _unsaid(notice, said))],
     )
 

@@ -46,7 +46,7 @@ class Owners:
         if name is not None or not self._has_token(account):
             return name
         self._asked_at[account] = self._context.clock.monotonic()
-        return await self._context.identify(account)
+        return await self._context.owner_of(account)
 
     async def ask_and_keep(self, account: str) -> str | None:
         """Ask, and have the name kept with the grant."""

@@ -61,6 +61,6 @@ def render(template: str, **values: object) -> str:
 
 def render_problem_page(problem: Problem) -> bytes:
     """Build the page of a problem, for a browser's top-level navigation."""
-    side = problem.kind.side
+    side = problem.side
     tone = "warn" if side is Side.CALLER else "bad"
     return render("problem.html", problem=problem, side=SIDES[side], tone=tone).encode()

@@ -11,8 +11,8 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 from aiohttp import web
 
 from proxy.config import Config
+from proxy.config.names import DEFAULT_ACCOUNT
 from proxy.errors import Problem
-from proxy.grant.accounts import DEFAULT_ACCOUNT
 from proxy.system.origin import CallerOrigins
 
 MOST_BODY = 64 * 1024

@@ -6,6 +6,7 @@ refresh the one sequence that spends a token.
 
 from proxy.grant.live import Credential
 from proxy.grant.manager import TokenManager
+from proxy.grant.source import Account
 from proxy.grant.status import AccountStatus
 
-__all__ = ["AccountStatus", "Credential", "TokenManager"]
+__all__ = ["Account", "AccountStatus", "Credential", "TokenManager"]

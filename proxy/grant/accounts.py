@@ -8,8 +8,11 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from proxy.config import Config
-from proxy.grant import TokenManager
+from proxy.config import Config, OAuthConfig
+from proxy.config.names import login_path
+from proxy.grant import Account, TokenManager
+from proxy.grant.client_credentials import ClientCredentials
+from proxy.grant.smart_token import SmartToken
 from proxy.grant.stores.base import TokenStore
 from proxy.grant.stores.file import FileStore
 from proxy.grant.stores.record import Codec, PlainCodec
@@ -17,9 +20,6 @@ from proxy.grant.token_endpoint import TokenEndpoint
 from proxy.system.clock import Clock
 from proxy.system.dialing import Dialer
 from proxy.system.network import build_ssl_context, outbound_proxy
-
-# Until accounts can be configured there is one.
-DEFAULT_ACCOUNT = "default"
 
 
 def open_store(config: Config, clock: Clock, state_folder: Path) -> TokenStore:
@@ -46,22 +46,24 @@ def open_endpoint(
     clock: Clock,
     environ: Mapping[str, str],
     ssl_context: ssl.SSLContext | None = None,
+    oauth: OAuthConfig | None = None,
 ) -> TokenEndpoint:
-    """Build the client of the token endpoint; no connection is made yet."""
-    upstream, url = config.upstream, config.oauth.token_endpoint
+    """Build the client of an app's token endpoint; no connection is made yet."""
+    oauth = oauth or config.oauth
+    upstream, url = config.upstream, oauth.token_endpoint
     dialer = Dialer(
         url,
         ssl_context or build_ssl_context(upstream.ca_file),
-        min(upstream.connect_timeout, config.oauth.timeout),
+        min(upstream.connect_timeout, oauth.timeout),
         outbound=outbound_proxy(url, upstream.proxy, environ),
         name="token endpoint",
         key="oauth.token_endpoint",
     )
-    return TokenEndpoint(config.oauth, clock, dialer)
+    return TokenEndpoint(oauth, clock, dialer)
 
 
-class Accounts(dict[str, TokenManager]):
-    """The managers by name, with what they share."""
+class Accounts(dict[str, Account]):
+    """The accounts by name, with what they share."""
 
     def __init__(
         self,
@@ -71,15 +73,29 @@ class Accounts(dict[str, TokenManager]):
         state_folder: Path,
         environ: Mapping[str, str],
         store: TokenStore | None = None,
-        login_url: str | None = None,
+        login_origin: str | None = None,
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
+        super().__init__()
         self._store = store or open_store(config, clock, state_folder)
-        self._endpoint = open_endpoint(config, clock, environ, ssl_context)
-        manager = TokenManager(
-            DEFAULT_ACCOUNT, self._store, self._endpoint, config, clock, login_url=login_url
-        )
-        super().__init__({DEFAULT_ACCOUNT: manager})
+        for name, account in config.accounts.items():
+            if account.kind == "smart_token":
+                self[name] = SmartToken(account)
+                continue
+            endpoint = open_endpoint(config, clock, environ, ssl_context, account.oauth)
+            if account.kind == "client_credentials":
+                self[name] = ClientCredentials(name, endpoint, config, clock)
+                continue
+            url = f"{login_origin}{login_path(name)}" if login_origin is not None else None
+            self[name] = TokenManager(
+                name, self._store, endpoint, config, clock, oauth=account.oauth, login_url=url
+            )
+
+    def configure(self, config: Config) -> None:
+        """Take up what may change while running, of the accounts that there are."""
+        for name, account in config.accounts.items():
+            if name in self and self[name].status().kind == account.kind:
+                self[name].configure(account)
 
     async def start(self) -> None:
         """Read the grants and begin to keep them fresh."""
@@ -96,12 +112,10 @@ class Accounts(dict[str, TokenManager]):
 @asynccontextmanager
 async def open_accounts(
     config: Config, clock: Clock, *, state_folder: Path, environ: Mapping[str, str]
-) -> AsyncIterator[Mapping[str, TokenManager]]:
-    """Open the grants for one command: read once, refreshed only where the command asks."""
+) -> AsyncIterator[Mapping[str, Account]]:
+    """Open the accounts for one command, which loads what it needs and refreshes if it asks."""
     accounts = Accounts(config, clock, state_folder=state_folder, environ=environ)
     try:
-        for manager in accounts.values():
-            await manager.load()
         yield accounts
     finally:
         await accounts.close()

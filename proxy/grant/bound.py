@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from urllib.parse import urlsplit
 
-from proxy.config import Config
+from proxy.config import Config, OAuthConfig
 from proxy.grant.stores.base import Lease, TokenStore
 from proxy.grant.stores.record import Binding, Ended, Record
 
@@ -18,13 +18,14 @@ OTHER_APP = "other_app"
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
-def binding_of(config: Config) -> Binding:
-    """Return what a grant of this configuration is bound to; spelling does not count."""
-    endpoint = urlsplit(config.oauth.token_endpoint)
+def binding_of(config: Config, oauth: OAuthConfig | None = None) -> Binding:
+    """Return what a grant of an app is bound to; spelling does not count."""
+    oauth = oauth or config.oauth
+    endpoint = urlsplit(oauth.token_endpoint)
     path = f"{endpoint.path}?{endpoint.query}" if endpoint.query else endpoint.path
     return Binding(
-        config.oauth.client_id,
-        _origin(config.oauth.token_endpoint) + (path or "/"),
+        oauth.client_id,
+        _origin(oauth.token_endpoint) + (path or "/"),
         _origin(config.upstream.url),
     )
 
@@ -98,6 +99,14 @@ class BoundStore:
         """Wait for the lease."""
         async with self._store.lease(account, patience) as lease:
             yield BoundLease(self, lease)
+
+    async def take_code(self, account: str, name: str) -> str | None:
+        """Take a login's code, once."""
+        return await self._store.take_code(account, name)
+
+    async def note_code(self, account: str, name: str, outcome: str) -> None:
+        """Note how the login of a code came out."""
+        await self._store.note_code(account, name, outcome)
 
     def where(self, account: str) -> str:
         """Name the record's place for people."""

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
-from proxy.errors import GrantEnded, Problem
+from proxy.errors import GrantEnded, Problem, ProxyError
 from proxy.grant.bound import OTHER_APP
 from proxy.grant.lifecycle import instant
 from proxy.grant.oauth import TokenSet
@@ -13,6 +13,31 @@ from proxy.grant.stores.record import Ended, Intent, LastRefresh, Record
 
 # Is asked for whose new tokens are before they replace a grant; raises if they may not.
 Admit = Callable[[TokenSet], Awaitable[str | None]]
+
+
+SUCCEEDED = "succeeded"
+
+
+def presented_before(outcome: str) -> Problem:
+    """Say how the login came out whose code is to be presented a second time."""
+    if outcome == SUCCEEDED:
+        what = "the login succeeded then"
+    elif outcome:
+        what = f"the login did not succeed then: {outcome.rstrip('.')}"
+    else:
+        what = "how the login came out is not known; the status page shows what is here now"
+    return Problem(
+        "bad_request",
+        f"This address was opened before, and {what}. Nothing was sent again. If a login is "
+        "needed, begin a new one.",
+        status=409,
+        reason="already_taken",
+    )
+
+
+def failed_login(error: ProxyError) -> str:
+    """Put the failure of a login into a sentence to keep."""
+    return str(error.args[-1])  # the detail stands last in every one of them
 
 
 async def log_in(
@@ -37,6 +62,18 @@ async def name(lease: Lease, subject: str) -> Record | None:
     if record is None or record.tokens is None or record.subject is not None:
         return None
     record = replace(record, subject=subject)
+    await lease.save(record)
+    return record
+
+
+async def expire(lease: Lease, generation: int, now: float) -> Record | None:
+    """Store that the upstream refuses the access token of a grant that is dead."""
+    record = await lease.load()
+    if record is None or record.generation != generation:
+        return None
+    if record.tokens is None or record.ended is None or record.tokens.expires_at <= now:
+        return None
+    record = replace(record, tokens=replace(record.tokens, expires_at=now))
     await lease.save(record)
     return record
 

@@ -38,6 +38,7 @@ class Flight:
             endpoint, chance.clock, jitter=chance.jitter, stuck=self._stuck, pause=tasks.pause
         )
         self._known = known
+        self._endpoint = endpoint
         self._store = store
         self._tasks = tasks
         self._chance = chance
@@ -136,7 +137,9 @@ class Flight:
             ahead=live.ahead(),
             idle=live.idle(),
             forced_lately=lifecycle.was_forced_lately(record, now),
-            backing_off=lifecycle.is_backing_off(record.last_refresh, now),
+            backing_off=lifecycle.is_backing_off(
+                record.last_refresh, self._endpoint.mark(record.tokens), now
+            ),
         )
         step = lifecycle.next_step(record, facts)
         if step is Step.SPEND:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
 from proxy.errors import Problem, StoreError, TokenEndpointError
+from proxy.grant import lifecycle
 from proxy.grant.backoff import backoff
 from proxy.grant.bound import OTHER_APP
 from proxy.grant.lifecycle import instant
@@ -15,6 +16,7 @@ from proxy.grant.live import Live
 from proxy.grant.status import AccountStatus, explain, judge, warnings
 from proxy.grant.stores.base import TokenStore
 from proxy.grant.stores.record import Record
+from proxy.grant.token_endpoint import TokenEndpoint
 from proxy.grant.trouble import EndWarning, Trouble
 from proxy.grant.watchers import Watchers
 from proxy.system.clock import Clock
@@ -38,6 +40,7 @@ class Known:
         account: str,
         store: TokenStore,
         live: Live,
+        endpoint: TokenEndpoint,
         chance: Chance,
         *,
         login_url: str | None,
@@ -48,6 +51,7 @@ class Known:
         self._store = store
         self._clock = chance.clock
         self._jitter = chance.jitter
+        self._endpoint = endpoint
         self._login_url = login_url
         self._watchers = Watchers()
         self.store_warnings: tuple[str, ...] = ()
@@ -88,6 +92,8 @@ class Known:
                 *((self._mended,) if self._mended else ()),
                 *warnings(record, error, self._clock.now()),
             ),
+            configured_scopes=self._endpoint.oauth.scopes,
+            store_warnings=self.store_warnings,
             times_mended=self._times_mended,
             subject=record.subject if record else None,
             granted_at=record.granted_at if record else None,
@@ -135,12 +141,13 @@ class Known:
         self.live.adopt(record)
         self._polled = False  # what was stored since the last look has another stamp
         last = record.last_refresh if record else None
-        if last is not None and last.outcome != "ok" and last.attempts:
+        mark = self._endpoint.mark(record.tokens if record else None)
+        if last is not None and lifecycle.counts(last, mark):
             if before is None or before.last_refresh != last:
                 retry_after = failure.retry_after if failure else None
                 wait = backoff(last.attempts, self._jitter(), retry_after)
                 self.trouble.wait(wait - max(0.0, self._clock.now() - last.at))
-        elif self.trouble.error is None and (last is None or last.outcome == "ok"):
+        elif self.trouble.error is None:
             self.trouble.wait(0)
         self.publish()
 

@@ -35,6 +35,7 @@ class Why(StrEnum):
     IDLE = "idle"  # the refresh token is growing old
     FORCED = "forced"  # the upstream answered 401
     RESOLVE = "resolve"  # a refresh was cut off by the end of its process
+    WANTED = "wanted"  # somebody asks for a token that lives longer
 
 
 class Step(StrEnum):
@@ -95,12 +96,19 @@ def is_refused(record: Record) -> bool:
     return last is not None and last.outcome != "ok" and last.refusals >= MOST_REFUSALS
 
 
-def is_backing_off(last: LastRefresh | None, now: float) -> bool:
+def counts(last: LastRefresh | None, mark: str | None) -> bool:
+    """Tell whether a failed attempt says something of the next one: not with other settings."""
+    if last is None or last.outcome == "ok" or not last.attempts:
+        return False
+    return last.tried_with is None or last.tried_with == mark
+
+
+def is_backing_off(last: LastRefresh | None, mark: str | None, now: float) -> bool:
     """Tell whether somebody's failed attempt is so young that it was not yet time for another.
 
     A clock that was set back says nothing.
     """
-    if last is None or last.outcome == "ok" or not last.attempts:
+    if last is None or not counts(last, mark):
         return False
     # Half of a wait is by chance; a tenth is for clocks that differ.
     return 0 <= now - last.at < 0.9 * backoff(last.attempts, 0.0)

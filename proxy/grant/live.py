@@ -61,6 +61,7 @@ class Live:
         known = before is not None and before.tokens is not None and (
             before.generation == record.generation
             and before.tokens.issued_at == tokens.issued_at
+            and before.tokens.expires_at == tokens.expires_at
             and before.tokens.access_token == tokens.access_token
         )  # fmt: skip
         if known:
@@ -94,6 +95,18 @@ class Live:
         if now >= self._ends_at or until >= self._ends_until:
             return None, False
         return credential, now >= self._ahead_at or until >= self._ahead_until
+
+    def left(self) -> float:
+        """Return the seconds for which the access token is surely valid; 0 without one."""
+        if self.credential is None:
+            return 0.0
+        left = min(self._ends_at - self._clock.now(), self._ends_until - self._clock.monotonic())
+        return max(0.0, left)
+
+    def usual_left(self) -> float:
+        """Return the seconds below which the token in memory is refreshed ahead."""
+        tokens = self.record.tokens if self.record else None
+        return min(self._margin, tokens.lifetime / 2) if tokens else self._margin
 
     def ahead(self) -> bool:
         """Tell whether little of the access token is left, or none."""

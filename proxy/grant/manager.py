@@ -9,21 +9,22 @@ It owns the long-lived tasks of the grant: a tick of at most 5 s, and the refres
 
 import asyncio
 import logging
-import math
 import secrets
 from collections.abc import Callable
 
-from proxy.config import Config
-from proxy.errors import GrantEnded, Problem
+from proxy.config import AccountConfig, Config, OAuthConfig
+from proxy.errors import GrantEnded, Problem, ProxyError, StoreError
 from proxy.grant import changes, lifecycle
 from proxy.grant.bound import BoundStore, binding_of
 from proxy.grant.bundle import bundler, open_bundle, take_in
 from proxy.grant.flight import Flight
 from proxy.grant.known import Chance, Known
 from proxy.grant.lifecycle import Why
-from proxy.grant.live import Credential, Live
+from proxy.grant.live import Live
 from proxy.grant.oauth import TokenSet
-from proxy.grant.status import AccountStatus, unavailable
+from proxy.grant.source import Source
+from proxy.grant.status import AccountStatus
+from proxy.grant.stores import codes
 from proxy.grant.stores.base import TokenStore
 from proxy.grant.stores.record import Ended, Record
 from proxy.grant.tasks import Tasks
@@ -39,7 +40,7 @@ LEASE_SPARE = 15.0
 _chance = secrets.SystemRandom().random
 
 
-class TokenManager:
+class TokenManager(Source):
     """The grant of one account."""
 
     def __init__(
@@ -50,13 +51,13 @@ class TokenManager:
         config: Config,
         clock: Clock,
         *,
+        oauth: OAuthConfig | None = None,
         jitter: Callable[[], float] = _chance,
         login_url: str | None = None,
     ) -> None:
         self.account = account
-        self._store = BoundStore(store, binding_of(config))
+        self._store = BoundStore(store, binding_of(config, oauth))
         self._endpoint = endpoint
-        self._clock = clock
         self._live = Live(clock, config.tokens.refresh_margin, config.tokens.idle_refresh)
         self._tasks = Tasks(clock)
         chance = Chance(clock, jitter)
@@ -64,6 +65,7 @@ class TokenManager:
             account,
             self._store,
             self._live,
+            endpoint,
             chance,
             login_url=login_url,
         )
@@ -73,59 +75,35 @@ class TokenManager:
             endpoint,
             self._tasks,
             chance,
-            patience=config.oauth.timeout + LEASE_SPARE,
+            patience=endpoint.oauth.timeout + LEASE_SPARE,
         )
-        self._forced_generation = 0
-        self._forced_at = -math.inf
+        super().__init__(self._live, self._flight, clock, self._known.trouble.retry_after)
 
-    # Handing out
+    async def _give_up(self, generation: int) -> bool:
+        """End the access token of a dead grant, here at once and for all who read the record."""
+        if not self._known.is_ended:
+            return False
+        self._live.credential = None
+        self._known.publish()
 
-    def current(self) -> Credential | None:
-        """Return the valid credential from memory, or None; starts a refresh ahead when due."""
-        credential, ahead = self._live.current()
-        if ahead:
-            self._flight.go_ahead()
-        return credential
+        async def write() -> None:
+            try:
+                async with self._flight.lease() as lease:
+                    record = await changes.expire(lease, generation, self._clock.now())
+            except StoreError as error:
+                logger.warning("record_not_saved account=%s error=%s", self.account, error)
+                return
+            if record is not None:
+                self._known.adopt(record)
 
-    async def credential(self) -> Credential:
-        """Return a valid credential, after a refresh if need be; Problem if there is none."""
-        credential = self.current()
-        if credential is None and self._flight.may_try():
-            await self._flight.settle(Why.EXPIRED)
-            credential = self.current()
-        if credential is None:
-            raise self.readiness() or unavailable(None, None, self._known.trouble.retry_after())
-        return credential
-
-    async def rejected(self, generation: int) -> Credential | None:
-        """Return a newer credential after the upstream's 401, or None: then pass the 401 on."""
-        credential = self.current()
-        if credential is None or credential.generation != generation:
-            return credential
-        if not self._flight.is_busy():
-            lately = self._clock.monotonic() - self._forced_at < lifecycle.FORCED_INTERVAL
-            if lately or self._forced_generation == generation or not self._flight.may_try():
-                return None
-            self._forced_generation, self._forced_at = generation, self._clock.monotonic()
-        await self._flight.settle(Why.FORCED)
-        if self._known.is_ended:
-            # The upstream refuses the access token and the token endpoint the refresh token:
-            # nothing of the grant is left to use.
-            self._live.credential = None
-            self._known.publish()
-        credential = self.current()
-        return credential if credential and credential.generation != generation else None
+        await asyncio.shield(self._tasks.spawn(write()))
+        return True
 
     # Looking
 
     def status(self) -> AccountStatus:
         """Return what is known, without I/O."""
         return self._known.status()
-
-    @property
-    def store_warnings(self) -> tuple[str, ...]:
-        """Return what the store warned of when it was looked over."""
-        return self._known.store_warnings
 
     def readiness(self) -> Problem | None:
         """Return why a request would not be let through now, without I/O; None if it would."""
@@ -142,6 +120,8 @@ class TokenManager:
         await self._known.look_over()
         await self._known.poll(self._flight.is_busy)
         record = self._known.record
+        if missing := self.status().missing_scopes:
+            logger.warning("scopes_missing account=%s scopes=%s", self.account, " ".join(missing))
         if record is not None and record.tokens is not None and record.ended is None:
             if record.intent is not None:
                 logger.warning(
@@ -157,6 +137,9 @@ class TokenManager:
                     "grant_was_idle account=%s days_left=%.1f", self.account, left / lifecycle.DAY
                 )
                 self._flight.begin(Why.IDLE)
+            elif lifecycle.has_failed(record) and self._flight.may_try():
+                # The settings that it failed with may have been mended.
+                self._flight.begin(Why.AHEAD if self._live.usable() else Why.EXPIRED)
         self._tasks.spawn(self._run_ticks())
 
     async def load(self) -> None:
@@ -168,13 +151,22 @@ class TokenManager:
         self._flight.give_up()
         await self._tasks.finish()
 
+    def configure(self, config: AccountConfig) -> None:
+        """Take up the secret and the scopes."""
+        self._endpoint.oauth = config.oauth
+        self._known.publish()
+
     # Acting
+
+    def login_problem(self) -> None:
+        """Return None: a person can log in."""
 
     async def exchange(
         self, code: Secret, code_verifier: Secret | None = None, admit: changes.Admit | None = None
     ) -> None:
         """Turn a code into the grant: at once, once; the earlier grant serves until it is stored.
 
+        Problem with the reason `already_taken`: any process presented this code before (rule 11).
         TokenEndpointError, or what `admit` raises: nothing changed. StoreError: the new grant could
         not be stored, or, if the store could not even be read, nothing was sent.
         """
@@ -233,8 +225,23 @@ class TokenManager:
         self, code: Secret, code_verifier: Secret | None, admit: changes.Admit | None
     ) -> None:
         await self._store.load(self.account)
-        fresh = await self._endpoint.exchange(code, code_verifier)
-        await self._take(fresh, await admit(fresh) if admit else None)
+        name = codes.digest(code)
+        earlier = await self._store.take_code(self.account, name)
+        if earlier is not None:
+            raise changes.presented_before(earlier)
+        try:
+            fresh = await self._endpoint.exchange(code, code_verifier)
+            await self._take(fresh, await admit(fresh) if admit else None)
+        except ProxyError as error:
+            await self._note(name, changes.failed_login(error))
+            raise
+        await self._note(name, changes.SUCCEEDED)
+
+    async def _note(self, name: str, outcome: str) -> None:
+        try:
+            await self._store.note_code(self.account, name, outcome)
+        except StoreError as error:
+            logger.warning("login_not_noted account=%s error=%s", self.account, error)
 
     async def _take(self, fresh: TokenSet, subject: str | None) -> None:
         async with self._flight.lease() as lease:

@@ -124,6 +124,14 @@ def build_refresh_request(oauth: OAuthConfig, refresh_token: Secret) -> TokenReq
     return _token_request(oauth, fields)
 
 
+def build_client_request(oauth: OAuthConfig) -> TokenRequest:
+    """Build the request for a token of the app's own (RFC 6749 section 4.4)."""
+    fields = {"grant_type": "client_credentials"}
+    if oauth.scopes:
+        fields["scope"] = " ".join(oauth.scopes)
+    return _token_request(oauth, fields)
+
+
 def _token_request(oauth: OAuthConfig, fields: dict[str, str]) -> TokenRequest:
     # No compression: an answer is small, and what is not unpacked cannot be a bomb.
     headers = {"Accept": "application/json", "Accept-Encoding": "identity"}

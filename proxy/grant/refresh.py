@@ -19,7 +19,7 @@ from dataclasses import replace
 from proxy.errors import GrantEnded, Outcome, StoreError, TokenEndpointError
 from proxy.grant.answer import RotatedError
 from proxy.grant.backoff import backoff
-from proxy.grant.lifecycle import Why, ended_detail, ended_reason, instant
+from proxy.grant.lifecycle import Why, counts, ended_detail, ended_reason, instant
 from proxy.grant.oauth import REFRESH_LIFETIME, TokenSet
 from proxy.grant.stores.base import Lease
 from proxy.grant.stores.record import Ended, Intent, LastRefresh, Record
@@ -175,14 +175,20 @@ class Refresh:
             refresh_issued_at=now,
             refresh_expires_at=now + REFRESH_LIFETIME,
         )
-        return _next(marked, tokens, self._note(marked, error, "failed"))
+        return _next(marked, tokens, self._note(marked, error, "failed", tokens))
 
-    def _note(self, marked: Record, error: TokenEndpointError, outcome: str) -> LastRefresh:
+    def _note(
+        self,
+        marked: Record,
+        error: TokenEndpointError,
+        outcome: str,
+        rotated: TokenSet | None = None,
+    ) -> LastRefresh:
         """Make the note of a failed attempt, and log it."""
-        last = marked.last_refresh
-        failed_before = last is not None and last.outcome != "ok"
-        attempts = last.attempts + 1 if last and failed_before else 1
-        refusals = last.refusals if last and failed_before else 0
+        last, mark = marked.last_refresh, self._endpoint.mark(marked.tokens)
+        before = last if counts(last, mark) else None
+        attempts = before.attempts + 1 if before else 1
+        refusals = before.refusals if before else 0
         logger.warning(
             "refresh_failed account=%s generation=%d outcome=%s reason=%s attempt=%d detail=%s",
             marked.account,
@@ -199,6 +205,7 @@ class Refresh:
             error.detail,
             attempts,
             refusals + error.is_refusal,
+            self._endpoint.mark(rotated) if rotated else mark,
         )
 
     async def _ended(

@@ -3,13 +3,15 @@
 from dataclasses import dataclass
 from typing import Any
 
-from proxy.errors import Problem, StoreError
+from proxy.errors import Problem, Side, StoreError
 from proxy.grant.bound import OTHER_APP
 from proxy.grant.lifecycle import has_failed, instant, is_refused, warning_days
 from proxy.grant.oauth import TokenSet
 from proxy.grant.stores.record import LastRefresh, Record
 
 REFRESH_REFUSED = "refresh_refused"
+INVALID_CLIENT = "invalid_client"
+GRANT_ENDS = frozenset({"grant_expired", "grant_revoked", "logged_out", "other_app"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,10 @@ class AccountStatus:
     subject: str | None = None
     granted_at: float | None = None
     store_error: StoreError | None = None
+    kind: str = "authorization_code"
+    configured_scopes: tuple[str, ...] = ()
+    # Those of the warnings that are about the store.
+    store_warnings: tuple[str, ...] = ()
     # How often the store came back older than memory and was brought up to date.
     times_mended: int = 0
 
@@ -37,21 +43,39 @@ class AccountStatus:
         return self.tokens.scopes if self.tokens else ()
 
     @property
+    def missing_scopes(self) -> tuple[str, ...]:
+        """Return what oauth.scopes asks for and the grant does not have: a login grants it."""
+        if self.tokens is None or not self.tokens.scopes:
+            return ()
+        return tuple(s for s in self.configured_scopes if s not in self.tokens.scopes)
+
+    @property
+    def needed(self) -> str | None:
+        """Name what a person is needed for: login_required or client_refused, else None."""
+        if self.state == "login_required" or self.reason in GRANT_ENDS:
+            # A dead grant whose last access token still works needs the person already.
+            return "login_required"
+        return "client_refused" if self.reason == INVALID_CLIENT else None
+
+    @property
     def refresh_expires_at(self) -> float | None:
         """Return until when the grant lives without a refresh."""
-        return self.tokens.refresh_expires_at if self.tokens else None
+        tokens = self.tokens
+        return tokens.refresh_expires_at if tokens and tokens.refresh_token else None
 
     def as_json(self, now: float) -> dict[str, Any]:
         """Return the account's object of `GET /-/status`; `warning` only where there is one."""
         tokens, last = self.tokens, self.last_refresh
         account: dict[str, Any] = {
             "name": self.name,
+            "kind": self.kind,
             "state": self.state,
             "reason": self.reason,
             "scopes": list(self.scopes),
             "generation": self.generation,
             "access_token": tokens and _span(tokens.issued_at, tokens.expires_at, now),
             "refresh_token": tokens
+            and tokens.refresh_token
             and _span(tokens.refresh_issued_at, tokens.refresh_expires_at, now),
             "last_refresh": last
             and {
@@ -61,9 +85,17 @@ class AccountStatus:
                 "detail": last.detail,
             },
         }
-        warning = " ".join(self.warnings)
-        if warning:
-            account["warning"] = warning
+        if self.granted_at is not None:
+            account["granted_at"] = instant(self.granted_at)
+        sentences = list(self.warnings)
+        if missing := self.missing_scopes:
+            account["missing_scopes"] = list(missing)
+            sentences.append(
+                f"oauth.scopes asks for {' '.join(missing)}, which the grant does not have: log "
+                "in again to grant it."
+            )
+        if sentences:
+            account["warning"] = " ".join(sentences)
         return account
 
 
@@ -160,6 +192,8 @@ def _refused_detail(record: Record) -> str:
 
 def unavailable(code: str | None, detail: str | None, retry_after: int) -> Problem:
     """Build the problem of an access token that ended and cannot be refreshed now."""
+    # Our id or secret is refused: that is mended in the configuration here.
+    side = Side.PROXY if code == INVALID_CLIENT else None
     return Problem(
         "token_endpoint_unavailable",
         "The access token has ended and cannot be refreshed at the moment. "
@@ -167,6 +201,7 @@ def unavailable(code: str | None, detail: str | None, retry_after: int) -> Probl
         "The grant is kept, and the proxy tries again by itself.",
         reason=code,
         retry_after=retry_after,
+        side=side,
     )
 
 

@@ -5,12 +5,15 @@ that not a byte of the token can have left us; from the moment that one exists, 
 tokens nor a complete answer is UNKNOWN.
 """
 
+import hmac
+
 from proxy.config import OAuthConfig
 from proxy.errors import Outcome, TokenEndpointError
 from proxy.grant.answer import TokenAnswer, parse_token_answer
 from proxy.grant.oauth import (
     TokenRequest,
     TokenSet,
+    build_client_request,
     build_exchange_request,
     build_refresh_request,
 )
@@ -41,6 +44,19 @@ class TokenEndpoint:
             )
         request = build_refresh_request(self.oauth, tokens.refresh_token)
         return await self._call(request, tokens, guard)
+
+    async def fetch(self) -> TokenSet:
+        """Get a token of the app's own, by client credentials."""
+        return await self._call(build_client_request(self.oauth))
+
+    def mark(self, tokens: TokenSet | None) -> str | None:
+        """Return a mark that differs when the app's settings do; says nothing of the secret."""
+        if tokens is None or tokens.refresh_token is None:
+            return None
+        request = build_refresh_request(self.oauth, tokens.refresh_token)
+        text = repr((self.oauth.token_endpoint, sorted(request.headers.items()), request.body))
+        key = tokens.refresh_token.reveal().encode()
+        return hmac.digest(key, text.encode(), "sha256").hex()[:12]
 
     async def _call(
         self,

@@ -1,8 +1,9 @@
 """Runs `notify.command` when a person is needed, and when no longer.
 
     login_required   the grant is absent or dead; SRPROXY_REASON says why
+    client_refused   SmartRecruiters refuses the app's own id or secret: a setting is to be mended
     grant_ending     the grant ends in 7, 3 or 1 days unless it is refreshed; once for each
-    recovered        after either of the two, all is well again
+    recovered        after any of them, all is well again
 
 The command gets SRPROXY_EVENT, SRPROXY_ACCOUNT, SRPROXY_REASON and, where a login is the remedy,
 SRPROXY_LOGIN_URL; what it prints goes to the log. Nothing waits for it: it runs beside everything
@@ -32,9 +33,9 @@ WARN_AT_DAYS = (7, 3, 1)
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What matters of one account's grant: a person needed, why, and until when it lives."""
+    """What matters of one account's grant: what a person is needed for, why, and its end."""
 
-    login_required: bool
+    needed: str | None  # login_required, client_refused
     reason: str | None
     ends_at: float | None
 
@@ -50,7 +51,7 @@ class Event:
 
 @dataclass(slots=True)
 class _Told:
-    login_required: bool = False
+    needed: str | None = None
     days: int | None = None
 
 
@@ -63,7 +64,7 @@ class Notifier:
         health: Mapping[str, Callable[[], Health]],
         clock: Clock,
         *,
-        login_url: str,
+        login_url: Callable[[str], str],
         environ: Mapping[str, str],
     ) -> None:
         self._command = tuple(command)
@@ -100,19 +101,19 @@ class Notifier:
         return events
 
     def _event(self, name: str, health: Health, told: _Told) -> Event | None:
-        if health.login_required:
-            if told.login_required:
+        if health.needed is not None:
+            if told.needed == health.needed:
                 return None
-            told.login_required, told.days = True, None
-            return Event("login_required", name, health.reason or "login_required")
+            told.needed, told.days = health.needed, None
+            return Event(health.needed, name, health.reason or health.needed)
         days = self._days(health)
         if days is not None and (told.days is None or days < told.days):
-            told.login_required, told.days = False, days
+            told.needed, told.days = None, days
             return Event("grant_ending", name, f"{days}_days" if days > 1 else "1_day")
-        if days is None and (told.login_required or told.days is not None):
-            told.login_required, told.days = False, None
+        if days is None and (told.needed is not None or told.days is not None):
+            told.needed, told.days = None, None
             return Event("recovered", name, "authorized")
-        told.login_required = False
+        told.needed = None
         return None
 
     def _days(self, health: Health) -> int | None:
@@ -129,8 +130,8 @@ class Notifier:
             "SRPROXY_ACCOUNT": event.account,
             "SRPROXY_REASON": event.reason,
         }
-        if event.name != "recovered":
-            environ["SRPROXY_LOGIN_URL"] = self._login_url
+        if event.name not in ("recovered", "client_refused"):
+            environ["SRPROXY_LOGIN_URL"] = self._login_url(event.account)
         logger.info("notify_command event=%s account=%s", event.name, event.account)
         try:
             process = await asyncio.create_subprocess_exec(

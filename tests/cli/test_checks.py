@@ -157,6 +157,9 @@ def test_no_date_is_nothing_to_compare_with():
     assert _clock("yesterday", NOW).grade is Grade.SKIPPED
 
 
+BEARER = b"Authorization: Bearer token\r\n"
+
+
 @pytest.mark.parametrize(
     ("status", "grade"),
     [(200, Grade.GOOD), (403, Grade.GOOD), (401, Grade.BAD), (500, Grade.NOTE)],
@@ -169,7 +172,7 @@ async def test_one_harmless_call(session, status, grade):
         return web.Response(status=status)
 
     async with listening(handler) as url:
-        finding = await check_upstream_call(reach(session, url), "token")
+        finding = await check_upstream_call(reach(session, url), BEARER)
 
     assert finding.grade is grade
     assert seen == [("GET", "/users/me", "Bearer token")]

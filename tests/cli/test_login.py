@@ -5,6 +5,7 @@ tests/e2e has it against the real one; here are the ends that the real one does 
 
 import asyncio
 import os
+from datetime import datetime
 
 import pytest
 from aiohttp import web
@@ -70,6 +71,7 @@ class FakeServer:
             "state": "authorized" if self.generation else "login_required",
             "scopes": ["jobs_read"],
             "generation": self.generation,
+            "granted_at": f"2099-01-15T07:50:{self.generation:02}Z" if self.generation else None,
             "refresh_token": None,
             "last_refresh": None,
         }
@@ -205,22 +207,30 @@ async def test_a_port_taken_by_another_program_is_said_before_any_address(free, 
     assert "/-/login" not in capsys.readouterr().err
 
 
+EARLIER, LATER = "2026-01-15T07:50:00Z", "2027-01-15T08:00:00Z"
+BEGAN = datetime.fromisoformat("2027-01-15T07:59:30Z").timestamp()
+
+
 @pytest.mark.parametrize(
     ("before", "now", "login_done"),
     [
-        (("login_required", 1, None), ("authorized", 2, None), True),
-        (("authorized", 1, None), ("authorized", 1, None), False),
-        (("authorized", 1, None), ("authorized", 2, None), True),
-        (("authorized", 1, "t1"), ("authorized", 2, "t2"), False),
-        (("degraded", 1, "t1"), ("authorized", 2, "t1"), True),
-        (("authorized", 1, None), ("login_required", 1, None), False),
+        (("login_required", None, False), ("authorized", LATER, False), True),
+        (("login_required", None, False), ("authorized", EARLIER, True), False),  # an import
+        (("login_required", EARLIER, True), ("authorized", EARLIER, True), False),  # well again
+        (("authorized", EARLIER, False), ("authorized", EARLIER, False), False),
+        (("authorized", EARLIER, True), ("authorized", LATER, False), True),
+        (("authorized", EARLIER, True), ("authorized", EARLIER, True), False),  # a refresh
+        (("degraded", EARLIER, True), ("authorized", LATER, True), True),
+        (("authorized", EARLIER, True), ("login_required", None, False), False),
+        # The clock was set back while the person consented.
+        (("login_required", LATER, True), ("authorized", EARLIER, False), True),
     ],
 )
-def test_a_login_is_told_from_a_refresh(before, now, login_done):
-    def grant(state, generation, refreshed):
-        return {"state": state, "generation": generation, "refreshed": refreshed}
+def test_a_login_is_told_from_a_refresh_and_an_import(before, now, login_done):
+    def grant(state, granted_at, refreshed):
+        return {"state": state, "granted_at": granted_at, "refreshed": refreshed}
 
-    assert _is_login(grant(*before), grant(*now)) is login_done
+    assert _is_login(grant(*before), grant(*now), BEGAN) is login_done
 
 
 @pytest.mark.parametrize(

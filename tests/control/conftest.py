@@ -154,11 +154,11 @@ class World:
     new_owner: str | None = None
     asked: int = 0
 
-    async def identify(self, account: str) -> str | None:
+    async def owner_of(self, account: str) -> str | None:
         self.asked += 1
         return self.owner
 
-    async def identify_token(self, token: Secret) -> str | None:
+    async def owner_of_token(self, token: Secret) -> str | None:
         assert token is FRESH.access_token
         return self.new_owner
 
@@ -173,8 +173,8 @@ class World:
             started_at=self.clock.now(),
             readiness=lambda: self.problem,
             version="1.2.3",
-            identify=self.identify,
-            identify_token=self.identify_token,
+            owner_of=self.owner_of,
+            owner_of_token=self.owner_of_token,
             cors_headers=lambda origin: origins.answer_headers(origins.allowed(origin)),
             limits=self.limits,
             certificate_ends_at=lambda: self.certificate_ends_at,

@@ -615,6 +615,21 @@ async def test_a_program_that_pastes_is_asked_too(serve: Serve, world: World) ->
     assert (await done.json())["owner"] == "Mallory"
 
 
+async def test_a_login_whose_owner_cannot_be_told_asks_before_it_replaces_a_known_one(
+    serve: Serve, world: World
+) -> None:
+    client = await serve()
+    world.account.authorize()
+    world.owner = "Ada"
+    state, cookies = await begin(client)
+
+    answer = await come_back(client, f"code=c&state={state}", cookies)
+
+    assert answer.status == 409
+    assert "name SmartRecruiters does not tell" in await answer.text()
+    assert world.account.subject != "Ada"
+
+
 async def test_a_login_whose_owner_cannot_be_told_still_says_that_it_replaces(
     serve: Serve, world: World
 ) -> None:

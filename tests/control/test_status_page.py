@@ -202,9 +202,9 @@ async def test_scopes_say_what_they_allow_and_which_were_not_granted(
     serve: Serve, world: World
 ) -> None:
     world.account.authorize()
-    oauth = {"scopes": ["candidates_read", "candidates_manage"]}
+    world.account.change(configured_scopes=("candidates_read", "candidates_manage"))
 
-    page = await page_of(serve, oauth=oauth)
+    page = await page_of(serve)
     notice = page.partition("Configured, but not granted")[2].partition("</ul>")[0]
 
     assert "GET /candidates/{id}" in page
@@ -216,9 +216,11 @@ async def test_without_scopes_in_the_answer_none_is_called_missing(
     serve: Serve, world: World
 ) -> None:
     world.account.authorize()
-    world.account.change(tokens=replace(GRANTED, scopes=()))
+    world.account.change(
+        tokens=replace(GRANTED, scopes=()), configured_scopes=("candidates_manage",)
+    )
 
-    page = await page_of(serve, oauth={"scopes": ["candidates_manage"]})
+    page = await page_of(serve)
 
     assert "Configured, but not granted" not in page
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import aiohttp
 
 from proxy.config import Config
-from proxy.grant.accounts import DEFAULT_ACCOUNT, open_accounts, open_store
+from proxy.config.names import DEFAULT_ACCOUNT
+from proxy.grant.accounts import open_accounts, open_store
 from proxy.grant.stores.file import FileStore
 from proxy.grant.stores.redis import RedisStore
 from tests.security.product import product

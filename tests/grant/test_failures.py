@@ -2,7 +2,7 @@
 
 import pytest
 
-from proxy.errors import StoreError
+from proxy.errors import Side, StoreError
 from proxy.grant.stores.record import Intent
 from tests.support.authorization_server import Answer
 from tests.support.granting import World, finish, problem_of
@@ -369,3 +369,62 @@ async def test_a_rotated_token_in_a_failure_is_spent_next(grant: World) -> None:
 
     assert manager.status().state == "authorized"
     assert [entry.verdict for entry in grant.server.refreshes] == ["rotated", "rotated"]
+
+
+async def test_changed_settings_are_tried_at_once_after_a_restart(grant: World) -> None:
+    await grant.authorized()
+    await grant.close()
+    grant.sections = {"oauth": {"client_secret": "another-secret-0123456789"}}
+    wrong = await grant.open()
+    await grant.clock.advance(1800)
+    for _ in range(5):
+        problem = await problem_of(wrong)
+        await grant.clock.advance(31)
+        await finish(wrong)
+    assert (problem.code, problem.reason) == ("token_endpoint_unavailable", "invalid_client")
+    assert problem.side is Side.PROXY
+    assert "oauth.client_secret" in problem.detail
+    assert wrong.status().needed == "client_refused"
+    attempts = len(grant.server.refreshes)
+    await grant.close()
+
+    grant.sections = {}
+    mended = await grant.open()
+
+    assert len(grant.server.refreshes) == attempts + 1
+    assert mended.current() is not None
+    assert mended.status().needed is None
+
+
+async def test_the_same_settings_still_back_off_after_a_restart(grant: World) -> None:
+    await grant.authorized()
+    grant.server.always = NOT_SPENT["503"]
+    await grant.clock.advance(1800)
+    for manager in grant.opened:
+        await problem_of(manager)
+    attempts = len(grant.server.refreshes)
+
+    again = await grant.open()
+
+    assert (await problem_of(again)).code == "token_endpoint_unavailable"
+    assert len(grant.server.refreshes) == attempts
+
+
+async def test_a_401_on_a_dead_grant_needs_a_login_here_and_elsewhere(grant: World) -> None:
+    manager = await grant.authorized()
+    other = await grant.open()
+    grant.server.revoke_everything()
+    await grant.clock.advance(1799 - 250)
+    manager.current()
+    await finish(manager)
+    assert (manager.status().state, manager.status().needed) == ("degraded", "login_required")
+    await grant.clock.advance(6)
+    assert other.current() is not None
+
+    assert await other.rejected(1) is None
+
+    assert other.status().state == "login_required"
+    assert (await problem_of(other)).code == "login_required"
+    await grant.clock.advance(6)
+    assert manager.status().state == "login_required"
+    assert (await grant.open()).readiness() is not None

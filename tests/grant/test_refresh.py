@@ -35,10 +35,11 @@ async def test_a_login_is_used_at_once_and_after_a_restart(grant: World) -> None
 
 async def test_a_code_is_sent_once_whatever_comes_back(grant: World) -> None:
     manager = await grant.open()
-    for answer in (Answer(500), Answer(cut=True), Answer(200, b"{}"), Answer(400, b"<html>")):
+    answers = (Answer(500), Answer(cut=True), Answer(200, b"{}"), Answer(400, b"<html>"))
+    for number, answer in enumerate(answers):
         grant.server.script.append(answer)
         with pytest.raises(TokenEndpointError):
-            await manager.exchange(Secret("the-code"))
+            await manager.exchange(Secret(f"the-code-{number}"))
 
     assert len(grant.server.log) == 4
     assert manager.status().reason == "never_authorized"
@@ -412,3 +413,94 @@ async def test_a_code_that_is_refused_changes_nothing(grant: World) -> None:
 
     assert caught.value.outcome is Outcome.INVALID_GRANT
     assert manager.status().state == "authorized"
+
+
+# ── a token that lasts ──
+
+
+async def test_a_token_asked_for_by_its_life_is_refreshed_where_it_must_be(grant: World) -> None:
+    manager = await grant.authorized()
+    await grant.clock.advance(1799 - 320)
+    assert token_of(await manager.lasting()) == token_of(await manager.credential())
+    assert grant.server.refreshes == []
+
+    lasting = await manager.lasting(600)
+
+    assert lasting.generation == 2
+    assert len(grant.server.refreshes) == 1
+    assert (await manager.lasting(1700)).generation == 2
+
+
+async def test_a_token_with_less_left_than_the_margin_is_refreshed_by_default(
+    grant: World,
+) -> None:
+    manager = await grant.authorized()
+    await grant.clock.advance(1799 - 5)
+
+    assert (await manager.lasting()).generation == 2
+
+
+async def test_a_life_that_no_token_has_costs_one_refresh_and_gives_none(grant: World) -> None:
+    manager = await grant.authorized()
+
+    with pytest.raises(Problem, match="issues none that lives longer"):
+        await manager.lasting(3600)
+
+    assert len(grant.server.refreshes) == 1
+
+
+async def test_a_refresh_that_fails_gives_no_short_token(grant: World) -> None:
+    manager = await grant.authorized()
+    await grant.clock.advance(1799 - 5)
+    grant.server.always = Answer(503)
+
+    with pytest.raises(Problem) as caught:
+        await manager.lasting()
+
+    assert caught.value.code == "token_endpoint_unavailable"
+    assert len(grant.server.refreshes) == 1
+    assert manager.current() is not None
+
+
+# ── a code is presented once, by anybody ──
+
+
+async def test_a_code_is_presented_once_by_all_processes_and_after_a_restart(
+    grant: World,
+) -> None:
+    code = Secret(grant.server.issue_code())
+    manager = await grant.open()
+    await manager.exchange(code)
+
+    for again in (manager, await grant.open()):
+        with pytest.raises(Problem, match="the login succeeded then") as caught:
+            await again.exchange(code)
+        assert (caught.value.status, caught.value.reason) == (409, "already_taken")
+
+    assert len(grant.server.log) == 1
+    assert manager.current() is not None
+
+
+async def test_a_login_that_failed_says_so_when_its_callback_is_opened_again(
+    grant: World,
+) -> None:
+    manager = await grant.open()
+    grant.server.script.append(Answer(500))
+    with pytest.raises(TokenEndpointError):
+        await manager.exchange(Secret("the-code"))
+
+    with pytest.raises(Problem, match="did not succeed then: The token endpoint answered 500"):
+        await (await grant.open()).exchange(Secret("the-code"))
+
+    assert len(grant.server.log) == 1
+    assert "the-code" not in repr(grant.store.codes)
+
+
+async def test_a_code_that_cannot_be_noted_is_not_presented(grant: World) -> None:
+    manager = await grant.open()
+    grant.store.failure = StoreError("memory:default", "is full", "free space")
+
+    with pytest.raises(StoreError):
+        await manager.exchange(Secret(grant.server.issue_code()))
+
+    assert grant.server.log == []

@@ -116,6 +116,7 @@ async def test_the_status_has_the_contracts_form(grant: World) -> None:
 
     assert account == {
         "name": "default",
+        "kind": "authorization_code",
         "state": "authorized",
         "reason": None,
         "scopes": [],
@@ -136,6 +137,7 @@ async def test_the_status_has_the_contracts_form(grant: World) -> None:
             "code": None,
             "detail": None,
         },
+        "granted_at": "2026-09-21T14:13:20Z",
     }
 
 

@@ -158,6 +158,11 @@ class AuthorizationServer:
             return 401, {"error": "invalid_client"}
         if fields.get("grant_type") == "authorization_code":
             return self._exchange(fields)
+        if fields.get("grant_type") == "client_credentials":
+            self._note(fields, "issued")
+            access_token = f"access-{next(self._numbers)}-{'c' * 60}"
+            self.valid_access_tokens.add(access_token)
+            return 200, {"access_token": access_token, "expires_in": self.lifetime}
         return self._refresh(fields)
 
     def _is_client(self, request: web.Request, fields: dict[str, str]) -> bool:

@@ -18,6 +18,7 @@ class MemoryStore:
         self._codec = codec or PlainCodec()
         self.data: dict[str, bytes] = {}
         self.aside: list[bytes] = []
+        self.codes: dict[tuple[str, str], str] = {}
         # Set to fail every write, as a full disk does.
         self.failure: StoreError | None = None
         self._writes: defaultdict[str, int] = defaultdict(int)
@@ -58,6 +59,18 @@ class MemoryStore:
             yield MemoryLease(self, account)
         finally:
             lock.release()
+
+    async def take_code(self, account: str, name: str) -> str | None:
+        """Take a code, or return what was noted of it."""
+        if self.failure is not None:
+            raise self.failure
+        found = self.codes.get((account, name))
+        self.codes.setdefault((account, name), "")
+        return found
+
+    async def note_code(self, account: str, name: str, outcome: str) -> None:
+        """Note how the login of a code came out."""
+        self.codes[account, name] = outcome
 
     def where(self, account: str) -> str:
         """Name the place."""

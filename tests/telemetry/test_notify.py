@@ -10,8 +10,8 @@ import pytest
 
 from proxy.telemetry.notify import DAY, Health, Notifier
 
-WELL = Health(login_required=False, reason=None, ends_at=28.0 * DAY)
-LOST = Health(login_required=True, reason="grant_revoked", ends_at=None)
+WELL = Health(needed=None, reason=None, ends_at=28.0 * DAY)
+LOST = Health(needed="login_required", reason="grant_revoked", ends_at=None)
 
 
 class Now:
@@ -40,7 +40,7 @@ class Grant:
             ["true"],
             {"default": lambda: self.health},
             self.clock,
-            login_url="http://localhost:8080/-/login",
+            login_url=lambda _: "http://localhost:8080/-/login",
             environ={},
         )
 
@@ -75,15 +75,24 @@ def test_the_end_is_told_seven_three_and_one_days_before():
 
 def test_a_refresh_after_a_warning_is_a_recovery_and_the_next_warning_comes_again():
     grant = Grant()
-    ends_soon = Health(login_required=False, reason=None, ends_at=6.0 * DAY)
+    ends_soon = Health(needed=None, reason=None, ends_at=6.0 * DAY)
 
     assert grant.due(ends_soon) == ["grant_ending 7_days"]
     assert grant.due(WELL) == ["recovered authorized"]
     assert grant.due(ends_soon) == ["grant_ending 7_days"]
 
 
+def test_a_refused_client_is_told_as_what_it_is():
+    grant = Grant()
+
+    assert grant.due(Health("client_refused", "invalid_client", None)) == [
+        "client_refused invalid_client"
+    ]
+    assert grant.due(WELL) == ["recovered authorized"]
+
+
 def test_a_start_without_a_grant_is_told():
-    assert Grant().due(Health(True, "never_authorized", None)) == [
+    assert Grant().due(Health("login_required", "never_authorized", None)) == [
         "login_required never_authorized"
     ]
 
@@ -95,7 +104,7 @@ async def told(tmp_path: Path, script: str, health: Health, environ=None):
         [sys.executable, "-c", script, str(path)],
         {"default": lambda: health},
         Now(),
-        login_url="http://localhost:8080/-/login",
+        login_url=lambda _: "http://localhost:8080/-/login",
         environ=environ or {},
     )
     task = asyncio.ensure_future(notifier.run())
@@ -137,7 +146,7 @@ async def test_its_output_goes_to_the_log(tmp_path, caplog):
         [sys.executable, "-c", script, str(tmp_path / "x")],
         {"default": lambda: LOST},
         Now(),
-        login_url="",
+        login_url=str,
         environ={},
     )
     for event in notifier.due():
@@ -148,7 +157,7 @@ async def test_its_output_goes_to_the_log(tmp_path, caplog):
 
 async def test_a_command_that_is_not_there_is_a_line_in_the_log(caplog):
     notifier = Notifier(
-        ["/nowhere/notify"], {"default": lambda: LOST}, Now(), login_url="", environ={}
+        ["/nowhere/notify"], {"default": lambda: LOST}, Now(), login_url=str, environ={}
     )
     for event in notifier.due():
         await notifier._tell(event)
@@ -162,7 +171,7 @@ async def test_a_command_that_hangs_is_killed(caplog, monkeypatch):
         [sys.executable, "-c", "import time; time.sleep(60)"],
         {"default": lambda: LOST},
         Now(),
-        login_url="",
+        login_url=str,
         environ={},
     )
     for event in notifier.due():

@@ -54,7 +54,7 @@ class OtherUser(LoginFailure):
 
     def __init__(self, held: Held, name: str) -> None:
         detail = (
-            f"You logged in as {held.owner}, but the grant here is that of {held.previous}. "
+            f"You logged in as {held.new_owner}, but the grant here is that of {held.previous}. "
             "Nothing was changed yet: calls go on as before until you say which of them stays."
         )
         problem = Problem("bad_request", detail, status=409, reason="other_user")
@@ -123,7 +123,11 @@ def exchange_failure(error: ProxyError) -> LoginFailure:
             "The grant could not be stored", Problem("store_unavailable", f"{error}.")
         )
     if isinstance(error, Problem):
-        return LoginFailure("The login did not succeed", error)
+        failure = LoginFailure("The login did not succeed", error)
+        if error.reason == "already_taken":
+            # By another process, or before a restart: as this process tells of its own.
+            failure.heading, failure.is_repeated = "This address was opened before", True
+        return failure
     ended = isinstance(error, GrantEnded)
     if ended or (isinstance(error, TokenEndpointError) and error.outcome is Outcome.INVALID_GRANT):
         return refused(

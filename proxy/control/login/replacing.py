@@ -25,8 +25,13 @@ class Held:
 
     account: str
     fresh: TokenSet
-    owner: str
+    owner: str | None
     previous: str
+
+    @property
+    def new_owner(self) -> str:
+        """Name the new owner for people, also where the upstream does not tell."""
+        return self.owner or "a user whose name SmartRecruiters does not tell"
 
 
 class Replacements:

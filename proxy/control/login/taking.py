@@ -102,7 +102,7 @@ class Taking:
         if "replace" not in fields:
             failure = refused(
                 "Nothing was changed",
-                f"The grant of {held.previous} stays; what {held.owner} granted is forgotten.",
+                f"The grant of {held.previous} stays; what {held.new_owner} granted is forgotten.",
                 "kept",
                 finished=True,
             )
@@ -174,9 +174,10 @@ class Taking:
         self, account: str, fresh: TokenSet, asked: Awaitable[str | None]
     ) -> str | None:
         """Return whose new tokens are; raise where the grant that is here is another user's."""
-        owner = await self._context.identify_token(fresh.access_token)
+        owner = await self._context.owner_of_token(fresh.access_token)
         previous = await asked
-        if owner is not None and previous is not None and owner != previous:
+        # Where the new owner cannot be told, the known one's grant is not replaced unasked either.
+        if previous is not None and owner != previous:
             held = Held(account, fresh, owner, previous)
             raise OtherUser(held, self._replacements.hold(held))
         return owner

@@ -69,6 +69,17 @@ class TokenStore(Protocol):
         """Wait for the lease up to `patience` seconds, then StoreError."""
         ...
 
+    async def take_code(self, account: str, name: str) -> str | None:
+        """Take a login's code, durably, for ten minutes; None if nobody had taken it.
+
+        Else how that login came out, as far as it is known. `name` is a digest of the code.
+        """
+        ...
+
+    async def note_code(self, account: str, name: str, outcome: str) -> None:
+        """Note how the login of a code came out, for who opens its callback again."""
+        ...
+
     def where(self, account: str) -> str:
         """Name the record's place for people: a path, or a key without the password."""
         ...

@@ -21,6 +21,7 @@ from typing import ParamSpec, TypeVar
 from filelock import FileLock, Timeout
 
 from proxy.errors import StoreError
+from proxy.grant.stores import codes
 from proxy.grant.stores import folder as files
 from proxy.grant.stores.record import MAX_RECORD, Codec, PlainCodec, Record, RecordError
 from proxy.system.clock import Clock
@@ -90,6 +91,14 @@ class FileStore:
             if self._clock.monotonic() > deadline:
                 raise _held(lock)
             await asyncio.sleep(LOCK_INTERVAL)
+
+    async def take_code(self, account: str, name: str) -> str | None:
+        """Make the code's file, or read it."""
+        return await self._run(codes.take, self._folder, account, name, self._clock.now())
+
+    async def note_code(self, account: str, name: str, outcome: str) -> None:
+        """Write the outcome into the code's file."""
+        await self._run(codes.note, self._folder, account, name, outcome)
 
     def where(self, account: str) -> str:
         """Return the record's path."""

@@ -58,6 +58,8 @@ class LastRefresh:
     attempts: int = 0
     # Of these, complete answers that refused the request itself.
     refusals: int = 0
+    # A mark of the app's settings that it was tried with: with others it is tried at once.
+    tried_with: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +237,7 @@ def _last_refresh(value: Any) -> LastRefresh | None:
         detail=_optional_text(value["detail"]),
         attempts=_whole(value["attempts"]),
         refusals=_whole(value.get("refusals", 0)),
+        tried_with=_optional_text(value.get("tried_with")),
     )
 
 

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from proxy.errors import StoreError
+from proxy.grant.stores import codes
 from proxy.grant.stores import redis_claims as claims
 from proxy.grant.stores.record import MAX_RECORD, Codec, PlainCodec, Record, RecordError
 from proxy.grant.stores.redis_server import look
@@ -221,6 +222,16 @@ class RedisStore:
         data = await self.seal(record)
         await self.call(record.account, lambda redis: redis.set(key, data))
         return key
+
+    async def take_code(self, account: str, name: str) -> str | None:
+        """Set the code's key, or read it."""
+        found = await self.durably(account, codes.TAKE_SCRIPT, name, codes.LIFETIME)
+        return None if found == 1 else bytes(found).decode(errors="replace")
+
+    async def note_code(self, account: str, name: str, outcome: str) -> None:
+        """Write the outcome to the code's key, if it is still there."""
+        key, text = f"{self.key(account)}:code-{name}", outcome[: codes.LONGEST]
+        await self.call(account, lambda redis: redis.set(key, text, xx=True, keepttl=True))
 
     async def call(self, account: str, command: Callable[["Redis"], Awaitable[Any]]) -> Any:
         """Await a command; what fails is a StoreError that names the account's key."""

@@ -9,7 +9,7 @@ import pytest
 from proxy.config import Config
 from proxy.errors import TokenEndpointError
 from proxy.grant.accounts import open_endpoint
-from proxy.grant.identify import Identifier
+from proxy.grant.owner import OwnerLookup
 from proxy.system.dialing import Dialer, DialError
 from proxy.system.network import outbound_proxy
 from proxy.system.secret import Secret
@@ -166,7 +166,7 @@ async def test_calls_token_endpoint_and_owner_s_name_send_the_same_to_the_proxy(
         with pytest.raises(TokenEndpointError):
             await endpoint.exchange(Secret("code"))
         heads.append(tunnel.head)
-        assert await Identifier(url, {}, dialer).of_token(Secret("t")) is None
+        assert await OwnerLookup(url, {}, dialer).of_token(Secret("t")) is None
         heads.append(tunnel.head)
 
     assert b"Proxy-Authorization: Basic %b\r\n" % b64encode(b"us\xe4r:p\xc3\xa4ss") in heads[0]

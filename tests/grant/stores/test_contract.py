@@ -282,3 +282,18 @@ async def test_a_lease_in_use_is_an_error_after_the_patience(open_store: Open) -
         with pytest.raises(StoreError):
             async with store.lease("default", 0.05):
                 raise AssertionError("two leases")  # pragma: no cover
+
+
+async def test_a_code_is_taken_once_by_all_processes(open_store: Open) -> None:
+    first, second = await open_store(), await open_store()
+
+    taken = await asyncio.gather(
+        *(store.take_code("default", "d" * 32) for store in (first, second))
+    )
+
+    assert sorted(taken, key=str) == ["", None]
+    await first.note_code("default", "d" * 32, "succeeded")
+    assert await second.take_code("default", "d" * 32) == "succeeded"
+    assert await second.take_code("default", "e" * 32) is None
+    assert await second.take_code("other", "d" * 32) is None
+    assert await second.load("default") is None

@@ -1,6 +1,6 @@
-"""Whose grant it is: one harmless call to the upstream with the account's own token.
+"""Whose grant it is: one harmless call to the upstream with the account's own credential.
 
-Ordinary use of an HTTP client, nothing is forwarded. A grant without the scope for it is no error.
+Nothing is forwarded. A grant without the scope for it is no error.
 """
 
 import json
@@ -8,7 +8,7 @@ import logging
 from collections.abc import Mapping
 
 from proxy.errors import ProxyError
-from proxy.grant import TokenManager
+from proxy.grant import Account
 from proxy.grant.live import bearer
 from proxy.grant.wire import Wire, WireError
 from proxy.system.dialing import Dialer
@@ -20,13 +20,13 @@ TIMEOUT = 5.0  # seconds: a person is looking at the page that waits for it
 LONGEST_NAME = 200
 
 
-class Identifier:
+class OwnerLookup:
     """Asks `GET /users/me`."""
 
     def __init__(
         self,
         url: str,
-        accounts: Mapping[str, TokenManager],
+        accounts: Mapping[str, Account],
         dialer: Dialer,
     ) -> None:
         self._accounts = accounts
