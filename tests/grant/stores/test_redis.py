@@ -16,7 +16,7 @@ from tests.support.clock import FakeClock
 from tests.support.granting import World, finish, problem_of, world
 from tests.support.processes import free_port
 from tests.support.redis_relay import redis_relay
-from tests.support.redis_server import RedisServer, redis_server, replicate
+from tests.support.redis_server import RedisServer, redis_server, replicate, sentinel
 
 
 @pytest.fixture
@@ -405,6 +405,31 @@ async def test_a_refresh_that_a_fail_over_overtakes_is_stored(
 
     assert (await replicas.record()).generation == 2
     assert len(replicas.server.refreshes) == 1
+
+
+async def test_a_fail_over_by_sentinel_in_the_midst_of_a_refresh_costs_no_token(
+    tmp_path: Path,
+) -> None:
+    with sentinel(tmp_path) as watched:
+        async with world() as grant:
+            grant.store = RedisStore(Secret(watched.url), "srproxy:", grant.clock)
+            manager = await grant.authorized()
+            grant.server.release = asyncio.Event()
+            await grant.clock.advance(1800)
+            waiting = asyncio.ensure_future(manager.credential())
+            await until(lambda: len(grant.server.requests) == 2, grant)
+            await asyncio.to_thread(watched.fail_over)
+            watched.primary.stop()
+            grant.server.release.set()
+            await until(lambda: manager.status().generation == 2, grant)
+            await asyncio.wait({waiting})
+            stored = await grant.record()
+            await grant.close()
+            await grant.store.close()
+
+            assert stored.generation == 2
+            assert [p.verdict for p in grant.server.refreshes] == ["rotated"]
+            assert watched.replica.client().exists("srproxy:default")
 
 
 async def test_a_logout_is_not_undone_by_a_fail_over(replicas: World, server: RedisServer) -> None:
