@@ -14,7 +14,7 @@ from proxy.control.filters import Filter
 from proxy.control.overview import overview
 from proxy.control.owners import Owners
 from proxy.control.rendering import render
-from proxy.control.requests import base_url
+from proxy.control.requests import base_url, with_account
 from proxy.control.traffic_list import traffic_section
 from proxy.errors import KINDS
 
@@ -63,6 +63,11 @@ class StatusPage:
                 accounts=list(context.accounts),
                 inspecting=is_inspecting(context),
             ),
+            logins=[
+                (name, with_account("/-/login", name))
+                for name, account in context.config.accounts.items()
+                if account.kind == "authorization_code"
+            ],
             kinds=KINDS.values(),
         )
         return web.Response(text=page, content_type="text/html")

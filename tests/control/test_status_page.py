@@ -250,6 +250,9 @@ async def test_accounts_stand_side_by_side_each_with_its_own_login(
     assert 'action="/-/logout"' in cards[0]
     assert "API key" in cards[2]
     assert "/-/log" not in cards[2]
+    assert re.findall('action="([^"]*)"><button class="button small">', page) == [
+        "/-/login", "/-/login?account=acme",
+    ]  # fmt: skip
     assert SECRETS[2] not in page
 
 
