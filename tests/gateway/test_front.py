@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -603,3 +604,52 @@ async def test_after_ten_wrong_keys_each_further_one_is_answered_a_second_late()
     assert again < 0.9
     assert served.startswith(b"HTTP/1.1 200 ")
     assert proxy.records[0].client == "127.0.0.1"
+
+
+# ── over the Unix socket ──
+
+
+@pytest.mark.parametrize(
+    "host", [b"", b"anything.example", b"%2Frun%2Fproxy.sock", b"unix", b"[::1]"]
+)
+async def test_over_the_unix_socket_any_well_formed_or_empty_host_is_ours(
+    host: bytes, tmp_path: Path
+) -> None:
+    socket_path = str(tmp_path / "s")
+    async with Recorder() as upstream, proxying(upstream) as proxy:
+        server = await asyncio.get_running_loop().create_unix_server(proxy.front, socket_path)
+        reader, writer = await asyncio.open_unix_connection(socket_path)
+        writer.write(b"GET /x HTTP/1.1\r\nHost: %b\r\n\r\n" % host)
+        head = await reader.readuntil(b"\r\n\r\n")
+        writer.transport.abort()
+        reader, writer = await asyncio.open_unix_connection(socket_path)
+        writer.write(b"GET /x HTTP/1.1\r\nHost: a b\r\n\r\n")
+        malformed = await reader.readuntil(b"\r\n\r\n")
+        writer.transport.abort()
+        server.close()
+
+    assert head.startswith(b"HTTP/1.1 200 ")
+    assert malformed.startswith(b"HTTP/1.1 400 ")
+    assert proxy.records[0].client is None
+
+
+async def test_raw_bytes_in_the_query_reach_the_upstream_as_they_came() -> None:
+    target = b"/candidates?q=M\xc3\xbcller\\&l=\xfc&e=%41+"
+    async with Recorder() as upstream, proxying(upstream) as proxy:
+        head, _ = await proxy.ask(GET.replace(b"/x", target))
+
+    assert head.startswith(b"HTTP/1.1 200 ")
+    assert upstream.requests[0].head.startswith(b"GET " + target + b" HTTP/1.1\r\n")
+
+
+async def test_a_call_is_served_by_the_account_that_it_names() -> None:
+    other = {"oauth": {"client_id": "other", "client_secret": "d" * 16}}
+    async with Recorder() as upstream, proxying(upstream, accounts={"acme": other}) as proxy:
+        head, _ = await proxy.ask(GET[:-2] + b"X-SRProxy-Account: acme\r\n\r\n")
+        unknown, body = await proxy.ask(GET[:-2] + b"X-SRProxy-Account: nobody\r\n\r\n")
+
+    assert head.startswith(b"HTTP/1.1 200 ")
+    assert upstream.requests[0].values(b"X-SRProxy-Account") == []
+    assert proxy.records[0].account == "acme"
+    assert unknown.startswith(b"HTTP/1.1 404 ")
+    assert b'"code": "unknown_account"' in body

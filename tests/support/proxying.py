@@ -224,7 +224,7 @@ async def proxying(
     forwarder = Forwarder(
         config.upstream,
         upstream,
-        {"default": credentials},
+        dict.fromkeys(config.accounts, credentials),
         clock,
         gate=gate,
         transform_for=transform_for,
