@@ -5,6 +5,7 @@ from typing import Any, Self
 
 from proxy.config.faults import Fault, dotted
 from proxy.config.model import AccountConfig, Draft
+from proxy.config.names import DEFAULT_ACCOUNT
 from proxy.config.reading import made, read
 from proxy.config.rules import faults_between
 from proxy.errors import ConfigurationError
@@ -43,7 +44,7 @@ def _accounts(
     One that names an app of its own does not take over the top level's API key.
     """
     top = {name: given[name] for name in ("oauth", "smart_token") if name in given}
-    found = {"default": made(AccountConfig, top)}
+    found = {DEFAULT_ACCOUNT: made(AccountConfig, top)}
     for name, own in named.items():
         oauth = own.get("oauth", {})
         above = {} if oauth else {"smart_token": top.get("smart_token")}

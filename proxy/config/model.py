@@ -12,6 +12,7 @@ from proxy.config import addresses, values
 from proxy.config import section as fields
 from proxy.config.allow_rules import allow_rule
 from proxy.config.limit_rules import LimitRule, limit_rule
+from proxy.config.names import DEFAULT_ACCOUNT
 from proxy.config.section import Section
 from proxy.system.secret import Secret
 
@@ -158,7 +159,7 @@ def _smart_token() -> Secret | None:
 class AccountConfig(Section):
     """One grant: its name, and the app or the API key that it belongs to."""
 
-    name: str = fields.fixed("default")
+    name: str = fields.fixed(DEFAULT_ACCOUNT)
     oauth: OAuthConfig = fields.section(OAuthConfig)
     smart_token: Secret | None = _smart_token()
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from proxy.config.faults import Fault
 from proxy.config.model import Draft
+from proxy.config.names import DEFAULT_ACCOUNT
 from proxy.system.loopback import is_loopback
 
 
@@ -32,7 +33,7 @@ def _lacking(config: Draft, name: str, accepted: str) -> Iterator[Fault]:
         for account in config.accounts.values()
         if account.kind != "smart_token" and not getattr(account.oauth, name)
     ]
-    if "default" in lacking:
+    if DEFAULT_ACCOUNT in lacking:
         yield Fault(("oauth", name), "is missing", accepted)
         return
     for account in lacking:

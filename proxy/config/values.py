@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from proxy.config.faults import Wrong, found
+from proxy.config.names import DEFAULT_ACCOUNT
 from proxy.system.secret import Secret
 
 T = TypeVar("T")
@@ -219,7 +220,7 @@ def account_name(value: object) -> str:
 
 def further_account(value: object) -> str:
     """Parse the name of an account beside `default`."""
-    if value == "default":
+    if value == DEFAULT_ACCOUNT:
         raise Wrong(
             "is the account that the top level describes",
             "accepted: oauth and smart_token at the top level, for it",

@@ -18,6 +18,7 @@ from collections.abc import Coroutine
 from enum import Enum
 from typing import Any
 
+from proxy.config.names import DEFAULT_ACCOUNT
 from proxy.errors import Problem
 from proxy.gateway.forward.delivery import Delivery
 from proxy.gateway.forward.forwarder import Forwarder
@@ -293,7 +294,7 @@ class Exchange(AnswerSink):
             self._ticket.answered(head.fields)
         if head.status == 429:
             record = self._record
-            self._forwarder.limited(record.operation, record.account or "default")
+            self._forwarder.limited(record.operation, record.account or DEFAULT_ACCOUNT)
 
     def _is_waited_out(self, head: ResponseHead) -> bool:
         """Tell whether a refusal for its rate is to be sent again, and after how long."""

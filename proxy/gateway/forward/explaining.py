@@ -7,6 +7,7 @@ once in the log, with the nearest one: the first few of them, since anybody can 
 import logging
 from collections.abc import Callable, Sequence
 
+from proxy.config.names import DEFAULT_ACCOUNT
 from proxy.gateway.http1 import ResponseHead
 from proxy.smartrecruiters.operations import OTHER, operations_by_name
 from proxy.smartrecruiters.scopes import explain_403, explain_404
@@ -36,7 +37,7 @@ class Explainer:
         refusal = explain_403(
             operations_by_name().get(record.operation),
             challenge.decode("latin-1") if challenge is not None else None,
-            self._granted(record.account or "default"),
+            self._granted(record.account or DEFAULT_ACCOUNT),
         )
         record.needs, record.granted = refusal.needs, refusal.granted
 

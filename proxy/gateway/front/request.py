@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 
+from proxy.config.names import DEFAULT_ACCOUNT, login_path
 from proxy.errors import Problem
 from proxy.gateway.forward import Exchange, Framing
 from proxy.gateway.front.answers import build_preflight_answer, build_problem_answer, origin_of
@@ -228,9 +229,8 @@ class InboundRequest:
     def refuse(self, problem: Problem) -> None:
         """Answer with a problem of ours."""
         if problem.code == "login_required" and problem.login_url is None:
-            account = self._admission.account if self._admission is not None else "default"
-            query = "" if account == "default" else f"?account={account}"
-            problem.login_url = f"{self.origin().decode('latin-1')}/-/login{query}"
+            account = self._admission.account if self._admission else DEFAULT_ACCOUNT
+            problem.login_url = self.origin().decode("latin-1") + login_path(account)
         services = self._services
         lines, body = build_problem_answer(
             problem,

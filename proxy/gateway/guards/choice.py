@@ -7,9 +7,9 @@ NAME.localhost      the Host's label, where there are accounts beside the defaul
 
 from collections.abc import Collection, Mapping
 
+from proxy.config.names import DEFAULT_ACCOUNT
 from proxy.errors import Problem
 
-DEFAULT = "default"
 ACCOUNT_HEADER = b"x-srproxy-account"
 LOCALHOST = b".localhost"
 
@@ -27,7 +27,7 @@ class Choice:
         if named is None and self._by_host:
             named = _label(fields.get(b"host", b""))
         if named is None:
-            return bound or DEFAULT
+            return bound or DEFAULT_ACCOUNT
         account = named.decode("latin-1")
         if bound is not None:
             if account != bound:

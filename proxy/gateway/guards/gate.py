@@ -10,8 +10,9 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from proxy.config import Config
+from proxy.config.names import DEFAULT_ACCOUNT
 from proxy.errors import Problem
-from proxy.gateway.guards.choice import DEFAULT, Choice
+from proxy.gateway.guards.choice import Choice
 from proxy.gateway.guards.hosts import Hosts, parse_authority
 from proxy.gateway.guards.keys import Keys
 from proxy.gateway.guards.origins import UNSUSPICIOUS_SITES, Origins
@@ -62,7 +63,7 @@ class Admission:
     """Who was let in, and what follows from it."""
 
     caller: str | None = None  # the API key's name
-    account: str = DEFAULT
+    account: str = DEFAULT_ACCOUNT
     key_header: bytes | None = None  # one that may carry a key, lower case; not to be forwarded
     origin: bytes | None = None  # the allowed origin that called
 
@@ -133,7 +134,7 @@ class Guards:
         if b"origin" in fields or b"sec-fetch-site" in fields:
             allowed = self._check_page(method, fields, route)
             if allowed is not None and self._is_preflight(head):
-                return self._admit(-1, DEFAULT, allowed)
+                return self._admit(-1, DEFAULT_ACCOUNT, allowed)
         number = -1
         if self._has_keys and route not in NO_KEY:
             number = self._keys.identify(fields, peer.subjects)
@@ -144,7 +145,7 @@ class Guards:
                 if self._has_rules or not plain or self._prefix or target[1:2] in (b"i", b"I"):
                     self._check_call(method, target, number, plain)
             else:
-                account = DEFAULT
+                account = DEFAULT_ACCOUNT
                 if self._has_admins and route in FOR_ADMINS:
                     self._check_admin(number)
         except Problem as problem:
@@ -275,7 +276,7 @@ class Guards:
 
     def _admit(self, number: int, account: str, origin: bytes | None) -> Admission:
         """Return the admission for a key, an account and an origin: few, so kept."""
-        if number < 0 and origin is None and account is DEFAULT:
+        if number < 0 and origin is None and account is DEFAULT_ACCOUNT:
             return self._anonymous
         admission = self._admissions.get((number, account, origin))
         if admission is None:
