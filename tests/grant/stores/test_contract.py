@@ -197,11 +197,26 @@ async def test_a_key_is_changed_without_a_login(place: Place, open_store: Open) 
     assert to_json(unsealed) == to_json(make_record(1))
 
 
+def _envelope(version: int, grant: dict[str, Any]) -> bytes:
+    text = json.dumps(grant, sort_keys=True, separators=(",", ":"))
+    check = hashlib.sha256(text.encode()).hexdigest()
+    envelope = {**to_envelope(make_record()), "version": version, "check": check, "grant": grant}
+    return json.dumps(envelope).encode()
+
+
 def _with_unknown_member() -> bytes:
-    envelope = to_envelope(make_record())
-    envelope["grant"]["of_tomorrow"] = 1
-    text = json.dumps(envelope["grant"], sort_keys=True, separators=(",", ":"))
-    return json.dumps({**envelope, "check": hashlib.sha256(text.encode()).hexdigest()}).encode()
+    return _envelope(2, {**to_json(make_record()), "of_tomorrow": 1})
+
+
+def test_a_record_of_version_1_is_read_and_written_as_version_2() -> None:
+    grant = to_json(make_record(bound=None))
+    del grant["bound"]
+    first = _envelope(1, {**grant, "previous": grant["tokens"]})
+
+    record = PlainCodec().unseal("default", first)
+
+    assert to_json(record) == {**grant, "bound": None}
+    assert json.loads(PlainCodec().seal(record))["version"] == 2
 
 
 @pytest.mark.parametrize(
