@@ -10,6 +10,6 @@ limits    all accounts' limiters, as the configuration of the moment has them
 
 from proxy.gateway.limits.limiter import Limiter, Ticket
 from proxy.gateway.limits.limits import Limits
-from proxy.gateway.limits.shared import SharedBudget
+from proxy.gateway.limits.shared import SharedBudget, share_budget
 
-__all__ = ["Limiter", "Limits", "SharedBudget", "Ticket"]
+__all__ = ["Limiter", "Limits", "SharedBudget", "Ticket", "share_budget"]

@@ -119,7 +119,7 @@ class Row:
                 self._forget_stale()
             return
         if not sent:
-            call.place.unused()
+            call.lane.window.give_back(call.place)
         call.place = None
         self.together.busy -= 1
         if call.lane.at_once is not None:

@@ -9,14 +9,17 @@ import asyncio
 import json
 import logging
 import pkgutil
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count
 
+from proxy.config import RedisConfig
 from proxy.gateway.limits.row import Call
 from proxy.gateway.limits.window import SECOND, AtOnce
 from proxy.system.clock import Clock
+from proxy.system.redis import open_redis
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +28,7 @@ RENEWAL_INTERVAL = 10.0
 TIMEOUT = 0.5
 AWAY_FOR = 1.0
 MOST_ASKED = 64
+MOST_KEPT = 1000
 
 # Runs a script on keys with one argument; what it returns are numbers.
 Run = Callable[[str, Sequence[str], str], Awaitable[Sequence[int]]]
@@ -55,6 +59,27 @@ class _News:
     settle: list[tuple[str, str, int]] = field(default_factory=list)
     hold: list[tuple[str, int]] = field(default_factory=list)
     over: list[tuple[str, str]] = field(default_factory=list)
+
+
+@asynccontextmanager
+async def share_budget(config: RedisConfig, clock: Clock) -> AsyncIterator["SharedBudget"]:
+    """Open the budget of the replicas that use this Redis, and close it in the end."""
+    if config.url is None:
+        raise ValueError("tokens.redis.url is not set")
+    async with open_redis(config.url, config.ca_file) as client:
+
+        async def run(script: str, keys: Sequence[str], argument: str) -> Sequence[int]:
+            waits: Sequence[int] = await client.run(
+                lambda redis: redis.eval(script, len(keys), *keys, argument)
+            )
+            return waits
+
+        budget = SharedBudget(run, clock, replica=secrets.token_hex(6), prefix=config.prefix)
+        budget.start()
+        try:
+            yield budget
+        finally:
+            await budget.close()
 
 
 class SharedBudget:
@@ -132,7 +157,11 @@ class SharedBudget:
                 async with asyncio.timeout(RENEWAL_INTERVAL if self._places else None):
                     await self._has_work.wait()
             self._has_work.clear()
-            await self._turn()
+            try:
+                await self._turn()
+            except Exception:
+                # Whoever asks next must still be answered.
+                logger.exception("sharing limits failed in a way that was not foreseen")
 
     async def _turn(self) -> None:
         questions = self._questions[:MOST_ASKED]
@@ -160,6 +189,7 @@ class SharedBudget:
         """Run the script; None while Redis is away."""
         now = self._clock.monotonic()
         if now < self._away_until:
+            self._keep(news)
             return None
         keys: dict[str, int] = {}
 
@@ -185,11 +215,23 @@ class SharedBudget:
                 self._is_away = True
                 reason = str(error) or type(error).__name__
                 logger.warning("limits_not_shared reason=%r", reason)
+            # Whether the script ran is unknown: what it may have granted is given back by name.
+            for question in questions:
+                place = question.place
+                news.settle.append((place.window, place.member, 0))
+                news.over += [(key, place.member) for key, _ in place.numbers]
+            self._keep(news)
             return None
         if self._is_away:
             self._is_away = False
             logger.info("limits_shared_again")
         return waits
+
+    def _keep(self, news: _News) -> None:
+        """Tell later what could not be told; what is too much ends with its lease."""
+        if len(self._news.settle) + len(news.settle) <= MOST_KEPT:
+            self._news.settle += news.settle
+            self._news.over += news.over
 
     def _renewals(self, now: float) -> list[tuple[str, str]]:
         if now - self._renewed_at < RENEWAL_INTERVAL:

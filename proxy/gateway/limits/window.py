@@ -35,10 +35,6 @@ class Place:
         """Count from the answer where it came soon: the request had arrived by then."""
         self.until = min(self.until, now + SECOND + TICK)
 
-    def unused(self) -> None:
-        """Give the place back: nothing was sent."""
-        self.until = 0.0
-
 
 class Window:
     """At most `limit` requests in any second; `corrects` where answers may change the limit."""
@@ -71,6 +67,11 @@ class Window:
         place = Place()
         self._places.append(place)
         return place
+
+    def give_back(self, place: Place) -> None:
+        """Take a place back: nothing was sent."""
+        if place in self._places:
+            self._places.remove(place)
 
     def correct(self, limit: int) -> None:
         """Take over the limit that an answer tells."""
