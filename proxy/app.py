@@ -26,7 +26,7 @@ from proxy.gateway.forward import Forwarder
 from proxy.gateway.front import Front, OneRequest, Ports
 from proxy.gateway.front.resend import send_inward
 from proxy.gateway.guards import Guards
-from proxy.gateway.limits import Limits
+from proxy.gateway.limits import Limits, share_budget
 from proxy.gateway.upstream import Upstream
 from proxy.grant import Account
 from proxy.grant.accounts import Accounts
@@ -158,7 +158,14 @@ class App:
         metrics.accounts = lambda: [_sample(manager) for manager in accounts.values()]
         for manager in accounts.values():
             _count_refreshes(metrics, manager)
-        limits = Limits(lambda: config.limits, clock, asyncio.get_running_loop().call_later)
+        shared = None
+        if config.tokens.store == "redis":
+            sharing = AsyncExitStack()
+            self._undo.append(sharing.aclose)
+            shared = await sharing.enter_async_context(share_budget(config.tokens.redis, clock))
+        limits = Limits(
+            lambda: config.limits, clock, asyncio.get_running_loop().call_later, shared=shared
+        )
         self._undo.append(_later(limits.close))
         metrics.held = limits.held
         forwarder = Forwarder(

@@ -99,6 +99,7 @@ class SharedBudget:
         self._renewed_at = clock.monotonic()
         self._away_until = 0.0
         self._is_away = False
+        self._is_closing = False
         self._script = (pkgutil.get_data(__package__, "shared.lua") or b"").decode("utf-8")
 
     def account(self, name: str, together: AtOnce) -> "SharedAccount":
@@ -111,10 +112,12 @@ class SharedBudget:
 
     async def close(self) -> None:
         """Give back what is under way, and end."""
+        # Told, not cancelled: redis-py takes a cancellation for a failure of the connection, and
+        # a turn ends by itself.
+        self._is_closing = True
+        self._has_work.set()
         if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+            await self._task
         for call in tuple(self._places):
             self.give_back(call, 0.0)
         await self._turn()
@@ -152,7 +155,7 @@ class SharedBudget:
     # ── the task ──
 
     async def _work(self) -> None:
-        while True:
+        while not self._is_closing:
             with suppress(TimeoutError):
                 async with asyncio.timeout(RENEWAL_INTERVAL if self._places else None):
                     await self._has_work.wait()
