@@ -129,8 +129,8 @@ async def load(port: int, calls: int, names: list[str], token: str) -> tuple[flo
 
 def rows(calls: list[int], counts: list[int]) -> Iterator[str]:
     """Measure, and yield the rows of the table."""
-    yield "| calls | operations | way | took | least | refused (429) |"
-    yield "| --- | --- | --- | --- | --- | --- |"
+    yield "| calls | operations | way | took | least | refused (429) | failed |"
+    yield "| --- | --- | --- | --- | --- | --- | --- |"
     ours, upstream, front = free_port(), free_port(), free_port()
     folder = Path(tempfile.mkdtemp())
     sandbox = [
@@ -157,9 +157,10 @@ def rows(calls: list[int], counts: list[int]) -> Iterator[str]:
                     for way, port, credential in ways:
                         time.sleep(2)  # what was sent before no longer counts
                         took, statuses = asyncio.run(load(port, number, names, credential))
+                        failed = sum(n for status, n in statuses.items() if not 100 < status < 500)
                         yield (
                             f"| {number} | {count} | {way} | {took:.2f} s | {least} s "
-                            f"| {statuses[429]} |"
+                            f"| {statuses[429]} | {failed} |"
                         )
     shutil.rmtree(folder)
 

@@ -8,10 +8,10 @@ from contextlib import asynccontextmanager
 import pytest
 
 from proxy.cli.clock import SystemClock
-from proxy.config import LimitsConfig
 from proxy.gateway.limits import Limits, SharedBudget
 from proxy.system.redis import open_redis
 from proxy.system.secret import Secret
+from tests.gateway.limits.test_limiter import limits_config
 from tests.support.redis_server import RedisServer
 
 LATENCY = 0.003
@@ -80,7 +80,7 @@ _prefixes = itertools.count()
 
 @asynccontextmanager
 async def replicas(server, count=2, url=None, **limits):
-    clock, config = SystemClock(), LimitsConfig.model_validate(limits)
+    clock, config = SystemClock(), limits_config(limits)
     loop = asyncio.get_running_loop()
     prefix = f"test{next(_prefixes)}:"
     async with open_redis(Secret(url or server.url)) as client:
