@@ -24,6 +24,10 @@ Admit = Callable[[TokenSet], Awaitable[str | None]]
 class Account(Protocol):
     """The part of a TokenManager that the control routes use."""
 
+    def login_problem(self) -> Problem | None:
+        """Return why nobody can log in to it, or None."""
+        ...
+
     async def exchange(
         self, code: Secret, code_verifier: Secret | None, admit: Admit | None = None
     ) -> None:

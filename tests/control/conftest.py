@@ -57,6 +57,7 @@ class FakeAccount:
         self.failure: Exception | None = None
         self.pause: asyncio.Event | None = None
         self.problem: Problem | None = None
+        self.no_login: Problem | None = None
         self.stored = 0
         self.callbacks: list[Callable[[], None]] = []
         self.now = AccountStatus(name, "login_required", "never_authorized", 0, None, None)
@@ -75,6 +76,9 @@ class FakeAccount:
     def changed(self) -> None:
         for callback in self.callbacks:
             callback()
+
+    def login_problem(self) -> Problem | None:
+        return self.no_login
 
     async def exchange(
         self, code: Secret, code_verifier: Secret | None, admit: Admit | None = None

@@ -1,6 +1,7 @@
 """Control routes that open late: whoever asks early waits, and loses nothing."""
 
 import asyncio
+import contextlib
 
 import pytest
 
@@ -100,6 +101,9 @@ async def test_routes_that_cannot_be_opened_keep_nobody_waiting() -> None:
         for reader in (early, late):
             with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
                 await reader.readexactly(1)
-    early_writer.close()
-    late_writer.close()
+    for writer in (early_writer, late_writer):
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
     server.close()
+    await server.wait_closed()

@@ -128,6 +128,17 @@ async def test_a_login_of_another_account_is_its_own_apps(serve: Serve, world: W
     assert world.account.exchanged == []
 
 
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_an_account_without_a_login_says_so(serve: Serve, world: World, method: str) -> None:
+    world.account.no_login = Problem("bad_request", "Nobody logs in to it.", status=409)
+    client = await serve()
+
+    answer = await client.request(method, "/-/login", allow_redirects=False)
+
+    assert answer.status == 409
+    assert not answer.cookies
+
+
 async def test_a_code_is_exchanged_at_once_and_the_page_says_so(serve: Serve, world: World) -> None:
     client = await serve()
     world.owner = "Ada <Lovelace>"

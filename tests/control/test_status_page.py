@@ -256,17 +256,6 @@ async def test_accounts_stand_side_by_side_each_with_its_own_login(
     assert SECRETS[2] not in page
 
 
-async def test_an_account_without_a_login_says_so(serve: Serve, world: World) -> None:
-    world.others["acme"] = FakeAccount("acme")
-    world.others["bulk"] = FakeAccount("bulk")
-    client = await serve(**ACCOUNTS)
-
-    answer = await client.get("/-/login?account=bulk", allow_redirects=False)
-
-    assert answer.status == 400
-    assert (await answer.json(content_type=None))["reason"] == "no_login"
-
-
 async def test_one_sentence_is_said_once(serve: Serve, world: World) -> None:
     dead = "SmartRecruiters refused the refresh token (invalid_grant). Log in again."
     last = LastRefresh(BEGAN, "failed", "invalid_grant", dead)

@@ -123,12 +123,9 @@ class LoginRoutes:
     def _account(self, request: web.Request) -> str:
         """Return the account that is asked for, which somebody can log in to."""
         name = asked_account(request, self._context.accounts)
-        if self._context.config.accounts[name].kind != "authorization_code":
-            raise Problem(
-                "bad_request",
-                f"The account {name} needs no login: its credential is in the configuration.",
-                reason="no_login",
-            )
+        problem = self._context.accounts[name].login_problem()
+        if problem is not None:
+            raise problem
         return name
 
     def _redirect_uri(self, account: str) -> SplitResult:
