@@ -43,6 +43,8 @@ async def test_an_answer_in_pieces_is_read_to_its_end() -> None:
             await asyncio.sleep(0.01)
             writer.write(body[at : at + 10])
         await writer.drain()
+        writer.close()
+        await writer.wait_closed()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
