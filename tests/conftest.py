@@ -21,6 +21,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="build and try the image (root, mmdebstrap, buildah, podman, runc; a minute or two)",
     )
     group.addoption(
+        "--packages",
+        action="store_true",
+        help="build wheel and sdist, and try both in empty environments (needs a package index)",
+    )
+    group.addoption(
         "--kills",
         type=int,
         default=100,

@@ -2,6 +2,8 @@
 
 import ast
 import re
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -155,6 +157,19 @@ def test_a_possessive_repeat_is_found(pattern):
 @pytest.mark.parametrize("pattern", ["[*+]+", r"a\*+", r"[]*+]", "(?:a)*b+", "a{2}"])
 def test_what_only_looks_like_a_possessive_repeat_is_not(pattern):
     assert not has_possessive_repeat(pattern)
+
+
+def test_the_readme_is_two_screens():
+    assert len(README.split()) <= 900
+
+
+def test_the_release_workflow_is_one():
+    command = ["check-jsonschema", "--builtin-schema", "vendor.github-workflows"]
+    program = Path(sys.executable).parent / command[0]
+    file = str(ROOT / ".github/workflows/release.yml")
+    done = subprocess.run([program, *command[1:], file], capture_output=True, text=True)
+
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_each_of_the_two_commands_is_one_line_with_an_environment_of_its_own():
