@@ -101,9 +101,6 @@ class OutboundHeaders:
 
     def build(self, head: RequestHead, key_header: bytes | None) -> bytes:
         """Build the field lines of a request, all but the credential, each ended by CRLF."""
-        kept = head.outbound
-        if kept is not None and kept[0] == key_header:
-            return kept[1]
         named = _named_away(head.fields)
         lines = [self._first]
         chunked = head.chunked
@@ -131,9 +128,7 @@ class OutboundHeaders:
         )
         if chunked:
             lines.append(b"Transfer-Encoding: chunked\r\n")
-        outbound = b"".join(lines)
-        head.outbound = key_header, outbound
-        return outbound
+        return b"".join(lines)
 
     def _decide(self, lower: bytes) -> bool:
         if len(self._names) >= REMEMBERED:

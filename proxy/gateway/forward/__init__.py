@@ -4,6 +4,7 @@
     Exchange    one request under way, an event-driven state machine: no task and no wake-up where
                 nothing has to be waited for, which is the usual case
     Upload      its body on the way up, kept for a repeat as long as it fits
+    Prepared    its head as it goes up, kept for the next one that repeats it
     Delivery    its answer on the way down, through a transform and past a tap where there are such
 
 Never forwards without a valid token, never lets a broken-off body look complete, never repeats a
@@ -12,6 +13,7 @@ request whose fate is unknown.
 
 from proxy.gateway.forward.exchange import CONTINUE, Exchange
 from proxy.gateway.forward.forwarder import Forwarder
+from proxy.gateway.forward.prepared import Prepared
 from proxy.gateway.forward.seams import (
     Credential,
     CredentialSource,
@@ -34,6 +36,7 @@ __all__ = [
     "Framing",
     "Gate",
     "Inbound",
+    "Prepared",
     "Tap",
     "TapFor",
     "Ticket",

@@ -22,6 +22,7 @@ from proxy.config.names import DEFAULT_ACCOUNT
 from proxy.errors import Problem
 from proxy.gateway.forward.delivery import Delivery
 from proxy.gateway.forward.forwarder import Forwarder
+from proxy.gateway.forward.prepared import Prepared
 from proxy.gateway.forward.seams import Credential, Inbound
 from proxy.gateway.forward.upload import NO_UPLOAD, Upload
 from proxy.gateway.guards import Admission
@@ -57,8 +58,8 @@ class Exchange(AnswerSink):
 
     __slots__ = (
         "_connection", "_credential", "_delivery", "_forwarder", "_head", "_inbound",
-        "_key_header", "_record", "_refreshed", "_resent", "_sent_at", "_source", "_state",
-        "_task", "_ticket", "_wait", "upload",
+        "_key_header", "_prepared", "_record", "_refreshed", "_resent", "_sent_at", "_source",
+        "_state", "_task", "_ticket", "_wait", "upload",
     )  # fmt: skip
 
     def __init__(
@@ -68,8 +69,10 @@ class Exchange(AnswerSink):
         head: RequestHead,
         admission: Admission,
         record: RequestRecord,
+        prepared: Prepared,
     ) -> None:
         self._forwarder = forwarder
+        self._prepared = prepared
         self._inbound = inbound
         self._head = head
         self._key_header = admission.key_header
@@ -258,7 +261,7 @@ class Exchange(AnswerSink):
     def _send(self, connection: UpstreamConnection, credential: Credential) -> None:
         forwarder = self._forwarder
         head = self._head
-        prepared = forwarder.prepare(head, self._key_header)
+        prepared = forwarder.prepare(head, self._key_header, self._prepared)
         request = b"%b%b\r\n" % (prepared, credential.lines)
         # Looked at last of all: what arrives before the request would be taken for its answer.
         if connection.reused and connection.has_input():

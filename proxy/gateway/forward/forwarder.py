@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 from proxy.config import UpstreamConfig
 from proxy.errors import Problem
 from proxy.gateway.forward.explaining import Explainer
+from proxy.gateway.forward.prepared import Prepared
 from proxy.gateway.forward.rewriting import links_rewritten
 from proxy.gateway.forward.seams import CredentialSource, Gate, Open, TapFor, TransformFor
-from proxy.gateway.guards import origin_form
 from proxy.gateway.headers import InboundHeaders, Links, OutboundHeaders
 from proxy.gateway.http1 import RequestHead
 from proxy.gateway.upstream import Upstream
@@ -76,25 +76,9 @@ class Forwarder:
                 "The request has already passed through this proxy: upstream.url leads back here.",
             )
 
-    def prepare(self, head: RequestHead, key_header: bytes | None) -> bytes:
-        """Build the head for the upstream up to the credential, which is set last of all.
-
-        The target goes as it came, below the upstream's path prefix.
-        """
-        kept = head.prepared
-        if kept is not None and kept[0] == key_header:
-            return kept[1]
-        target = head.target
-        if not target.startswith(b"/"):
-            target = origin_form(target)
-        prepared = b"%b %b%b HTTP/1.1\r\n%b" % (
-            head.method,
-            self._prefix,
-            target,
-            self.outbound.build(head, key_header),
-        )
-        head.prepared = key_header, prepared
-        return prepared
+    def prepare(self, head: RequestHead, key_header: bytes | None, prepared: Prepared) -> bytes:
+        """Build the head for the upstream; `prepared` keeps what repeats on a connection."""
+        return prepared.build(head, key_header, self.outbound, self._prefix)
 
     def spawn(
         self, work: Coroutine[Any, Any, None], failed: Callable[[Problem], None]

@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from proxy.gateway.forward import Prepared
 from proxy.gateway.front.outgoing import Outgoing
 from proxy.gateway.guards import Admission, Peer
 
@@ -13,6 +14,7 @@ class CallerSide(Protocol):
     peer: Peer
     ahead: bytes  # what came behind the request
     admission: Admission | None  # holds for the same head again
+    prepared: Prepared  # of the request before
     write_paused: bool
 
     @property

@@ -15,6 +15,7 @@ from enum import Enum
 from typing import cast
 
 from proxy.errors import Problem
+from proxy.gateway.forward import Prepared
 from proxy.gateway.front.answers import build_control_request
 from proxy.gateway.front.outgoing import Outgoing
 from proxy.gateway.front.registry import Connections
@@ -64,6 +65,7 @@ class CallerConnection(asyncio.Protocol):
         self.peer: Peer = cast("Peer", None)  # once connected
         self.ahead = b""  # what came behind the request under way
         self.write_paused = False
+        self.prepared = Prepared()
         # What the guards said to the request before, if it was let through: it holds for the same
         # head again, as long as they are the same guards.
         self.admission: Admission | None = None

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from proxy.errors import Problem
-from proxy.gateway.forward import CONTINUE, Forwarder, Inbound
+from proxy.gateway.forward import CONTINUE, Forwarder, Inbound, Prepared
 from proxy.gateway.front.answers import REASONS
 from proxy.gateway.guards import Admission, Guards
 from proxy.gateway.http1 import Headers, RequestHead
@@ -118,7 +118,7 @@ def dry_run(
     """Return what says what would have been sent, once the body is here."""
 
     def decide(body: bytes) -> Problem:
-        sent = forwarder.prepare(head, admission.key_header)
+        sent = forwarder.prepare(head, admission.key_header, Prepared())
         return describe_dry_run(forwarder.origin, sent, admission.account, body, record.bytes_in)
 
     return decide

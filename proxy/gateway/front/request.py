@@ -99,7 +99,9 @@ class InboundRequest:
             )
             return
         caller.admission = admission
-        self._serve(head, rest, Exchange(self._services.forwarder, self, head, admission, record))
+        forwarder = self._services.forwarder
+        exchange = Exchange(forwarder, self, head, admission, record, caller.prepared)
+        self._serve(head, rest, exchange)
         self._services.traffic.catch_up()
 
     def give_token(self, guards: Guards, head: RequestHead, rest: bytes) -> None:

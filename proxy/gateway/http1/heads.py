@@ -36,7 +36,7 @@ class RequestHead:
 
     __slots__ = (
         "block", "chunked", "content_length", "fields", "keep_alive", "lines", "method", "minor",
-        "outbound", "prepared", "raw", "target",
+        "raw", "target",
     )  # fmt: skip
 
     def __init__(
@@ -61,10 +61,6 @@ class RequestHead:
         self.keep_alive = keep_alive
         self.raw = raw  # the head as received
         self.block = block  # the field lines of it
-        # Kept with the head by those who made it, beside the header that they left out for its
-        # key: what headers.py made of the block, and forward/ of the whole.
-        self.outbound: tuple[bytes | None, bytes] | None = None
-        self.prepared: tuple[bytes | None, bytes] | None = None
 
     @property
     def headers(self) -> Headers:
@@ -126,7 +122,7 @@ def parse_request_head(head: bytes, previous: RequestHead | None = None) -> Requ
     minor = version[0] - 0x30
     block = head[line_end + 2 :]
     if previous is not None and previous.block == block and previous.minor == minor:
-        shared = RequestHead(
+        return RequestHead(
             method,
             target,
             minor,
@@ -137,8 +133,6 @@ def parse_request_head(head: bytes, previous: RequestHead | None = None) -> Requ
             raw=head,
             block=previous.block,
         )
-        shared.outbound = previous.outbound
-        return shared
     lines = parse_request_fields(block, previous.lines if previous is not None else ())
     fields = values_by_name(lines)
     return RequestHead(
