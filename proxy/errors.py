@@ -199,7 +199,7 @@ class GrantEnded(ProxyError):
 
 
 class Outcome(StrEnum):
-    """What is known of a token request that did not succeed (contract, rules of the grant, 4)."""
+    """What is known of a token request that did not succeed (rule 4 in docs/behaviour.md)."""
 
     NOT_SPENT = "not_spent"  # no connection, a complete 4xx but invalid_grant, or a 503
     INVALID_GRANT = "invalid_grant"

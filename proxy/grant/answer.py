@@ -1,4 +1,6 @@
-"""What an answer of the token endpoint means, whatever it looks like (rules 4 and 10).
+"""What an answer of the token endpoint means, whatever it looks like.
+
+Rules 4 and 10 of the grant in docs/behaviour.md.
 
 The two tokens are taken first, and nothing else in the answer may lose them: a refresh token that
 was rotated exists nowhere but here. Then what became of the code or refresh token that was sent

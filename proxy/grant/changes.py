@@ -11,7 +11,7 @@ from proxy.grant.oauth import TokenSet
 from proxy.grant.stores.base import Lease
 from proxy.grant.stores.record import Ended, Intent, LastRefresh, Record
 
-# Is asked for whose new tokens are before they replace a grant; raises if they may not.
+# Called before new tokens replace a grant: returns their owner, raises to refuse.
 Admit = Callable[[TokenSet], Awaitable[str | None]]
 
 

@@ -5,7 +5,7 @@
 
 `next_step` is asked under the lease, about the record as it was just reloaded. An intent that is
 found there is nobody's any more: its holder is gone, so the token's fate is unknown, and it is
-presented again only when the access token has ended (contract, rules of the grant, 4).
+presented again only when the access token has ended (rule 4 of docs/behaviour.md).
 """
 
 from collections.abc import Callable
@@ -23,7 +23,7 @@ WARN_DAYS = (1, 3, 7)
 FORCED_INTERVAL = 60.0
 
 
-# So many complete refusals, and the access token's end, need a person (rule 10).
+# So many complete refusals, and the access token's end, need a person (rule 10 there).
 MOST_REFUSALS = 3
 
 
@@ -125,7 +125,7 @@ def warning_days(expires_at: float, now: float) -> int | None:
 
 
 def instant(seconds: float) -> str:
-    """Write an instant as in the contract; one beyond the calendar as its last second."""
+    """Write an instant as the status has it; one beyond the calendar as its last second."""
     try:
         moment = datetime.fromtimestamp(seconds, UTC)
     except (OverflowError, ValueError, OSError):

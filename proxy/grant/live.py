@@ -70,7 +70,7 @@ class Live:
         now, until = self._clock.now(), self._clock.monotonic()
         # A token issued "in the future" has at most its lifetime left.
         left = min(tokens.expires_at - now, tokens.lifetime)
-        # What is sent in the last moment arrives after it.
+        # Expire up to 1 s early: a request sent at the end would arrive too late.
         spare = min(1.0, tokens.lifetime / 20)
         ahead = max(spare, min(self._margin, tokens.lifetime / 2))
         self._ends_at, self._ends_until = tokens.expires_at - spare, until + left - spare

@@ -166,7 +166,8 @@ class TokenManager(Source):
     ) -> None:
         """Turn a code into the grant: at once, once; the earlier grant serves until it is stored.
 
-        Problem with the reason `already_taken`: any process presented this code before (rule 11).
+        Problem with the reason `already_taken`: some process presented this code before (rule 11
+        of docs/behaviour.md).
         TokenEndpointError, or what `admit` raises: nothing changed. StoreError: the new grant could
         not be stored, or, if the store could not even be read, nothing was sent.
         """

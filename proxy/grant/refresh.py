@@ -67,7 +67,8 @@ class Refresh:
             lease.ensure_held()
             fresh = await self._endpoint.refresh(tokens, lease.ensure_held)
         except StoreError:
-            # Nothing was sent: an intent that stayed would tell of a fate that is not unknown.
+            # Nothing was sent, so remove the intent: it would wrongly mark the token as possibly
+            # spent.
             with suppress(StoreError):
                 await lease.save(record)
             raise

@@ -1,4 +1,4 @@
-"""What is told of one account's grant: the contract's JSON, with no token in it."""
+"""What is told of one account's grant: the JSON of `GET /-/status`, with no token in it."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -34,6 +34,7 @@ class Unattended:
             f"The account {self.account} uses {self.means}: nobody logs in to it, and it has no "
             "grant to forget or to move.",
             status=409,
+            reason="no_login",
         )
 
     async def exchange(
