@@ -122,6 +122,7 @@ async def test_with_keys_the_token_is_the_key(request_bytes: bytes) -> None:
         ask({"grant_type": "client_credentials", "client_id": "a"}),
         ask({"grant_type": "refresh_token", "refresh_token": "wrong"}),
         ask({"grant_type": "client_credentials"}, basic("a", "wrong")),
+        ask({"grant_type": "client_credentials", "client_id": "a"}, f"X-API-Key: {KEY}"),
         # What contradicts a valid key.
         ask({"grant_type": "x", "client_secret": "wrong"}, f"X-API-Key: {KEY}"),
         ask({"grant_type": "x", "client_secret": OTHER}, f"X-API-Key: {KEY}"),

@@ -83,6 +83,8 @@ def _key_of(fields: Mapping[bytes, bytes], sent: Mapping[str, str], keys: Keys) 
         numbers.add(keys.find(sent["client_secret"].encode()))
     if not numbers and sent.get("refresh_token"):
         numbers.add(keys.find(sent["refresh_token"].encode()))
+    if not numbers:
+        return None
     # A key in a header of its own may be there besides; it must not be another one.
     numbers.update(keys.sent(fields, basic=False))
     return numbers.pop() if len(numbers) == 1 else None
