@@ -32,7 +32,7 @@ def test_requests_appear_while_they_are_made(product: Product, open_page: OpenPa
     open_logged_in(page, product)
 
     assert call(product, "/candidates?limit=2&q=Ada%20Secret") == 200
-    assert call(product, "/identity/oauth/token", "POST", b"x=1") == 403
+    assert call(product, "/identity/oauth/token", "DELETE") == 403
 
     page.locator("#rows a", has_text="not_allowed").first.wait_for()
     row = page.locator(ROWS, has_text="?limit&q").first
@@ -63,7 +63,7 @@ def test_requests_are_filtered_and_paused(product: Product, open_page: OpenPage)
 def test_an_error_code_leads_to_its_explanation(product: Product, open_page: OpenPage) -> None:
     page = open_page()
     open_logged_in(page, product)
-    call(product, "/identity/oauth/token", "POST", b"x=1")
+    call(product, "/identity/oauth/token", "DELETE")
 
     page.locator("#rows a", has_text="not_allowed").first.click()
 
