@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from proxy.cli.server import Presence, addresses, open_server
+from proxy.cli.server import Presence, addresses, find_server
 from proxy.cli.session import Session
 from proxy.errors import ConfigurationError, StartError
 from proxy.system.dialing import Dialer, DialError
@@ -85,8 +85,7 @@ async def check_port(session: Session) -> AsyncIterator[Finding]:
     """See whether the address is ours to have: free, or held by our own server."""
     listen = session.config.listen
     where = ", ".join(addresses(session.config)) or str(listen.unix_socket or "a free port")
-    async with open_server(session.config) as (who, _):
-        pass
+    who, _ = await find_server(session.config)
     match who:
         case Presence.OURS:
             yield Finding(Grade.GOOD, f"the proxy is running at {where}")

@@ -11,9 +11,8 @@ import click
 from proxy import __version__
 from proxy.cli.exits import CommandError, Exit, tell
 from proxy.cli.help import examples
-from proxy.cli.hosting import audit_here
 from proxy.cli.local import open_account, open_every_account, store_name
-from proxy.cli.server import Presence, Server, open_server
+from proxy.cli.server import Presence, Server, find_server
 from proxy.cli.session import (
     Session,
     account_option,
@@ -23,6 +22,7 @@ from proxy.cli.session import (
 )
 from proxy.cli.terminal import Terminal, duration
 from proxy.config.names import DEFAULT_ACCOUNT
+from proxy.errors import ConfigurationError
 
 STATES = {"authorized": ("ok", "green"), "degraded": ("warn", "yellow")}
 # Authorization code is what everybody expects; the others are told.
@@ -49,16 +49,21 @@ def status(session: Session, as_json: bool) -> Exit:
 
 
 async def _status(session: Session, *, as_json: bool) -> Exit:
-    async with open_server(session.config) as (who, server):
-        known = await server.status() if who is Presence.OURS and server else None
-        if who is Presence.STRANGER and server is not None:
-            tell(f"note: another program answers at {server.base_url}; this is from the store")
-        running = server.base_url if known is not None and server is not None else None
+    who, server = await find_server(session.config_for_server)
+    known = await server.status() if who is Presence.OURS and server else None
+    if who is Presence.STRANGER and server is not None:
+        tell(f"note: another program answers at {server.base_url}; this is from the store")
+    running = server.base_url if known is not None and server is not None else None
     accounts = known.get("accounts", []) if known else []
     if known is None or any(account.get("reason") == "store_unavailable" for account in accounts):
         # An unreadable store is an error that names its path, which the server's answer does not.
-        from_store = await _status_from_store(session)
-        known = known or from_store
+        try:
+            from_store = await _status_from_store(session)
+        except ConfigurationError:
+            if known is None:
+                raise
+        else:
+            known = known or from_store
     if as_json:
         click.echo(json.dumps(known, indent=2, ensure_ascii=False))
     else:
@@ -94,10 +99,23 @@ def _show_table(
         rows += _account_rows(session, out, account)
     rows.append(("Server", f"running at {running}" if running else "not running"))
     rows.append(("Upstream", str(known.get("upstream"))))
-    rows.append(("Store", store_name(session)))
+    if store := _store(session, is_running=running is not None):
+        rows.append(("Store", store))
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
         out.say(f"{out.style(name.ljust(width), 'cyan')}  {value}")
+
+
+def _store(session: Session, *, is_running: bool) -> str | None:
+    """Name the store; None where the running server's is another than this user would have."""
+    try:
+        name = store_name(session)
+        is_here = session.config.tokens.store == "redis" or session.state_folder.is_dir()
+    except (ConfigurationError, OSError):
+        if is_running:
+            return None
+        raise
+    return name if is_here or not is_running else None
 
 
 def _account_rows(
@@ -118,6 +136,8 @@ def _account_rows(
         rows.append(("To do", f"run srproxy login{named}"))
     if (kind := account.get("kind")) in KINDS:
         rows.append(("Credential", KINDS[kind]))
+    if owner := account.get("owner"):
+        rows.append(("Owner", str(owner)))
     if scopes := account.get("scopes"):
         rows.append(("Scopes", " ".join(scopes)))
     if access := account.get("access_token"):
@@ -213,10 +233,12 @@ def logout(session: Session, account: str) -> Exit:
 
 
 async def _logout(session: Session, name: str) -> None:
-    async with open_server(session.config) as (who, server):
-        if who is Presence.OURS and server is not None:
-            await _logout_through(server, name)
-            return
+    who, server = await find_server(session.config_for_server)
+    if who is Presence.OURS and server is not None:
+        await _logout_through(server, name)
+        return
+    from proxy.cli.hosting import audit_here  # the server writes its own line
+
     async with open_account(session, name) as account:
         await account.logout()
     audit_here(session, "logout", "ok")

@@ -8,6 +8,7 @@ each other; whoever finishes first ends the command.
 import asyncio
 import contextlib
 import os
+import sys
 import threading
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -21,19 +22,12 @@ import click
 from proxy.cli.browser import has_browser, open_browser
 from proxy.cli.exits import CommandError, Exit
 from proxy.cli.help import examples
-from proxy.cli.hosting import make_app, prepare
-from proxy.cli.server import (
-    UNREACHABLE,
-    Presence,
-    Server,
-    login_page,
-    open_client,
-    open_server,
-)
+from proxy.cli.server import Presence, Server, find_server, login_page, server_at
 from proxy.cli.session import Session, account_option, run_async, sandbox_option, with_session
 from proxy.cli.terminal import clock_face
 from proxy.config import Config
 from proxy.config.names import DEFAULT_ACCOUNT, login_path
+from proxy.system import process
 
 # As long as a `state` lives (contract: short-lived; ten minutes).
 WAIT = 600.0
@@ -57,22 +51,25 @@ STDIN = 0
     is_flag=True,
     help="Take the final address from the terminal too, for a browser that is elsewhere.",
 )
+@click.option("--force", is_flag=True, help="Log in without asking, though authorized already.")
 @account_option
 @sandbox_option
 @with_session
-def login(session: Session, no_browser: bool, paste: bool, account: str) -> Exit:
+def login(session: Session, no_browser: bool, paste: bool, force: bool, account: str) -> Exit:
     """Authorize once: open the browser, or print the address to open.
 
     Works with the server running (through it) and without it (the proxy is started for as long as
     the login takes). With --paste the browser may be on any machine: it ends on a page that cannot
-    load, and the address of that page is what you paste here.
+    load, and the address of that page is what you paste here. On a terminal you are asked first
+    where the account is authorized already.
     """
-    prepare(session, level="warning")
-    if _has_no_page(session.config) and not paste:
+    process.harden()
+    if _has_no_page(session.config_for_server) and not paste:
         session.terminal.say("Only a Unix socket is listened on, so the login goes by pasting.\n")
         paste = True
     browser = not no_browser and not paste and has_browser(session.environ)
-    return run_async(_login(session, account, browser=browser, paste=paste))
+    ask = not force and sys.stdin.isatty()
+    return run_async(_login(session, account, browser=browser, paste=paste, ask=ask))
 
 
 def _has_no_page(config: Config) -> bool:
@@ -80,8 +77,12 @@ def _has_no_page(config: Config) -> bool:
     return config.listen.host is None and config.oauth.redirect_uri.startswith("http:")
 
 
-async def _login(session: Session, account: str, *, browser: bool, paste: bool) -> Exit:
+async def _login(
+    session: Session, account: str, *, browser: bool, paste: bool, ask: bool = False
+) -> Exit:
     async with _some_server(session) as (server, page):
+        if ask and not _is_wanted(await server.account(account)):
+            return Exit.DONE
         page = page.removesuffix(login_path(DEFAULT_ACCOUNT)) + login_path(account)
         return await _Login(session, server, page, account).run(browser=browser, paste=paste)
 
@@ -89,25 +90,37 @@ async def _login(session: Session, account: str, *, browser: bool, paste: bool) 
 @asynccontextmanager
 async def _some_server(session: Session) -> AsyncIterator[tuple[Server, str]]:
     """Give the running server, or else one of our own, and the address of its login page."""
-    config = session.config
-    async with open_server(config) as (who, running):
-        if who is Presence.STRANGER and running is not None:
-            raise CommandError(
-                f"{running.base_url} is taken by another program, so the callback could not reach "
-                "us; stop it, or change listen.port (the redirect URI's port must follow)"
-            )
-        if running is not None:
-            yield running, login_page(config)
-            return
+    config = session.config_for_server
+    who, running = await find_server(config)
+    if who is Presence.STRANGER and running is not None:
+        raise CommandError(
+            f"{running.base_url} is taken by another program, so the callback could not reach "
+            "us; stop it, or change listen.port (the redirect URI's port must follow)"
+        )
+    if running is not None:
+        yield running, login_page(config)
+        return
+    from proxy.cli.hosting import make_app, prepare  # only where none runs
+
+    prepare(session, level="warning")
     app = make_app(session)
     await app.start()
     try:
-        async with open_client(config, app.base_url) as own:
-            await own.presence()
-            yield own, login_page(config, app.base_url)
+        own = server_at(session.config, app.base_url)
+        await own.presence()
+        yield own, login_page(session.config, app.base_url)
     finally:
         # The browser is still being told how it ended.
         await app.finish()
+
+
+def _is_wanted(account: Mapping[str, Any]) -> bool:
+    """Ask whether to log in, where calls go through as it is."""
+    if account.get("state") != "authorized":
+        return True
+    owner = f" as {account['owner']}" if account.get("owner") else ""
+    question = f"{account.get('name')} is authorized already{owner}. Log in again?"
+    return click.confirm(question, err=True)
 
 
 @dataclass
@@ -146,10 +159,12 @@ class _Login:
             until = await self._ask_for_paste(until)
         else:
             terminal.say(f"Open this address in a browser on this machine:\n\n  {self.page}\n")
-            if self.session.config.access.api_keys:
+            if self.session.config_for_server.access.api_keys:
                 terminal.say("The browser asks for a key: any user name, an API key as password.")
             if browser:
                 open_browser(self.page)
+            elif told := _elsewhere(self.session.environ, self.page):
+                terminal.say(told)
         # Where somebody types, a line that redraws itself would eat the typing.
         ways.append(asyncio.ensure_future(self._watch(before, began, until, show=not paste)))
         if paste:
@@ -164,11 +179,11 @@ class _Login:
             raise CommandError(f"the login could not begin: {answer.detail}")
         say = self.session.terminal.say
         say(f"Open this address in a browser, on any machine:\n\n  {url}\n")
-        if not _has_no_page(self.session.config):
+        if not _has_no_page(self.session.config_for_server):
             say(f"(or, on the proxy's own machine: {self.page})\n")
         say(
             "Authorize there. The browser then goes to an address that begins with\n\n"
-            f"  {self.session.config.oauth.redirect_uri}\n\n"
+            f"  {self.session.config_for_server.oauth.redirect_uri}\n\n"
             "and may say that it cannot load it. Paste that address here within 30 seconds of "
             "authorizing, and press Enter:"
         )
@@ -183,13 +198,13 @@ class _Login:
     ) -> Exit:
         """Wait until the server has a grant of a login that it did not have before."""
         clock, terminal = self.session.clock, self.session.terminal
-        where = urlsplit(self.session.config.oauth.redirect_uri)
+        where = urlsplit(self.session.config_for_server.oauth.redirect_uri)
         failures = 0
         while (left := until - clock.monotonic()) > 0:
             try:
                 now = _grant(await self.server.account(self.account))
                 failures = 0
-            except UNREACHABLE as error:
+            except OSError as error:
                 failures += 1
                 if failures > 20:
                     raise CommandError(f"the server went away: {error}") from error
@@ -208,7 +223,7 @@ class _Login:
         What belongs to no login of a browser's is not told: noise must not end the waiting.
         """
         while True:
-            with contextlib.suppress(*UNREACHABLE, ValueError):
+            with contextlib.suppress(OSError, ValueError):
                 async for event, told in self.server.events():
                     listening.set()
                     if event == "login" and told.get("account") == self.account:
@@ -252,11 +267,26 @@ class _Login:
         return Exit.DONE
 
 
+def _elsewhere(environ: Mapping[str, str], page: str) -> str:
+    """Say how a browser on the person's own machine gets here, where they came by ssh."""
+    connection = environ.get("SSH_CONNECTION", "").split()
+    if not connection or has_browser(environ):
+        return ""
+    port = urlsplit(page).port
+    this = connection[2] if len(connection) == 4 else "this-machine"
+    return (
+        "You are here by ssh, and the browser is elsewhere. Either, on your own machine, run\n\n"
+        f"  ssh -L {port}:localhost:{port} {this}\n\n"
+        "and open the address above there; or run srproxy login --paste here instead."
+    )
+
+
 def _grant(account: Mapping[str, Any]) -> Mapping[str, Any]:
     return {
         "state": account.get("state"),
         "scopes": account.get("scopes"),
         "granted_at": account.get("granted_at"),
+        "generation": account.get("generation"),
         "refreshed": account.get("last_refresh") is not None,
     }
 
@@ -268,8 +298,11 @@ def _is_login(before: Mapping[str, Any], now: Mapping[str, Any], began: float) -
     been refreshed; so a login is told even where the clock was set back meanwhile.
     """
     granted_at = now["granted_at"]
-    if now["state"] == "login_required" or granted_at in (None, before["granted_at"]):
+    if now["state"] == "login_required" or granted_at is None:
         return False
+    if granted_at == before["granted_at"]:
+        # Told in whole seconds: a login may follow another within one.
+        return not now["refreshed"] and now["generation"] != before["generation"]
     at = datetime.fromisoformat(granted_at).timestamp()
     return not now["refreshed"] or at >= began - 1
 

@@ -5,7 +5,7 @@ import click
 from proxy.cli.browser import has_browser, open_browser
 from proxy.cli.exits import CommandError, Exit
 from proxy.cli.help import examples
-from proxy.cli.server import Presence, open_server, page_address
+from proxy.cli.server import Presence, find_server, page_address
 from proxy.cli.session import Session, run_async, sandbox_option, with_session
 
 # For the browser to be called; one of text, or a new one, returns only when it is closed.
@@ -28,10 +28,11 @@ def open_(session: Session) -> Exit:
 
 
 async def _open(session: Session) -> Exit:
-    async with open_server(session.config, unix=False) as (who, _server):
-        if who is not Presence.OURS:
-            raise CommandError("the server is not running here; start it by `srproxy serve`")
-    page = page_address(session.config, "/-/")
+    config = session.config_for_server
+    who, _ = await find_server(config, unix=False)
+    if who is not Presence.OURS:
+        raise CommandError("the server is not running here; start it by `srproxy serve`")
+    page = page_address(config, "/-/")
     if has_browser(session.environ):
         session.terminal.say(f"Opening {page}")
         open_browser(page).join(PATIENCE)

@@ -5,20 +5,23 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
 
 import click
 
 from proxy.cli.exits import CommandError, Exit
 from proxy.cli.help import examples
-from proxy.cli.hosting import make_app, prepare
-from proxy.cli.server import Presence, Server, open_client, open_server
+from proxy.cli.server import Presence, Server, find_server, server_at
 from proxy.cli.session import Session, run_async, sandbox_option, with_session
 from proxy.cli.signals import heeded
+from proxy.system import process
 
 VARIABLE = "SMARTRECRUITERS_BASE_URL"
 PASSED_ON = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
+# Which spelling is read differs from tool to tool.
+EXCEPTIONS = ("no_proxy", "NO_PROXY")
 INTERVAL = 0.2
 
 
@@ -43,7 +46,8 @@ INTERVAL = 0.2
 def run(session: Session, timeout: float, command: Sequence[str]) -> int:
     """Start the proxy, wait until it is ready, run CMD, stop; exits with CMD's code.
 
-    CMD finds the proxy's address in SMARTRECRUITERS_BASE_URL. Signals are passed on to it. Where
+    CMD finds the proxy's address in SMARTRECRUITERS_BASE_URL, and NO_PROXY keeps its calls to that
+    address off an outbound proxy. Signals are passed on to it. Where
     the proxy of this configuration runs already, CMD uses that one.
     """
     program = shutil.which(command[0], path=session.environ.get("PATH"))
@@ -51,7 +55,7 @@ def run(session: Session, timeout: float, command: Sequence[str]) -> int:
         raise CommandError(f"{command[0]}: there is no such program", Exit.USAGE)
     umask = os.umask(0o077)
     os.umask(umask)
-    prepare(session, level="warning")
+    process.harden()
     return run_async(_run(session, timeout, [program, *command[1:]], umask), fast=True)
 
 
@@ -63,29 +67,32 @@ async def _run(session: Session, timeout: float, command: Sequence[str], umask: 
 
 @asynccontextmanager
 async def _some_proxy(session: Session) -> AsyncIterator[Server]:
-    config = session.config
+    config = session.config_for_server
     # By TCP only: a base URL cannot name a Unix socket.
-    async with open_server(config, unix=False) as (who, running):
-        if who is Presence.STRANGER and running is not None:
-            raise CommandError(
-                f"{running.base_url} is taken by another program; stop it, or set listen.port to "
-                "another number (0 picks a free one)"
-            )
-        if running is not None and config.listen.host is not None:
-            yield running
-            return
+    who, running = await find_server(config, unix=False)
+    if who is Presence.STRANGER and running is not None:
+        raise CommandError(
+            f"{running.base_url} is taken by another program; stop it, or set listen.port to "
+            "another number (0 picks a free one)"
+        )
+    if running is not None:
+        yield running
+        return
     if config.listen.host is None:
         raise CommandError(
             "listen.host is null, and a base URL cannot name a Unix socket; set "
             "SRPROXY_LISTEN__HOST=localhost",
             Exit.USAGE,
         )
+    from proxy.cli.hosting import make_app, prepare  # only where none runs
+
+    prepare(session, level="warning")
     app = make_app(session)
     await app.start()
     try:
-        async with open_client(config, app.base_url) as own:
-            await own.presence()
-            yield own
+        own = server_at(session.config, app.base_url)
+        await own.presence()
+        yield own
     finally:
         await app.stop()
 
@@ -104,9 +111,9 @@ async def _until_ready(session: Session, server: Server, timeout: float) -> None
 
 async def _call(session: Session, command: Sequence[str], base_url: str, umask: int) -> int:
     loop = asyncio.get_running_loop()
-    process = await asyncio.create_subprocess_exec(
+    child = await asyncio.create_subprocess_exec(
         *command,
-        env={**session.environ, VARIABLE: base_url},
+        env=_environment(session.environ, base_url),
         # Ours keeps what we write private; CMD has its own. uvloop knows no `umask`.
         preexec_fn=lambda: os.umask(umask),
     )
@@ -115,15 +122,22 @@ async def _call(session: Session, command: Sequence[str], base_url: str, umask: 
         # What a terminal's keys make reaches the whole foreground group by itself.
         if number in (signal.SIGINT, signal.SIGQUIT) and _on_terminal():
             return
-        if process.returncode is None:
-            process.send_signal(number)
+        if child.returncode is None:
+            child.send_signal(number)
 
     # They stay to the end: once CMD is gone, nothing may keep the proxy from storing a refresh.
     for number in heeded(*PASSED_ON):
         loop.add_signal_handler(number, pass_on, number)
-    code = await process.wait()
+    code = await child.wait()
     # As shells tell it: 128 and the signal's number.
     return 128 - code if code < 0 else code
+
+
+def _environment(environ: Mapping[str, str], base_url: str) -> Mapping[str, str]:
+    """Return CMD's environment: an outbound proxy is for others, not for the way to us."""
+    given = [found for name in EXCEPTIONS if (found := environ.get(name))]
+    exceptions = ",".join(dict.fromkeys([*given, urlsplit(base_url).hostname or ""]))
+    return {**environ, VARIABLE: base_url, **dict.fromkeys(EXCEPTIONS, exceptions)}
 
 
 def _on_terminal() -> bool:

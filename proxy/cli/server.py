@@ -6,29 +6,27 @@ Sends an API key of the configuration where keys are set, but only to a server t
 
 import asyncio
 import json
-import ssl
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import aiohttp
-
+from proxy.cli.exchange import Endpoint, NotConnectedError, exchange
 from proxy.cli.exits import CommandError
 from proxy.config import Config
 from proxy.system.loopback import is_loopback
 
+if TYPE_CHECKING:
+    import ssl
+
 MARK = "smartrecruiters-proxy"
 # For finding out who is there: whoever takes a connection and says nothing is a stranger.
 PROBE_TIMEOUT = 5.0
-TIMEOUT = aiohttp.ClientTimeout(total=90, sock_connect=3)
+TIMEOUT = 90.0
 # The server's streams show every 15 s that they are alive.
-STREAM_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=3, sock_read=45)
+STREAM_TIMEOUT = 45.0
 WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where a wildcard can be reached
-# The widest net of what can go wrong on the way to a server.
-UNREACHABLE = (aiohttp.ClientError, OSError, TimeoutError)
 
 
 class Presence(StrEnum):
@@ -56,43 +54,40 @@ class Answer:
 
 @dataclass
 class Server:
-    """A client of one server; `open_server` makes one for the configured address."""
+    """A client of one server; `find_server` makes one for the configured address."""
 
     base_url: str
-    _client: aiohttp.ClientSession
+    _endpoint: Endpoint
     _key: str | None
     _cookies: dict[str, str] = field(default_factory=dict)
     _trusted: bool = False
-
-    @classmethod
-    def at(cls, base_url: str, client: aiohttp.ClientSession, config: Config) -> Self:
-        """Make the client of the server at an address."""
-        key = config.access.command_key
-        return cls(base_url.rstrip("/"), client, key.reveal() if key else None)
 
     async def presence(self) -> Presence:
         """Find out who is there, without showing a key."""
         try:
             async with asyncio.timeout(PROBE_TIMEOUT):
                 answer = await self.call("GET", "/-/status")
-        except (aiohttp.ClientConnectorError, ConnectionRefusedError, FileNotFoundError):
+        except NotConnectedError:
             return Presence.NOBODY
-        except UNREACHABLE:
+        except OSError:
             return Presence.STRANGER
         named = answer.status == 200 and {"version", "accounts"} <= set(answer.body)
         self._trusted = answer.ours or named
         return Presence.OURS if self._trusted else Presence.STRANGER
 
     async def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Answer:
-        """Call a control route; errors of the connection are the caller's to handle."""
-        async with self._client.request(
-            method, self.base_url + path, json=body, headers=self._headers(), allow_redirects=False
-        ) as response:
+        """Call a control route; OSError where no answer comes."""
+        content = None if body is None else json.dumps(body).encode()
+        async with (
+            asyncio.timeout(TIMEOUT),
+            exchange(self._endpoint, method, path, self._headers(), content) as response,
+        ):
             # By hand: a cookie that is marked Secure for a TLS front has to come back to us here.
-            for name, morsel in response.cookies.items():
-                self._cookies[name] = morsel.value
-            text = await response.text(errors="replace")
-            ours = response.headers.get("Proxy-Status", "").startswith(MARK)
+            for cookie in response.all("set-cookie"):
+                name, _, value = cookie.partition(";")[0].partition("=")
+                self._cookies[name.strip()] = value.strip()
+            text = (await response.read()).decode(errors="replace")
+            ours = any(said.startswith(MARK) for said in response.all("proxy-status"))
         try:
             parsed = json.loads(text)
         except ValueError:
@@ -100,7 +95,7 @@ class Server:
         return Answer(response.status, parsed if isinstance(parsed, dict) else {}, ours)
 
     def _headers(self) -> dict[str, str]:
-        headers = {"Accept": "application/json"}
+        headers = {"Host": urlsplit(self.base_url).netloc, "Accept": "application/json"}
         if self._key and self._trusted:
             headers["X-SRProxy-Key"] = self._key
         if self._cookies:
@@ -111,14 +106,16 @@ class Server:
 
     async def events(self) -> AsyncIterator[tuple[str, Any]]:
         """Give the events with their data, from a snapshot on until the stream breaks off."""
-        async with self._client.get(
-            self.base_url + "/-/events", headers=self._headers(), timeout=STREAM_TIMEOUT
-        ) as response:
+        async with exchange(self._endpoint, "GET", "/-/events", self._headers(), None) as response:
             event = ""
-            # By hand: a snapshot's line is longer than what the client's readline takes.
             rest = b""
-            async for chunk in response.content.iter_any():
-                *lines, rest = (rest + chunk).split(b"\n")
+            pieces = response.pieces()
+            while True:
+                async with asyncio.timeout(STREAM_TIMEOUT):
+                    piece = await anext(pieces, b"")
+                if not piece:
+                    return
+                *lines, rest = (rest + piece).split(b"\n")
                 for line in lines:
                     field, _, text = line.decode(errors="replace").partition(": ")
                     if field == "event":
@@ -178,7 +175,7 @@ def page_address(config: Config, path: str) -> str:
     return f"{redirect.scheme}://{redirect.netloc}{path}"
 
 
-def pinned_context(config: Config) -> ssl.SSLContext | bool:
+def pinned_context(config: Config) -> "ssl.SSLContext | None":
     """Return the TLS settings for our own server: its very certificate, by whatever name it has.
 
     We connect by a loopback address, which no certificate names; but only the holder of the key of
@@ -186,7 +183,9 @@ def pinned_context(config: Config) -> ssl.SSLContext | bool:
     """
     cert_file = config.listen.tls.cert_file
     if cert_file is None:
-        return True
+        return None
+    import ssl  # only where callers speak https
+
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # the certificate itself is the anchor
@@ -198,52 +197,32 @@ def pinned_context(config: Config) -> ssl.SSLContext | bool:
     return context
 
 
-@asynccontextmanager
-async def open_client(config: Config, base_url: str) -> AsyncIterator[Server]:
-    """Make a client for the server at `base_url`."""
-    async with aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(ssl=pinned_context(config)),
-        timeout=TIMEOUT,
-        trust_env=False,
-        cookie_jar=aiohttp.DummyCookieJar(),
-    ) as client:
-        yield Server.at(base_url, client, config)
+def server_at(config: Config, base_url: str) -> Server:
+    """Make a client of the server at `base_url`."""
+    parts = urlsplit(base_url)
+    tls = pinned_context(config) if parts.scheme == "https" else None
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    endpoint = Endpoint(parts.hostname or "", port, tls)
+    return Server(base_url.rstrip("/"), endpoint, _command_key(config))
 
 
-@asynccontextmanager
-async def open_server(
-    config: Config, *, unix: bool = True
-) -> AsyncIterator[tuple[Presence, Server | None]]:
+async def find_server(config: Config, *, unix: bool = True) -> tuple[Presence, Server | None]:
     """Look for the running server: at its Unix socket (with `unix`), else at its address."""
-    strangers: list[Server] = []
+    candidates = [server_at(config, url) for url in addresses(config)]
     path = config.listen.unix_socket
-    candidates: list[tuple[aiohttp.BaseConnector, str]] = []
     if path is not None and unix:
-        candidates.append((aiohttp.UnixConnector(str(path)), "http://localhost"))
-    tls = pinned_context(config)
-    candidates += [(aiohttp.TCPConnector(ssl=tls), url) for url in addresses(config)]
-    clients: list[aiohttp.ClientSession] = []
-    try:
-        for connector, url in candidates:
-            client = aiohttp.ClientSession(
-                connector=connector,
-                timeout=TIMEOUT,
-                trust_env=False,
-                cookie_jar=aiohttp.DummyCookieJar(),
-            )
-            clients.append(client)
-            server = Server.at(url, client, config)
-            match await server.presence():
-                case Presence.OURS:
-                    yield Presence.OURS, server
-                    return
-                case Presence.STRANGER:
-                    strangers.append(server)
-        if strangers:
-            yield Presence.STRANGER, strangers[0]
-        else:
-            yield Presence.NOBODY, None
-    finally:
-        await asyncio.gather(*(client.close() for client in clients))
-        for connector, _ in candidates[len(clients) :]:
-            await connector.close()
+        endpoint = Endpoint("localhost", 80, socket=path)
+        candidates.insert(0, Server("http://localhost", endpoint, _command_key(config)))
+    stranger: Server | None = None
+    for server in candidates:
+        match await server.presence():
+            case Presence.OURS:
+                return Presence.OURS, server
+            case Presence.STRANGER:
+                stranger = stranger or server
+    return (Presence.STRANGER, stranger) if stranger else (Presence.NOBODY, None)
+
+
+def _command_key(config: Config) -> str | None:
+    key = config.access.command_key
+    return key.reveal() if key else None

@@ -7,7 +7,6 @@ import asyncio
 import importlib
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, update_wrapper
@@ -15,7 +14,6 @@ from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import click
-import platformdirs
 
 from proxy.cli.clock import SystemClock
 from proxy.cli.exits import CommandError, Exit, InterruptedCommandError, tell
@@ -50,6 +48,24 @@ class Session:
     @cached_property
     def loaded(self) -> Loaded:
         """Load the configuration, once; ConfigurationError ends the command with 2."""
+        return self._load()
+
+    @cached_property
+    def config_for_server(self) -> Config:
+        """Return the configuration as far as going through the running server needs it.
+
+        The server has the secrets; a shell beside a systemd unit has not (LoadCredential). Where
+        none runs, `config` says what is missing.
+        """
+        try:
+            return self.config
+        except ConfigurationError as error:
+            try:
+                return self._load(secrets_needed=False).config
+            except ConfigurationError:
+                raise error from None
+
+    def _load(self, *, secrets_needed: bool = True) -> Loaded:
         try:
             loaded = load(
                 self.file,
@@ -57,6 +73,7 @@ class Session:
                 self.user_folder,
                 flags=self.flags,
                 search=self.search,
+                secrets_needed=secrets_needed,
             )
         except ConfigurationError as error:
             raise self._with_where_we_looked(error) from None
@@ -81,7 +98,7 @@ class Session:
 
     def user_folder(self) -> Path | None:
         """Return the folder of the user's own configuration; None where there is no home."""
-        return _below_home(platformdirs.user_config_path)
+        return _below_home("user_config_path")
 
     @property
     def config(self) -> Config:
@@ -92,7 +109,7 @@ class Session:
     def state_folder(self) -> Path:
         """Return where the user's state goes; `tokens.path` has the last word on tokens."""
         tokens = self.config.tokens
-        folder = tokens.path or _below_home(platformdirs.user_state_path)
+        folder = tokens.path or _below_home("user_state_path")
         if folder is None and tokens.store == "file":
             what = "is not set, and this user has no home folder to keep the grant in"
             raise ConfigurationError([f"tokens.path: {what}; accepted: a folder that is kept"])
@@ -104,10 +121,12 @@ class Session:
         return Terminal(sys.stderr, self.environ)
 
 
-def _below_home(find: Callable[[str], Path]) -> Path | None:
+def _below_home(which: str) -> Path | None:
     """Return one of the user's folders; None where this user has no home."""
+    import platformdirs  # not where -c and tokens.path say it all
+
     try:
-        folder = find(NAME)
+        folder: Path = getattr(platformdirs, which)(NAME)
     except RuntimeError:
         return None
     return folder if folder.is_absolute() else None
@@ -152,6 +171,8 @@ def sandbox_option(command: Callable[P, R]) -> Callable[P, R]:
 
 def find_sandbox() -> Path:
     """Return the configuration that the newest running sandbox of this user has left."""
+    import tempfile
+
     found = []
     for folder in Path(tempfile.gettempdir()).glob(f"{SANDBOX_PREFIX}*"):
         file = folder / SANDBOX_FILE
@@ -179,9 +200,9 @@ def account_option(command: Callable[P, R]) -> Callable[P, R]:
 
 
 def _check_account(session: Session, name: object) -> None:
-    if name in (None, DEFAULT_ACCOUNT) or name in session.config.accounts:
+    if name in (None, DEFAULT_ACCOUNT) or name in session.config_for_server.accounts:
         return
-    known = ", ".join(session.config.accounts)
+    known = ", ".join(session.config_for_server.accounts)
     raise CommandError(f"there is no account {name!r}; configured: {known}", Exit.USAGE)
 
 

@@ -6,7 +6,7 @@ import click
 
 from proxy.cli.exits import Exit, tell
 from proxy.cli.help import examples
-from proxy.cli.server import UNREACHABLE, Presence, addresses, open_server
+from proxy.cli.server import Presence, addresses, find_server
 from proxy.cli.session import Session, run_async, sandbox_option, with_session
 from proxy.cli.terminal import clock_face
 
@@ -38,7 +38,7 @@ def wait(session: Session, timeout: float) -> Exit:
 
 
 async def _wait(session: Session, timeout: float) -> Exit:
-    config, clock, terminal = session.config, session.clock, session.terminal
+    config, clock, terminal = session.config_for_server, session.clock, session.terminal
     if config.listen.unix_socket is None and not addresses(config):
         tell("error: listen.port is 0: nobody can know the port; set one, or a unix_socket")
         return Exit.USAGE
@@ -47,7 +47,8 @@ async def _wait(session: Session, timeout: float) -> Exit:
     while True:
         left = max(0.0, until - clock.monotonic())
         try:
-            async with asyncio.timeout(max(left, 0.5)), open_server(config) as (who, server):
+            async with asyncio.timeout(max(left, 0.5)):
+                who, server = await find_server(config)
                 if server is None:
                     reason = "nobody listens there"
                 elif who is Presence.STRANGER:
@@ -58,7 +59,7 @@ async def _wait(session: Session, timeout: float) -> Exit:
                         terminal.clear()
                         return Exit.DONE
                     reason = told
-        except UNREACHABLE as error:
+        except OSError as error:
             reason = str(error) or "no answer"
         if clock.monotonic() >= until:
             terminal.clear()

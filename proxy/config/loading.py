@@ -14,7 +14,7 @@ from proxy.config.checking import Config
 from proxy.config.environment import CONFIG_VARIABLE, read_environment, variable
 from proxy.config.faults import Fault, Path, dotted
 from proxy.config.keys import key_at
-from proxy.config.secret_files import PrivateFile
+from proxy.config.secret_files import PrivateFile, unknown_secret
 from proxy.config.section import Shape
 from proxy.config.sources import Source, holds_secret, paths_in
 from proxy.config.tree import Finding, Place, Tree, parse_yaml
@@ -92,11 +92,13 @@ def load(
     *,
     flags: Mapping[str, str] | None = None,
     search: bool = True,
+    secrets_needed: bool = True,
 ) -> Loaded:
     """Load the configuration or raise ConfigurationError with every problem in it.
 
     `flags` maps dotted keys to what the command line said of them. Without `search` only a file
-    that somebody named is read.
+    that somebody named is read. Without `secrets_needed` something random stands in for the app's
+    secret, and for secrets whose files cannot be read here: for those who only look for the server.
     """
     found = find_file(option, environ, user_folder if search else lambda: None)
     path = found.path if search or found.named_by else None
@@ -117,11 +119,13 @@ def load(
 
     overruled: set[Path] = set()
     for source in reversed(sources):
-        source.prepare(frozenset(overruled))
+        source.prepare(frozenset(overruled), secrets_needed=secrets_needed)
         overruled |= set(source.tree.key_places)
     values: dict[str, Any] = {}
     for source in sources:
         _merge(values, source.tree.values)
+    if not secrets_needed:
+        _stand_in(values)
     config, faults = Config.check(values)
     settled = {path for source in sources for path in source.settled}
     placed = _Placing(sources, path)
@@ -136,6 +140,12 @@ def load(
     if findings or config is None:
         raise ConfigurationError([str(finding) for finding in sorted(findings)])
     return Loaded(config, path, found.passed_over, tuple(private))
+
+
+def _stand_in(values: dict[str, Any]) -> None:
+    app = values.setdefault("oauth", {})
+    if isinstance(app, dict) and not app.get("client_secret"):
+        app["client_secret"] = unknown_secret()
 
 
 def _read_file(path: FilePath) -> Tree | None:

@@ -1,8 +1,11 @@
 """The files that secrets come from: how one is read, and which are open to others."""
 
+import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
+
+from proxy.system.secret import Secret
 
 LARGEST_SECRET = 64 * 1024
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
@@ -29,6 +32,11 @@ def read_secret(path: Path) -> str:
     if not text:
         raise ValueError("the file is empty")
     return text
+
+
+def unknown_secret() -> Secret:
+    """Return what stands in for a secret that cannot be had here: something that opens nothing."""
+    return Secret(os.urandom(16).hex())
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from proxy.config.checking import Config
 from proxy.config.environment import variable
 from proxy.config.faults import Path, dotted
 from proxy.config.keys import key_at, secret_by_file, section_at
-from proxy.config.secret_files import PrivateFile, read_secret
+from proxy.config.secret_files import PrivateFile, read_secret, unknown_secret
 from proxy.config.section import Key, Section, Shape, keys
 from proxy.config.tree import Finding, Place, Tree
 from proxy.system.secret import Secret
@@ -34,10 +34,13 @@ class Source:
     private: list[PrivateFile] = field(default_factory=list)
     # What a source of higher precedence sets: no file is read in vain.
     overruled: frozenset[Path] = frozenset()
+    # Whether a secret's file that cannot be read is a fault.
+    secrets_needed: bool = True
 
-    def prepare(self, overruled: frozenset[Path]) -> None:
+    def prepare(self, overruled: frozenset[Path], *, secrets_needed: bool = True) -> None:
         """Resolve the paths and read the secrets, but for those that are set above."""
         self.overruled = overruled
+        self.secrets_needed = secrets_needed
         self._resolve_paths(Config, self.tree.values)
         self._read_secrets(self.tree.values, ())
 
@@ -103,6 +106,8 @@ class Source:
             path = self._path(str(value))
             secret = Secret(read_secret(path))
         except OSError as error:
+            if not self.secrets_needed:
+                return unknown_secret()
             what = f"the file cannot be read: {error.strerror or error}"
         except ValueError as error:
             what = str(error)

@@ -64,7 +64,7 @@ class AccountStatus:
         return tokens.refresh_expires_at if tokens and tokens.refresh_token else None
 
     def as_json(self, now: float) -> dict[str, Any]:
-        """Return the account's object of `GET /-/status`; `warning` only where there is one."""
+        """Return the account's object of `GET /-/status`; `owner`, `warning` only where known."""
         tokens, last = self.tokens, self.last_refresh
         account: dict[str, Any] = {
             "name": self.name,
@@ -87,6 +87,8 @@ class AccountStatus:
         }
         if self.granted_at is not None:
             account["granted_at"] = instant(self.granted_at)
+        if self.subject is not None:
+            account["owner"] = self.subject
         sentences = list(self.warnings)
         if missing := self.missing_scopes:
             account["missing_scopes"] = list(missing)

@@ -158,7 +158,7 @@ def test_a_wrong_configuration_is_told_before_anything_is_asked(tmp_path, comman
     done = srproxy(command, home=tmp_path)
 
     assert done.returncode == 2
-    assert "oauth.client_id" in done.stderr
+    assert "no configuration file is there" in done.stderr
     assert "assphrase" not in done.stderr
 
 

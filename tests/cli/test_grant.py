@@ -96,11 +96,25 @@ def test_a_degraded_grant_says_why(session):
     assert shown["Warning"] == "Redis has no append-only file."
 
 
-def test_the_table_names_server_upstream_and_store(session):
+def test_the_table_names_server_upstream_and_store(session, tmp_path):
     stream = io.StringIO()
     known = {"upstream": "https://api.smartrecruiters.com", "accounts": [account()]}
+    session.state_folder = tmp_path
 
     _show_table(session, Terminal(stream, {}), known, "http://127.0.0.1:8080")
 
     assert "Server        running at http://127.0.0.1:8080\n" in stream.getvalue()
     assert f"Store         {session.state_folder}\n" in stream.getvalue()
+
+
+def test_a_running_server_s_store_is_not_guessed_from_another_user_s_folders(session, tmp_path):
+    stream = io.StringIO()
+    session.state_folder = tmp_path / "elsewhere"
+
+    _show_table(session, Terminal(stream, {}), {"accounts": [account()]}, "http://127.0.0.1:8080")
+
+    assert "Store" not in stream.getvalue()
+
+
+def test_the_table_says_whose_grant_it_is(session):
+    assert rows(session, owner="Ada Example")["Owner"] == "Ada Example"

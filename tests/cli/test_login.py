@@ -12,7 +12,7 @@ from aiohttp import web
 
 from proxy.cli.browser import has_browser
 from proxy.cli.exits import CommandError, Exit
-from proxy.cli.login import _is_login, _login
+from proxy.cli.login import _elsewhere, _is_login, _login
 from proxy.cli.session import Session
 from tests.cli.test_server import listening
 from tests.support.processes import free_port
@@ -68,6 +68,7 @@ class FakeServer:
     def account(self) -> dict[str, object]:
         return {
             "name": "default",
+            "owner": "Ada Example" if self.generation else None,
             "state": "authorized" if self.generation else "login_required",
             "scopes": ["jobs_read"],
             "generation": self.generation,
@@ -207,6 +208,58 @@ async def test_a_port_taken_by_another_program_is_said_before_any_address(free, 
     assert "/-/login" not in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("said", "begun"), [(False, 0), (True, 1)])
+async def test_an_authorized_account_is_asked_about_first(
+    server, session, typed, monkeypatch, said, begun
+):
+    asked = []
+
+    def confirm(text, err):
+        asked.append(text)
+        return said
+
+    monkeypatch.setattr("click.confirm", confirm)
+    server.generation = 1
+    typed("http://localhost:8080/-/callback?code=good&state=s\n")
+
+    async with asyncio.timeout(20):
+        done = await _login(session, "default", browser=False, paste=True, ask=True)
+
+    assert done is Exit.DONE
+    assert asked == ["default is authorized already as Ada Example. Log in again?"]
+    assert server.begun == begun
+
+
+async def test_without_a_grant_nothing_is_asked(server, session, monkeypatch):
+    monkeypatch.setattr("click.confirm", pytest.fail)
+    running = asyncio.ensure_future(
+        _login(session, "default", browser=False, paste=False, ask=True)
+    )
+    await server.listened.wait()
+    server.generation = 1
+
+    assert await asyncio.wait_for(running, 20) is Exit.DONE
+
+
+@pytest.mark.parametrize(
+    ("environ", "told"),
+    [
+        ({}, ()),
+        ({"SSH_CONNECTION": "10.0.0.2 5000 10.0.0.9 22", "DISPLAY": "localhost:10.0"}, ()),
+        (
+            {"SSH_CONNECTION": "10.0.0.2 5000 10.0.0.9 22"},
+            ("ssh -L 8080:localhost:8080 10.0.0.9\n", "srproxy login --paste"),
+        ),
+    ],
+)
+def test_over_ssh_without_a_display_both_ways_are_named(environ, told, monkeypatch):
+    monkeypatch.setattr("sys.platform", "linux")
+    said = _elsewhere(environ, "http://localhost:8080/-/login")
+
+    assert bool(said) is bool(told)
+    assert all(text in said for text in told)
+
+
 EARLIER, LATER = "2026-01-15T07:50:00Z", "2027-01-15T08:00:00Z"
 BEGAN = datetime.fromisoformat("2027-01-15T07:59:30Z").timestamp()
 
@@ -220,6 +273,8 @@ BEGAN = datetime.fromisoformat("2027-01-15T07:59:30Z").timestamp()
         (("authorized", EARLIER, False), ("authorized", EARLIER, False), False),
         (("authorized", EARLIER, True), ("authorized", LATER, False), True),
         (("authorized", EARLIER, True), ("authorized", EARLIER, True), False),  # a refresh
+        (("authorized", EARLIER, False), ("authorized", EARLIER, False, 2), True),  # at once
+        (("authorized", EARLIER, False), ("authorized", EARLIER, True, 2), False),  # a refresh
         (("degraded", EARLIER, True), ("authorized", LATER, True), True),
         (("authorized", EARLIER, True), ("login_required", None, False), False),
         # The clock was set back while the person consented.
@@ -227,8 +282,9 @@ BEGAN = datetime.fromisoformat("2027-01-15T07:59:30Z").timestamp()
     ],
 )
 def test_a_login_is_told_from_a_refresh_and_an_import(before, now, login_done):
-    def grant(state, granted_at, refreshed):
-        return {"state": state, "granted_at": granted_at, "refreshed": refreshed}
+    def grant(state, granted_at, refreshed, generation=1):
+        told = {"state": state, "granted_at": granted_at, "refreshed": refreshed}
+        return {**told, "generation": generation}
 
     assert _is_login(grant(*before), grant(*now), BEGAN) is login_done
 

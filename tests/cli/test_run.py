@@ -68,6 +68,22 @@ async def test_the_command_finds_the_proxy_in_its_environment(server, session, f
     assert await run(session, script) == 0
 
 
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ({}, "127.0.0.1"),
+        ({"NO_PROXY": "a.b,.c"}, "a.b,.c,127.0.0.1"),
+        ({"no_proxy": "*"}, "*,127.0.0.1"),
+    ],
+)
+async def test_no_outbound_proxy_stands_on_the_command_s_way_to_us(server, session, given, found):
+    session.environ = {**session.environ, "HTTP_PROXY": "http://corporate:3128", **given}
+    both = "[os.environ['NO_PROXY'], os.environ['no_proxy']]"
+    script = f"import os, sys; sys.exit({both} != {[found, found]!r})"
+
+    assert await run(session, script) == 0
+
+
 @pytest.mark.parametrize("code", [0, 1, 7, 255])
 async def test_its_exit_code_is_ours(server, session, code):
     assert await run(session, f"import sys; sys.exit({code})") == code

@@ -1,5 +1,6 @@
 """How commands find the running server, and what they show to whom."""
 
+import asyncio
 import json
 from contextlib import asynccontextmanager
 
@@ -7,7 +8,7 @@ import pytest
 from aiohttp import web
 
 from proxy.cli.exits import CommandError
-from proxy.cli.server import Presence, addresses, login_page, open_client, open_server
+from proxy.cli.server import Presence, addresses, find_server, login_page, server_at
 from proxy.config import Config
 from tests.support.processes import free_port
 
@@ -60,10 +61,8 @@ async def answer_status(_request):
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 async def test_the_server_is_found_on_either_loopback_family(host):
     port = free_port()
-    async with (
-        listening(answer_status, port=port, host=host),
-        open_server(config(port=port)) as (who, server),
-    ):
+    async with listening(answer_status, port=port, host=host):
+        who, server = await find_server(config(port=port))
         assert who is Presence.OURS
         assert server is not None
         assert (await server.account("default"))["state"] == "authorized"
@@ -73,28 +72,22 @@ async def test_the_server_is_found_on_either_loopback_family(host):
 
 async def test_the_server_is_found_at_its_unix_socket(tmp_path):
     path = str(tmp_path / "s")
-    async with (
-        listening(answer_status, path=path),
-        open_server(config(host=None, unix_socket=path)) as (who, _),
-    ):
+    async with listening(answer_status, path=path):
+        who, _ = await find_server(config(host=None, unix_socket=path))
         assert who is Presence.OURS
 
 
 async def test_nobody_is_there(tmp_path):
     settings = config(port=free_port(), unix_socket=str(tmp_path / "s"))
 
-    async with open_server(settings) as (who, server):
-        assert who is Presence.NOBODY
-        assert server is None
+    assert await find_server(settings) == (Presence.NOBODY, None)
 
 
 async def test_a_key_is_shown_only_to_a_server_that_is_ours():
     seen: list[str | None] = []
     port = free_port()
-    async with (
-        listening(ours_with_key("k1", seen), port=port),
-        open_server(config(["k1"], port=port)) as (who, server),
-    ):
+    async with listening(ours_with_key("k1", seen), port=port):
+        who, server = await find_server(config(["k1"], port=port))
         assert who is Presence.OURS
         assert server is not None
         assert await server.status() == STATUS
@@ -121,10 +114,8 @@ async def test_another_program_on_the_port_is_a_stranger_and_sees_no_key(answer)
         )
 
     port = free_port()
-    async with (
-        listening(handler, port=port),
-        open_server(config(["k1"], port=port)) as (who, _),
-    ):
+    async with listening(handler, port=port):
+        who, _ = await find_server(config(["k1"], port=port))
         assert who is Presence.STRANGER
 
     assert seen == [False]
@@ -136,7 +127,8 @@ async def test_cookies_are_kept_even_those_for_a_tls_front():
         answer.set_cookie("login", "abc", secure=True, httponly=True)
         return answer
 
-    async with listening(handler) as url, open_client(config(), url) as server:
+    async with listening(handler) as url:
+        server = server_at(config(), url)
         await server.call("POST", "/-/login", {})
 
         assert (await server.call("POST", "/x", {})).body == {"cookie": "login=abc"}
@@ -151,9 +143,52 @@ async def test_readiness_is_told_with_its_reason():
     async def handler(_request):
         return answers.pop(0)
 
-    async with listening(handler) as url, open_client(config(), url) as server:
+    async with listening(handler) as url:
+        server = server_at(config(), url)
         assert await server.ready() == "login_required: log in"
         assert await server.ready() is None
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"",
+        b"SSH-2.0-OpenSSH_9.2\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nshort",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"HTTP/1.1 yes OK\r\n\r\n",
+        b"x" * 100_000,
+    ],
+)
+async def test_whatever_answers_in_no_http_is_a_stranger(said):
+    async def answer(_reader, writer):
+        writer.write(said)
+        writer.close()
+
+    port = free_port()
+    async with await asyncio.start_server(answer, "127.0.0.1", port):
+        who, _ = await find_server(config(port=port))
+
+    assert who is Presence.STRANGER
+
+
+async def test_a_body_in_chunks_or_to_the_end_of_the_connection_is_read_whole():
+    bodies = [
+        b'Transfer-Encoding: chunked\r\n\r\n3;x=y\r\n{"a\r\n6\r\n": 12}\r\n0\r\n\r\n',
+        b'\r\n{"a": 12}',
+    ]
+
+    async def answer(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        early = b"HTTP/1.1 103 Early Hints\r\n\r\n"
+        writer.write(early + b"HTTP/1.1 200 OK\r\n" + bodies.pop(0))
+        writer.close()
+
+    port = free_port()
+    async with await asyncio.start_server(answer, "127.0.0.1", port):
+        server = server_at(config(), f"http://127.0.0.1:{port}")
+        for _ in range(2):
+            assert (await server.call("GET", "/")).body == {"a": 12}
 
 
 @pytest.mark.parametrize(

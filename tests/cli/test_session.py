@@ -45,3 +45,31 @@ def test_the_file_that_was_passed_over_is_named_on_stderr(monkeypatch, tmp_path,
     (line,) = capsys.readouterr().err.splitlines()
     assert f"using {tmp_path / 'own/config.yaml'}, your own, and not ./config.yaml" in line
     assert "-c config.yaml" in line
+
+
+def test_what_goes_through_the_server_needs_no_secret(tmp_path, monkeypatch):
+    """A root shell beside the systemd unit, which alone has the credentials."""
+    monkeypatch.chdir(tmp_path)
+    config = tmp_path / "config.yaml"
+    config.write_text(
+        "oauth: {client_id: a}\n"
+        "listen: {port: 8123}\n"
+        "tokens: {encryption_key_file: /run/credentials/none}\n"
+        "accounts: {acme: {oauth: {client_id: b, client_secret_file: none}}}\n"
+    )
+    session = Session(config, environ={})
+
+    assert session.config_for_server.listen.port == 8123
+    assert set(session.config_for_server.accounts) == {"default", "acme"}
+    with pytest.raises(ConfigurationError) as caught:
+        _ = session.config
+    assert len(caught.value.problems) == 3
+
+
+def test_any_other_fault_is_told_to_those_too_with_all_of_them(tmp_path):
+    config = tmp_path / "config.yaml"
+    config.write_text("oauth: {client_id: a}\nlisten: {port: -1}\n")
+
+    with pytest.raises(ConfigurationError) as caught:
+        _ = Session(config, environ={}).config_for_server
+    assert len(caught.value.problems) == 2
