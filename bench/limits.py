@@ -106,14 +106,19 @@ def paths(count: int) -> list[str]:
 
 
 async def call(port: int, path: str, token: str) -> int:
-    """Make one call on a connection of its own; return the status."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    """Make one call on a connection of its own; return the status, 0 where none came."""
+    try:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return 0
     try:
         head = f"GET {path} HTTP/1.1\r\nHost: localhost:{port}\r\nConnection: close\r\n"
         credential = f"Authorization: Bearer {token}\r\n" if token else ""
         writer.write(f"{head}{credential}\r\n".encode())
         answer = ANSWER.match(await reader.read())
         return int(answer[1]) if answer else 0
+    except OSError:
+        return 0
     finally:
         writer.close()
 

@@ -17,6 +17,7 @@ from proxy.control.rendering import render
 from proxy.control.requests import base_url, with_account
 from proxy.control.traffic_list import traffic_section
 from proxy.errors import KINDS
+from proxy.smartrecruiters.operations import may_carry_links
 
 # The page warns this long before our own certificate ends.
 CERTIFICATE_WARNING = 14 * 86400.0
@@ -50,6 +51,7 @@ class StatusPage:
             upstream=context.config.upstream.url,
             overview=overview(context, self._owners),
             limits=limits_section(context),
+            links_lead_past=_links_lead_past(context),
             inspecting=is_inspecting(context),
             lines=_lines(base_url(request, context.config), has_keys=bool(keys)),
             has_keys=bool(keys),
@@ -71,6 +73,17 @@ class StatusPage:
             kinds=KINDS.values(),
         )
         return web.Response(text=page, content_type="text/html")
+
+
+def _links_lead_past(context: ControlContext) -> bool:
+    """Tell whether answers went through whose links lead past the proxy.
+
+    By what is known of the operations: with upstream.rewrite_links off no body is looked at.
+    """
+    return not context.config.upstream.rewrite_links and any(
+        record.status == 200 and record.whose == "upstream" and may_carry_links(record.operation)
+        for record in context.traffic.recent()
+    )
 
 
 def limits_section(context: ControlContext) -> str:

@@ -12,6 +12,8 @@ from urllib.parse import unquote
 from proxy.smartrecruiters.tables import read_table
 
 OTHER = "other"  # the name of what is no known operation, in logs and metrics
+# In answers of these, absolute URLs of the API were seen: actions.*.url, ref.
+LINKED_AREAS = frozenset({"Candidates", "Jobs", "Postings"})
 # What is remembered is bounded in number and in size.
 REMEMBERED = 2048
 LONGEST_PATH = 512
@@ -50,6 +52,12 @@ def operations() -> tuple[Operation, ...]:
 def operations_by_name() -> dict[str, Operation]:
     """Return all operations by name."""
     return {operation.name: operation for operation in operations()}
+
+
+def may_carry_links(name: str) -> bool:
+    """Tell whether an operation's answers are known to carry absolute links, by its name."""
+    operation = operations_by_name().get(name)
+    return operation is not None and operation.method == "GET" and operation.area in LINKED_AREAS
 
 
 @cache
