@@ -9,7 +9,7 @@ import asyncio
 import importlib
 import logging
 from collections.abc import Callable, Coroutine, Mapping
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,12 @@ from urllib.parse import urlsplit
 
 from proxy import __version__
 from proxy.config import Config
+from proxy.config.changes import Changes, compare
 from proxy.control.context import ControlContext
 from proxy.control.late import LateControl
 from proxy.control.policy import security_headers
 from proxy.control.rendering import prepare, render_problem_page
-from proxy.errors import Problem, StartError
+from proxy.errors import ConfigurationError, Problem, StartError
 from proxy.gateway.forward import Forwarder
 from proxy.gateway.front import Front, OneRequest, Ports
 from proxy.gateway.front.resend import send_inward
@@ -30,6 +31,7 @@ from proxy.gateway.limits import Limits, share_budget
 from proxy.gateway.upstream import Upstream
 from proxy.grant import Account
 from proxy.grant.accounts import Accounts
+from proxy.grant.counting import watch_refreshes
 from proxy.grant.owner import OwnerLookup
 from proxy.grant.stores.base import TokenStore
 from proxy.recording.har_writer import HarWriter
@@ -41,7 +43,9 @@ from proxy.system.dialing import Dialer
 from proxy.system.network import build_ssl_context, outbound_proxy
 from proxy.system.origin import CallerOrigins
 from proxy.system.systemd import HandedOver
-from proxy.telemetry.logs import Output, redact
+from proxy.system.waiting import cancelling, later, unless
+from proxy.telemetry.audit import open_audit_file
+from proxy.telemetry.logs import Output, redact, set_level
 from proxy.telemetry.metrics import AccountSample, Callers, Metrics
 from proxy.telemetry.traces import open_traces
 from proxy.telemetry.traffic import Traffic
@@ -62,13 +66,16 @@ class App:
         store: TokenStore | None = None,
         handed_over: HandedOver | None = None,
         record: Path | None = None,
+        load: Callable[[], Config] | None = None,
     ) -> None:
+        """`load` reads the configuration anew, for a reload; ConfigurationError says its faults."""
         self._config = config
         self._clock = clock
         self._environ = environ
         self._state_folder = state_folder
         self._given_store = store
         self._record_file = record
+        self._load = load
         self._is_ready = False
         self._is_stopping = False
         self._ports = Ports(config.listen, handed_over)
@@ -144,11 +151,11 @@ class App:
             outbound=outbound_proxy(config.upstream.url, config.upstream.proxy, self._environ),
         )
         upstream = Upstream(config.upstream, dialer, clock)
-        self._undo.append(_later(upstream.close))
+        self._undo.append(later(upstream.close))
         upstream.keep_time()
         # Warmed beside the start, not before it: an upstream that hangs must not delay us.
         warming = asyncio.get_running_loop().create_task(upstream.start())
-        self._undo.append(_cancelling(warming))
+        self._undo.append(cancelling(warming))
 
         metrics.pool = upstream.stats
         metrics.callers = self._callers
@@ -157,16 +164,19 @@ class App:
             metrics.certificate_expires_at = lambda: tls.expires_at
         metrics.accounts = lambda: [_sample(manager) for manager in accounts.values()]
         for manager in accounts.values():
-            _count_refreshes(metrics, manager)
+            watch_refreshes(manager, metrics.refreshed, metrics.store_failed)
         shared = None
         if config.tokens.store == "redis":
             sharing = AsyncExitStack()
             self._undo.append(sharing.aclose)
             shared = await sharing.enter_async_context(share_budget(config.tokens.redis, clock))
         limits = Limits(
-            lambda: config.limits, clock, asyncio.get_running_loop().call_later, shared=shared
+            lambda: self._config.limits,
+            clock,
+            asyncio.get_running_loop().call_later,
+            shared=shared,
         )
-        self._undo.append(_later(limits.close))
+        self._undo.append(later(limits.close))
         metrics.held = limits.held
         forwarder = Forwarder(
             config.upstream,
@@ -178,18 +188,19 @@ class App:
             limited=metrics.limited,
         )
         self._undo.append(forwarder.close)
-        self._undo.append(_later(traffic.flush))
+        self._undo.append(later(traffic.flush))
         traces = open_traces(self._environ, __version__)
         if traces is not None:
             traffic.subscribe(traces.tell)
             self._undo.append(partial(asyncio.to_thread, traces.close))
 
-        inspector = self._open_inspector(forwarder)
-        guards = self._guards = Guards(config)
+        self._forwarder = forwarder
+        inspector = self._open_inspector()
+        self._guards = Guards(config)
         origins = CallerOrigins(config.oauth.redirect_uri)
         owners = OwnerLookup(config.upstream.url, accounts, dialer)
         control = ControlContext(
-            config=config,
+            settings=lambda: self._config,
             accounts=accounts,
             traffic=traffic,
             metrics=metrics,
@@ -199,15 +210,16 @@ class App:
             version=__version__,
             owner_of=owners,
             owner_of_token=owners.of_token,
-            cors_headers=guards.cors_headers_for,
+            cors_headers=lambda origin: self._guards.cors_headers_for(origin),
             limits=limits,
             certificate_ends_at=lambda: tls.expires_at if tls is not None else None,
             inspector=inspector,
+            reload=self.reload,
         )
         self._undo.append(self._control.aclose)
         late = LateControl(lambda: self._open_control(control), prepare)
         self._opening = asyncio.get_running_loop().create_task(late.open())
-        self._undo.append(_cancelling(self._opening))
+        self._undo.append(cancelling(self._opening))
 
         def front(*, probes_only: bool = False) -> Front:
             return Front(
@@ -226,29 +238,28 @@ class App:
         self._fronts = [front(), front(probes_only=True)]
         self._undo.append(self._close_fronts)
 
-    def _open_inspector(self, forwarder: Forwarder) -> Inspector:
+    def _open_inspector(self) -> Inspector:
         """Look at exchanges where the configuration or a file to record to asks for it."""
-        config, writer = self._config.inspect, None
+        writer = None
         if self._record_file is not None:
             creator = ("smartrecruiters-proxy", __version__)
             writer = HarWriter(self._record_file, creator, redact)
             self._undo.append(partial(asyncio.to_thread, writer.close))
         keep = Keep()
-        recorder = Recorder(
-            self._clock, keep, writer, inspecting=config.enabled, max_body=config.max_body
-        )
-        if config.enabled or writer is not None:
-            forwarder.tap_for = recorder.tap_for
-        if config.enabled:
-            logger.warning(
-                "inspecting headers and bodies of the last requests are kept in memory, and shown "
-                "at /-/; turn it off by inspect.enabled: false"
-            )
+        self._recorder = Recorder(self._clock, keep, writer)
+        self._inspect(self._config)
 
         async def send(request: bytes) -> int:
             return (await send_inward(self._fronts[0], request)).status
 
-        return Inspector(recorder, keep, send)
+        return Inspector(self._recorder, keep, send)
+
+    def _inspect(self, config: Config) -> None:
+        self._recorder.configure(
+            inspecting=config.inspect.enabled, max_body=config.inspect.max_body
+        )
+        # Without a tap nothing of an exchange is looked at.
+        self._forwarder.tap_for = self._recorder.tap_for if self._recorder.is_wanted else None
 
     async def _open_control(self, context: ControlContext) -> Callable[[], asyncio.Protocol]:
         """Import and build the control routes; see proxy.control.late for why not at once."""
@@ -266,6 +277,34 @@ class App:
         self._control.push_async_callback(control.shutdown)
         return protocol_factory(runner, OneRequest)
 
+    # Reloading
+
+    async def reload(self) -> Changes:
+        """Read the configuration anew and take up what may change while running.
+
+        ConfigurationError where it is wrong: nothing changes then. What needs a restart stays as it
+        was, and is named. No connection is dropped.
+        """
+        if self._load is None:
+            return Changes((), (), self._config)
+        # In a thread: files may lie on a file system that hangs.
+        changes = compare(self._config, await asyncio.to_thread(self._load))
+        config = changes.config
+        if config.log.audit_file is not None:
+            _open_audit(config.log.audit_file)
+        self._config = config
+        self._guards = Guards(config)
+        self._accounts.configure(config)
+        self._inspect(config)
+        output = _log_output()
+        if output is not None:
+            set_level(output, config.log.level, config.log.sample)
+        self._ports.renew_certificate()
+        logger.info("reloaded changed=%s", ",".join(changes.taken_up) or "nothing")
+        if changes.need_restart:
+            logger.warning("restart_needed keys=%s", ",".join(changes.need_restart))
+        return changes
+
     # Stopping
 
     async def run_until(self, stop: asyncio.Event, force: asyncio.Event) -> None:
@@ -276,7 +315,7 @@ class App:
         await self.wait_for(stop)
         self._is_stopping = True
         logger.info("stopping in_flight=%d", self._in_flight())
-        await _unless(force, asyncio.sleep(self._config.shutdown.delay))
+        await unless(force, asyncio.sleep(self._config.shutdown.delay))
         await self._drain(force)
         await self.stop()
 
@@ -317,11 +356,11 @@ class App:
             # closed by their next answer, not under a request that is on its way.
             for front in self._fronts:
                 front.retire()
-            await _unless(force, self._ports.hand_over())
+            await unless(force, self._ports.hand_over())
         self._ports.stop_accepting()
         timeout = self._config.shutdown.drain_timeout
         drains = asyncio.gather(*(front.drain(timeout) for front in self._fronts))
-        done = await _unless(force, drains)
+        done = await unless(force, drains)
         if not done:
             logger.warning("drain_cut_short in_flight=%d", self._in_flight())
 
@@ -347,6 +386,15 @@ class App:
         return Callers(busy, sum(front.connections for front in self._fronts) - busy)
 
 
+def _open_audit(path: Path) -> None:
+    """Open the audit file anew: another one, or the same after it was rotated."""
+    try:
+        open_audit_file(path)
+    except OSError as error:
+        fault = f"log.audit_file: {path} cannot be appended to: {error.strerror}"
+        raise ConfigurationError([fault]) from error
+
+
 def _log_output() -> Output | None:
     for handler in logging.getLogger().handlers:
         if isinstance(handler, Output):
@@ -365,56 +413,3 @@ def _sample(manager: Account) -> AccountSample:
         store_available=status.store_error is None,
         times_mended=status.times_mended,
     )
-
-
-def _count_refreshes(metrics: Metrics, manager: Account) -> None:
-    """Count each refresh once, by the instant of the last one that the status tells."""
-    status = manager.status()
-    seen = status.last_refresh.at if status.last_refresh else None
-    had_store_error = False
-
-    def changed() -> None:
-        nonlocal seen, had_store_error
-        status = manager.status()
-        last = status.last_refresh
-        if last is not None and last.at != seen:
-            seen = last.at
-            outcome = last.outcome
-            if outcome == "failed":
-                outcome = "invalid_grant" if last.code == "invalid_grant" else "not_spent"
-            metrics.refreshed(manager.account, outcome)
-        has_store_error = status.store_error is not None
-        if has_store_error and not had_store_error:
-            metrics.store_failed()
-        had_store_error = has_store_error
-
-    manager.subscribe(changed)
-
-
-def _later(close: Callable[[], object]) -> Callable[[], Coroutine[Any, Any, None]]:
-    async def closing() -> None:
-        close()
-
-    return closing
-
-
-def _cancelling(task: asyncio.Task[None]) -> Callable[[], Coroutine[Any, Any, None]]:
-    async def cancel() -> None:
-        task.cancel()
-        with suppress(asyncio.CancelledError, Exception):
-            await task
-
-    return cancel
-
-
-async def _unless(force: asyncio.Event, work: Any) -> bool:
-    """Await `work` to its end, or cancel it when `force` is set; tell whether it ended."""
-    task = asyncio.ensure_future(work)
-    forced = asyncio.ensure_future(force.wait())
-    try:
-        await asyncio.wait({task, forced}, return_when=asyncio.FIRST_COMPLETED)
-        return bool(task.done())
-    finally:
-        for one in (task, forced):
-            one.cancel()
-        await asyncio.gather(task, forced, return_exceptions=True)

@@ -59,6 +59,10 @@ KINDS: Mapping[str, Kind] = _kinds(
     Kind("dry_run", 202, "Dry run: not sent", Side.PROXY, "http_request_denied",
          "A write that access.dry_run kept from SmartRecruiters; the body says what would have "
          "been sent."),
+    Kind("configuration_error", 422, "Configuration has faults", Side.PROXY,
+         "proxy_configuration_error",
+         "The configuration that was to be reloaded has the faults that the detail names. Nothing "
+         "was changed; correct them and reload again."),
     Kind("not_recorded", 404, "Not recorded", Side.CALLER, "http_request_error",
          "The recording that `srproxy replay` serves has no such answer. The detail names the "
          "nearest request that was recorded."),

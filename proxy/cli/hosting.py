@@ -5,8 +5,9 @@ import atexit
 import getpass
 import logging
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ from proxy.cli.session import Session
 from proxy.cli.signals import Asked
 from proxy.config import Config
 from proxy.config.names import DEFAULT_ACCOUNT, login_path
+from proxy.errors import ConfigurationError
 from proxy.system import process, systemd
 from proxy.telemetry import logs
 from proxy.telemetry.audit import audit, open_audit_file
@@ -87,6 +89,7 @@ def make_app(session: Session, config: Config | None = None, record: Path | None
         environ=session.environ,
         handed_over=systemd.handed_over(session.environ, os.getpid()),
         record=record,
+        load=lambda: replace(session).config,
     )
 
 
@@ -104,20 +107,22 @@ async def serve_until_stopped(session: Session, app: "App", asked: Asked) -> Non
 
 @asynccontextmanager
 async def _reloading(app: "App", asked: Asked) -> AsyncIterator[None]:
-    """Call the App's `reload`, where it has one, each time that it is asked for."""
-    reload: Callable[[], Awaitable[object]] | None = getattr(app, "reload", None)
+    """Reload each time that it is asked for by a signal."""
 
     async def reload_when_asked() -> None:
         while True:
             await asked.reload.wait()
             asked.reload.clear()
-            if reload is None:
-                logger.warning("reload_ignored: restart to change the configuration")
-                continue
             try:
-                await reload()
+                await app.reload()
+            except ConfigurationError as error:
+                audit("reload", None, None, "configuration_error")
+                for problem in error.problems:
+                    logger.error("reload_refused %s", problem)  # noqa: TRY400 - no traceback
             except Exception:
                 logger.exception("reload_failed; what was configured before goes on")
+            else:
+                audit("reload", None, None, "ok")
 
     task = asyncio.get_running_loop().create_task(reload_when_asked())
     try:

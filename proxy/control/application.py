@@ -24,6 +24,7 @@ from proxy.control.owners import Owners
 from proxy.control.policy import security_headers
 from proxy.control.postman import build_environment
 from proxy.control.probes import Probes
+from proxy.control.reloading import Reloading
 from proxy.control.rendering import render_problem_page
 from proxy.control.requests import MOST_BODY, base_url
 from proxy.control.status_page import StatusPage
@@ -78,6 +79,7 @@ def build_application(context: ControlContext) -> web.Application:
         "/-/postman-collection.json": {"GET": collection},
     }
     inspecting = Inspecting(context)
+    routes["/-/reload"] = {"POST": Reloading(context).reload}
     routes["/-/requests.har"] = {"GET": inspecting.har}
     redirect_uris = {account.oauth.redirect_uri for account in context.config.accounts.values()}
     callback_paths = {urlsplit(uri).path or "/" for uri in redirect_uris}

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from proxy.config import Config
+from proxy.config.changes import Changes
 from proxy.errors import Problem
 from proxy.grant.oauth import TokenSet
 from proxy.grant.status import AccountStatus
@@ -143,6 +144,7 @@ async def _nobody(_: object) -> str | None:
 class ControlContext:
     """Everything handed in.
 
+    `settings` returns the configuration that holds now: it is exchanged whole by a reload.
     `readiness` answers for the whole program (stopping, store, grant) without calling anybody.
     `owner_of` asks the upstream, with an account's present token, whose grant it is (a name for
     people, or None where that cannot be told), `owner_of_token` with a token that is no account's
@@ -150,7 +152,7 @@ class ControlContext:
     `Origin` is told, `certificate_ends_at` until when our own TLS certificate is good.
     """
 
-    config: Config
+    settings: Callable[[], Config]
     accounts: Mapping[str, Account]
     traffic: TrafficView
     metrics: MetricsView
@@ -164,3 +166,9 @@ class ControlContext:
     limits: LimitsView | None = None
     inspector: Inspector | None = None
     certificate_ends_at: Callable[[], float | None] = field(default=lambda: None)
+    reload: Callable[[], Awaitable[Changes]] | None = None
+
+    @property
+    def config(self) -> Config:
+        """Return the configuration that holds now."""
+        return self.settings()

@@ -5,6 +5,7 @@ are masked before anything is kept. Bodies are kept up to a size each, and up to
 together: what does not fit is counted, not kept.
 """
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
@@ -15,6 +16,8 @@ from proxy.recording.har_writer import HarWriter
 from proxy.recording.keep import Keep
 from proxy.system.clock import Clock
 from proxy.telemetry.traffic import RequestRecord
+
+logger = logging.getLogger(__name__)
 
 # Of a body in a HAR file, and of all bodies that are being taken down at one moment.
 RECORDED_BODY = 16 * 1024 * 1024
@@ -43,24 +46,37 @@ class Answered(Protocol):
 
 
 class Recorder:
-    """Where taps bring what they saw; `inspecting` and `max_body` may change at any time."""
+    """Where taps bring what they saw; what is wanted may change at any time."""
 
     def __init__(
         self,
         clock: Clock,
         keep: Keep,
         writer: HarWriter | None = None,
-        *,
-        inspecting: bool = False,
-        max_body: int = 65536,
     ) -> None:
         self._clock = clock
         self._keep = keep
         self._writer = writer
-        self.max_body = max_body
-        self.inspecting = inspecting
+        self.max_body = 0
+        self.inspecting = False
         self._left = AT_ONCE
         self._resent: dict[bytes, str | None] = {}
+
+    @property
+    def is_wanted(self) -> bool:
+        """Tell whether anybody wants to see exchanges."""
+        return self.inspecting or self._writer is not None
+
+    def configure(self, *, inspecting: bool, max_body: int) -> None:
+        """Keep exchanges for the inspector from now on, or no longer: then what was kept goes."""
+        if inspecting and not self.inspecting:
+            logger.warning(
+                "inspecting headers and bodies of the last requests are kept in memory, and shown "
+                "at /-/; turn it off by inspect.enabled: false"
+            )
+        if not inspecting:
+            self._keep.clear()
+        self.inspecting, self.max_body = inspecting, max_body
 
     def tap_for(
         self, head: Asked, record: RequestRecord, origin: Callable[[], bytes]
@@ -69,7 +85,7 @@ class Recorder:
         resend = head.fields.get(RESEND)
         if resend is not None and resend in self._resent:
             self._resent[resend] = record.request_id
-        if not self.inspecting and self._writer is None:
+        if not self.is_wanted:
             return None
         limit = max(self.max_body if self.inspecting else 0, RECORDED_BODY if self._writer else 0)
         return Recording(self, self._clock, head, record, origin().decode("latin-1"), limit)

@@ -169,7 +169,7 @@ class World:
     def context(self, config: Config) -> ControlContext:
         origins = Origins(config.access.allowed_origins)
         return ControlContext(
-            config=config,
+            settings=lambda: config,
             accounts={"default": self.account, **self.others},
             traffic=self.traffic,
             metrics=FakeMetrics(),

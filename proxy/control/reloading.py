@@ -1,0 +1,30 @@
+"""`POST /-/reload`: takes up what may change while running, or says what is wrong."""
+
+from aiohttp import web
+
+from proxy.control.context import ControlContext
+from proxy.errors import ConfigurationError, Problem
+
+
+class Reloading:
+    """The handler."""
+
+    def __init__(self, context: ControlContext) -> None:
+        self._context = context
+
+    async def reload(self, _: web.Request) -> web.StreamResponse:
+        """Answer 200 with the keys that changed, or 422 with the faults: nothing changed then."""
+        reload = self._context.reload
+        if reload is None:
+            raise Problem("not_found", "This server has no configuration to read again.")
+        try:
+            changes = await reload()
+        except ConfigurationError as error:
+            raise Problem(
+                "configuration_error",
+                "The configuration has faults, and nothing was changed. "
+                + " | ".join(error.problems),
+            ) from error
+        return web.json_response(
+            {"taken_up": list(changes.taken_up), "need_restart": list(changes.need_restart)}
+        )
