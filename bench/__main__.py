@@ -5,20 +5,21 @@ import datetime
 import json
 import shutil
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 
 from bench import load, table
-from bench.certificates import make_certificates
+from bench.certificates import Certificates, make_certificates
 from bench.machine import Cores, describe
 from bench.peers import Peer, Place, Unavailable
 from bench.peers.debian import Caddy, HAProxy, Nginx
 from bench.peers.go import GoReverseProxy
 from bench.peers.mitm import Mitmproxy
 from bench.peers.node import node_peers
-from bench.peers.ours import Ours
+from bench.peers.ours import ROOT, Ours
 from bench.processes import Processes, StartFailed, first_answer, free_port
 from bench.token_endpoint import token_endpoint
 from bench.upstream import BEARER, Origin, Upstream, memory_folder, start_upstream
@@ -26,7 +27,24 @@ from bench.upstream import BEARER, Origin, Upstream, memory_folder, start_upstre
 WORK = Path(__file__).parent / ".work"
 AWAY = 25.0  # milliseconds, each way, of the one-shot case
 CALLS = 15
+REST = 20.0  # seconds, after which memory at rest is looked at
 NEEDED = ("nginx", "wrk", "curl", "openssl", "taskset")
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where the peers of a run are started."""
+
+    run: Path
+    certificates: Certificates
+    core: int
+    processes: Processes
+
+    def of(self, name: str) -> Place:
+        """The place of one peer, by its folder's name."""
+        folder = self.run / name
+        folder.mkdir(parents=True, exist_ok=True)
+        return Place(folder, self.core, self.certificates, self.processes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +59,17 @@ class Loads:
     ) -> table.Round:
         """Everything that is measured of one peer in one round, from its start to its end."""
         port = free_port()
+        base = f"{'https' if peer.https else 'http'}://127.0.0.1:{port}"
         process = peer.start(place, origin, port)
         try:
-            started = first_answer(process, port, "/1k")
+            started = first_answer(process, port, "/1k", https=peer.https)
 
             def rate(
                 path: str, connections: int, post: int = 0, *, unlike: bool = False
             ) -> load.Rate:
                 return load.rate(
                     process,
-                    port,
+                    base,
                     path,
                     connections=connections,
                     seconds=self.seconds,
@@ -60,20 +79,20 @@ class Loads:
                 )
 
             # Two seconds: just-in-time compilers and what a proxy puts off to after its start.
-            load.rate(process, port, "/1k", connections=64, seconds=2, core=core)
+            load.rate(process, base, "/1k", connections=64, seconds=2, core=core)
             result = table.Round(
                 first_answer=started,
                 rates={
-                    "1k": rate("/1k", 64),
                     "unlike": rate("/unlike", 64, unlike=True),
+                    "same": rate("/1k", 64),
                     "64k": rate("/64k", 64),
-                    "post": rate("/1k", 64, post=1024),
+                    "post": rate("/unlike", 64, post=1024, unlike=True),
                     "one": rate("/1k", 1),
                     "sixteen": rate("/1k", 16),
                 },
             )
-            result.download = median(load.download(port, core=core) for _ in range(3))
-            result.upload = median(load.upload(port, upload, core=core) for _ in range(3))
+            result.download = median(load.download(base, core=core) for _ in range(3))
+            result.upload = median(load.upload(base, upload, core=core) for _ in range(3))
             memory = process.memory()
             result.rss, result.pss = memory.rss / 2**20, memory.pss / 2**20
             return result
@@ -96,9 +115,11 @@ def main() -> None:
     memory = memory_folder(run)
     try:
         with token_endpoint() as endpoint, Processes(run) as processes:
-            upstream = start_upstream(processes, make_certificates(run), memory, cores.others)
+            certificates = make_certificates(run)
+            upstream = start_upstream(processes, certificates, memory, cores.others)
+            places = Places(run, certificates, cores.proxy, processes)
             peers, absent = _install(_peers(options, endpoint))
-            page = _measure(options, loads, cores, processes, upstream, peers, absent, run)
+            page = _measure(options, loads, cores, upstream, peers, absent, places)
     finally:
         shutil.rmtree(memory, ignore_errors=True)
     print(page)
@@ -119,6 +140,14 @@ def _options() -> argparse.Namespace:
         metavar="PATH",
         help="interpreter for our proxy, may be repeated (default: this one, and Debian's)",
     )
+    parser.add_argument(
+        "--tree",
+        action="append",
+        type=Path,
+        default=[],
+        metavar="FOLDER",
+        help="another checkout of this project, measured beside: an older version",
+    )
     parser.add_argument("--only", metavar="NAMES", help="peers whose names begin so, by commas")
     parser.add_argument("--upstream", choices=("tls", "plain", "both"), default="both")
     parser.add_argument("--no-one-shot", action="store_true")
@@ -133,8 +162,12 @@ def _options() -> argparse.Namespace:
 
 def _peers(options: argparse.Namespace, endpoint: str) -> list[Peer]:
     """All peers, ours first; `--only` chooses by the beginnings of names."""
-    peers: list[Peer] = [Ours(python, endpoint) for python in options.python]
+    trees = [ROOT, *options.tree]
+    peers: list[Peer] = [
+        Ours(python, endpoint, tree=tree) for python in options.python for tree in trees
+    ]
     peers += [Nginx(), HAProxy(), Caddy(), GoReverseProxy(), *node_peers(), Mitmproxy()]
+    peers += [*(Ours(python, endpoint, https=True) for python in options.python), Nginx(https=True)]
     if options.only:
         wanted = tuple(name.strip().lower() for name in options.only.split(","))
         peers = [
@@ -164,11 +197,10 @@ def _measure(
     options: argparse.Namespace,
     loads: Loads,
     cores: Cores,
-    processes: Processes,
     upstream: Upstream,
     peers: dict[str, tuple[Peer, str]],
     absent: dict[str, str],
-    run: Path,
+    places: Places,
 ) -> str:
     """All rounds, then the page."""
     date = datetime.datetime.now(datetime.UTC).date().isoformat()
@@ -189,7 +221,7 @@ def _measure(
                 if row.failure:
                     continue
                 _say(f"{kind}, round {number + 1} of {loads.rounds}: {name}")
-                place = _place(run, f"{kind}-{index}", cores, processes)
+                place = places.of(f"{kind}-{index}")
                 try:
                     row.rounds.append(
                         loads.measure(place, peers[name][0], origin, upstream.upload, cores.others)
@@ -202,10 +234,10 @@ def _measure(
         page += [f"{row.name}: {row.failure}" for row in rows.values() if row.failure]
         if kind == "tls":
             mine = [row for name, row in rows.items() if isinstance(peers[name][0], Ours)]
-            page += table.ratios(list(rows.values()), mine)
+            page += table.ratios(list(rows.values()), mine, _at_rest(places, upstream, peers))
         numbers[kind] = [asdict(row) for row in rows.values()]
     if not options.no_one_shot:
-        page += table.one_shot(_one_shot(cores, processes, upstream, peers, run))
+        page += table.one_shot(_one_shot(cores, upstream, peers, places))
     if options.json:
         options.json.write_text(json.dumps(numbers, indent=1))
     return "\n".join(page)
@@ -213,13 +245,13 @@ def _measure(
 
 def _one_shot(
     cores: Cores,
-    processes: Processes,
     upstream: Upstream,
     peers: dict[str, tuple[Peer, str]],
-    run: Path,
+    places: Places,
 ) -> table.OneShot:
     """Single curls to an upstream behind the delaying relay: straight, and through our proxy."""
     port = free_port()
+    processes = places.processes
     command = (sys.executable, "-m", "bench.relay", str(port), str(upstream.tls.port), str(AWAY))
     relay = processes.start("relay", command, core=cores.others, cwd=WORK.parents[1])
     origin = Origin(tls=True, port=port, authority=upstream.tls.authority)
@@ -232,10 +264,10 @@ def _one_shot(
             load.one_call(f"{origin.url}/1k", *direct, core=cores.others) for _ in range(CALLS)
         )
         for index, (name, (peer, _)) in enumerate(peers.items()):
-            if not isinstance(peer, Ours):
+            if not isinstance(peer, Ours) or peer.https:
                 continue
             _say(f"one call: {name}")
-            place = _place(run, f"one-{index}", cores, processes)
+            place = places.of(f"one-{index}")
             listening = free_port()
             process = peer.start(place, origin, listening)
             try:
@@ -250,10 +282,22 @@ def _one_shot(
     return table.OneShot(AWAY, 1000 * straight, through)
 
 
-def _place(run: Path, name: str, cores: Cores, processes: Processes) -> Place:
-    folder = run / name
-    folder.mkdir(parents=True, exist_ok=True)
-    return Place(folder, cores.proxy, processes)
+def _at_rest(
+    places: Places, upstream: Upstream, peers: dict[str, tuple[Peer, str]]
+) -> dict[str, float]:
+    """MiB resident after a while without a request, of our own."""
+    resident: dict[str, float] = {}
+    for index, (name, (peer, _)) in enumerate(peers.items()):
+        if not isinstance(peer, Ours) or peer.https:
+            continue
+        _say(f"at rest: {name}")
+        process = peer.start(places.of(f"rest-{index}"), upstream.tls, free_port())
+        try:
+            time.sleep(REST)
+            resident[name] = process.memory().rss / 2**20
+        finally:
+            places.processes.stop(process)
+    return resident
 
 
 def _say(text: str) -> None:

@@ -1,4 +1,4 @@
--- Arguments: method, body size, and "unlike" for a query that no other request has.
+-- Arguments: method, body size, and "unlike" for a query and a body that no other request has.
 -- Prints one line of JSON that load.py reads.
 function init(args)
     wrk.method = args[1] or "GET"
@@ -11,7 +11,8 @@ function init(args)
         local number = 0
         request = function()
             number = number + 1
-            return wrk.format(nil, wrk.path .. "?number=" .. number)
+            local body = wrk.body and string.format("%010d", number) .. string.sub(wrk.body, 11)
+            return wrk.format(nil, wrk.path .. "?number=" .. number, nil, body)
         end
     end
 end

@@ -30,7 +30,7 @@ class Rate:
 
 def rate(
     process: Process,
-    port: int,
+    base: str,
     path: str,
     *,
     connections: int,
@@ -41,14 +41,14 @@ def rate(
 ) -> Rate:
     """Requests as fast as `connections` callers get their answers, for some seconds.
 
-    With `unlike` no two of them have the same target.
+    `base` is the proxy's URL. With `unlike` no two of them have the same target, or body.
     """
     before = process.cpu_seconds()
     done = subprocess.run(
         [
             *("taskset", "-c", str(core), "wrk", "-t1", f"-c{connections}"),
             *(f"-d{max(1, round(seconds))}s", "--timeout", "10s", "-s", str(SCRIPT)),
-            *(f"http://127.0.0.1:{port}{path}", "--", "POST" if post else "GET", str(post)),
+            *(f"{base}{path}", "--", "POST" if post else "GET", str(post)),
             *(("unlike",) if unlike else ()),
         ],
         capture_output=True,
@@ -71,16 +71,16 @@ def rate(
     )
 
 
-def download(port: int, *, core: int) -> float:
+def download(base: str, *, core: int) -> float:
     """MB/s of one 100 MiB answer."""
-    seconds = _curl(core, "-o", "/dev/null", f"http://127.0.0.1:{port}/large", size="size_download")
+    seconds = _curl(core, "-o", "/dev/null", f"{base}/large", size="size_download")
     return LARGE / 1e6 / seconds
 
 
-def upload(port: int, file: Path, *, core: int) -> float:
+def upload(base: str, file: Path, *, core: int) -> float:
     """MB/s of one 100 MiB request body, by length and without asking first (no Expect)."""
     arguments = ("-o", "/dev/null", "-H", "Expect:", "-T", str(file))
-    target = f"http://127.0.0.1:{port}/sink/large"
+    target = f"{base}/sink/large"
     return LARGE / 1e6 / _curl(core, *arguments, target, size="size_upload")
 
 
@@ -94,7 +94,18 @@ def _curl(core: int, *arguments: str, size: str) -> float:
         f"%{{http_code}} %{{time_total}} %{{{size}}}" if size else "%{http_code} %{time_total} 0"
     )
     done = subprocess.run(
-        ["taskset", "-c", str(core), "curl", "-sS", "--max-time", "120", "-w", written, *arguments],
+        [
+            "taskset",
+            "-c",
+            str(core),
+            "curl",
+            "-sSk",
+            "--max-time",
+            "120",
+            "-w",
+            written,
+            *arguments,
+        ],
         capture_output=True,
         text=True,
         timeout=150,

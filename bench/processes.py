@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -141,6 +142,19 @@ class Processes:
         self.running.remove(process)
 
 
+def unverified() -> ssl.SSLContext:
+    """A context that takes any certificate: what is measured is on this machine."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _connected(port: int, context: ssl.SSLContext | None) -> socket.socket:
+    sock = socket.create_connection(("127.0.0.1", port), 5)
+    return sock if context is None else context.wrap_socket(sock, server_hostname="localhost")
+
+
 def free_port() -> int:
     """A loopback port that nobody listens on now."""
     with socket.socket() as probe:
@@ -149,16 +163,18 @@ def free_port() -> int:
         return port
 
 
-def first_answer(process: Process, port: int, path: str, timeout: float = 30) -> float:
+def first_answer(
+    process: Process, port: int, path: str, *, https: bool = False, timeout: float = 30
+) -> float:
     """Seconds from the start of the process to its first 200, asking every two milliseconds."""
     request = f"GET {path} HTTP/1.1\r\nHost: localhost:{port}\r\nConnection: close\r\n\r\n".encode()
     deadline = time.perf_counter() + timeout
     status = b"no answer"
+    context = unverified() if https else None
     while time.perf_counter() < deadline:
         if process.popen.poll() is not None:
             break
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 5) as sock:
-            sock.settimeout(5)
+        with contextlib.suppress(OSError), _connected(port, context) as sock:
             sock.sendall(request)
             head = b""
             while b"\r\n" not in head:

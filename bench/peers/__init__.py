@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from bench.certificates import Certificates
 from bench.processes import Process, Processes
 from bench.upstream import Origin
 
@@ -21,6 +22,7 @@ class Place:
 
     folder: Path
     core: int
+    certificates: Certificates  # for those that speak https with their callers
     processes: Processes = field(repr=False)
 
 
@@ -28,6 +30,7 @@ class Peer(Protocol):
     """One row of the table."""
 
     name: str
+    https: bool  # towards callers
 
     def install(self, work: Path) -> str:
         """Make it runnable and return its version; raises Unavailable."""

@@ -33,7 +33,10 @@ http {{
         keepalive_timeout 300;
     }}
     server {{
-        listen 127.0.0.1:{port};
+        listen 127.0.0.1:{port}{ssl};
+        ssl_certificate {certificate};
+        ssl_certificate_key {key};
+        ssl_protocols TLSv1.2 TLSv1.3;
         location / {{
             proxy_pass {scheme}://origin;
             proxy_http_version 1.1;
@@ -114,6 +117,8 @@ def _values(place: Place, origin: Origin, port: int) -> dict[str, object]:
         "url": origin.url,
         "bearer": BEARER,
         "authority": origin.authority,
+        "certificate": place.certificates.certificate.resolve(),
+        "key": place.certificates.key.resolve(),
     }
 
 
@@ -125,20 +130,24 @@ def _program(name: str) -> str:
 
 
 class Nginx:
-    name = "nginx"
+    def __init__(self, *, https: bool = False) -> None:
+        self.https = https
+        self.name = "nginx, https" if https else "nginx"
 
     def install(self, work: Path) -> str:  # noqa: ARG002 - comes with Debian
         return first_line(_program("nginx"), "-v").rpartition("/")[2]
 
     def start(self, place: Place, origin: Origin, port: int) -> Process:
         file = place.folder / "nginx.conf"
-        file.write_text(NGINX.format(**_values(place, origin, port)))
+        values = _values(place, origin, port) | {"ssl": " ssl" if self.https else ""}
+        file.write_text(NGINX.format(**values))
         command: list[str | Path] = [_program("nginx"), "-p", place.folder, "-c", file.resolve()]
         return place.processes.start(self.name, command, core=place.core)
 
 
 class HAProxy:
     name = "HAProxy"
+    https = False
 
     def install(self, work: Path) -> str:  # noqa: ARG002 - comes with Debian
         return first_line(_program("haproxy"), "-v").split()[2].partition("-")[0]
@@ -154,6 +163,7 @@ class HAProxy:
 
 class Caddy:
     name = "Caddy"
+    https = False
 
     def install(self, work: Path) -> str:  # noqa: ARG002 - comes with Debian
         return first_line(_program("caddy"), "version").split()[0].removeprefix("v")

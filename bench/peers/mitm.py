@@ -14,6 +14,7 @@ from bench.upstream import BEARER, Origin
 
 class Mitmproxy:
     name = "mitmproxy"
+    https = False
 
     def __init__(self) -> None:
         self._program = Path()

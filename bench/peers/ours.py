@@ -4,10 +4,11 @@ import http.client
 import shutil
 import subprocess
 import urllib.parse
+import zlib
 from pathlib import Path
 
 from bench.peers import Place, Unavailable
-from bench.processes import Process, StartFailed, first_answer
+from bench.processes import Process, StartFailed, first_answer, unverified
 from bench.pythons import Interpreter, make_environment
 from bench.upstream import Origin
 
@@ -17,10 +18,10 @@ CONFIGURATION = """\
 listen:
   host: 127.0.0.1
   port: {port}
-oauth:
+{tls}oauth:
   client_id: bench
   client_secret: bench-client-secret-0123456789
-  redirect_uri: http://localhost:{port}/-/callback
+  redirect_uri: {scheme}://localhost:{port}/-/callback
   authorization_endpoint: {token_endpoint}
   token_endpoint: {token_endpoint}
 upstream:
@@ -30,40 +31,55 @@ tokens:
   path: {folder}/tokens
 access:
   allow: ["* **"]
-log:
+{limits}log:
   format: json
+"""
+LIMITS = """\
+limits:
+  mode: pass
+"""
+TLS = """\
+  tls:
+    cert_file: {certificate}
+    key_file: {key}
 """
 
 
 class Ours:
     """This project on one interpreter."""
 
-    def __init__(self, python: Path, token_endpoint: str) -> None:
+    def __init__(
+        self, python: Path, token_endpoint: str, *, https: bool = False, tree: Path = ROOT
+    ) -> None:
+        self.https = https
+        self.tree = tree.resolve()
         self._interpreter = Interpreter.of(python)
         self._token_endpoint = token_endpoint
         self._python = python
-        self.name = f"smartrecruiters-proxy, {self._interpreter.label}"
+        name = "smartrecruiters-proxy" if self.tree == ROOT else self.tree.name
+        self.name = f"{name}, {self._interpreter.label}{', https' if https else ''}"
 
     def install(self, work: Path) -> str:
         """Use the interpreter as it is where it has what we need, else make an environment."""
         if self._interpreter.version < (3, 11):
             raise Unavailable("Python 3.11 or later is needed")
         if not self._interpreter.has("aiohttp", "uvloop", "prometheus_client", "yaml"):
-            folder = work.resolve() / f"ours-{self._interpreter.tag}"
+            lock = (self.tree / "requirements.lock").read_bytes()
+            folder = work.resolve() / f"ours-{self._interpreter.tag}-{zlib.crc32(lock):08x}"
             self._python = folder / "bin" / "python"
             if not self._python.exists():
                 try:
-                    locked = ["-r", str(ROOT / "requirements.lock")]
+                    locked = ["-r", str(self.tree / "requirements.lock")]
                     make_environment(self._interpreter.path, folder, locked)
                 except subprocess.CalledProcessError as error:
                     shutil.rmtree(folder, ignore_errors=True)
                     raise Unavailable(f"pip install failed: {error.stderr[-300:]}") from error
         # As pip leaves it: compiled, whether or not this environment lets Python write bytecode.
-        compiled = [self._python, "-m", "compileall", "-q", ROOT / "proxy"]
+        compiled: list[str | Path] = [self._python, "-m", "compileall", "-q", self.tree / "proxy"]
         subprocess.run(compiled, timeout=120, check=True)
         version = subprocess.run(
             [self._python, "-c", "import proxy; print(proxy.__version__)"],
-            cwd=ROOT,
+            cwd=self.tree,
             capture_output=True,
             text=True,
             timeout=60,
@@ -78,16 +94,24 @@ class Ours:
         if not (place.folder / "tokens").is_dir():
             process = self._serve(place, origin, port)
             try:
-                first_answer(process, port, "/-/live")
-                _log_in(port)
+                first_answer(process, port, "/-/live", https=self.https)
+                _log_in(port, https=self.https)
             finally:
                 place.processes.stop(process)
         return self._serve(place, origin, port)
 
     def _serve(self, place: Place, origin: Origin, port: int) -> Process:
         file = place.folder / "config.yaml"
+        certificates = place.certificates
+        tls = TLS.format(
+            certificate=certificates.certificate.resolve(), key=certificates.key.resolve()
+        )
+        has_limits = (self.tree / "proxy/gateway/limits").is_dir()  # version 0.1.0 had none
         file.write_text(
             CONFIGURATION.format(
+                tls=tls if self.https else "",
+                limits=LIMITS if has_limits else "",
+                scheme="https" if self.https else "http",
                 port=port,
                 token_endpoint=self._token_endpoint,
                 url=origin.url,
@@ -96,14 +120,18 @@ class Ours:
             )
         )
         command: list[str | Path] = [self._python, "-m", "proxy", "serve", "-c", file.resolve()]
-        return place.processes.start("ours", command, core=place.core, cwd=ROOT)
+        return place.processes.start("ours", command, core=place.core, cwd=self.tree)
 
 
-def _log_in(port: int) -> None:
+def _log_in(port: int, *, https: bool) -> None:
     """The browser's part of a login: begin here, come back with a code, keep the cookie."""
 
     def get(target: str, headers: dict[str, str]) -> http.client.HTTPResponse:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        connection = (
+            http.client.HTTPSConnection("127.0.0.1", port, timeout=30, context=unverified())
+            if https
+            else http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        )
         connection.request("GET", target, headers={"Host": f"localhost:{port}", **headers})
         answer = connection.getresponse()
         answer.read()

@@ -15,6 +15,7 @@ SOURCE = Path(__file__).with_name("main.go")
 
 class GoReverseProxy:
     name = "Go ReverseProxy"
+    https = False
 
     def __init__(self) -> None:
         self.binary = Path()

@@ -15,6 +15,8 @@ SOURCES = Path(__file__).parent
 class NodePeer:
     """One of the scripts, run from a folder into which npm has installed what they need."""
 
+    https = False
+
     def __init__(self, name: str, script: str, package: str) -> None:
         self.name = name
         self._script = script
