@@ -17,6 +17,7 @@ LINKED_AREAS = frozenset({"Candidates", "Jobs", "Postings"})
 # What is remembered is bounded in number and in size.
 REMEMBERED = 2048
 LONGEST_PATH = 512
+LONGEST_METHOD = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,20 +83,20 @@ def match(method: str, path: str) -> Operation | None:
 
     Case counts. A percent-encoded segment is the segment that it stands for.
     """
-    tree = _trees().get(method)
-    if tree is None or len(path) > LONGEST_PATH:
+    if len(path) > LONGEST_PATH or len(method) > LONGEST_METHOD:
         return None
     return _find(method, path)
 
 
 @lru_cache(maxsize=REMEMBERED)
 def _find(method: str, path: str) -> Operation | None:
+    tree = _trees().get(method)
     segments = path.split("/")
-    if segments[0]:
+    if tree is None or segments[0]:
         return None
     if "%" in path:
         segments = [unquote(segment) for segment in segments]
-    return _walk(_trees()[method], segments, 1)
+    return _walk(tree, segments, 1)
 
 
 def _walk(step: _Step, segments: list[str], index: int) -> Operation | None:

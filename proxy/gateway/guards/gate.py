@@ -86,6 +86,7 @@ class Guards:
             [config.listen.host or "", redirect_uri.hostname or "", *access.allowed_hosts]
         )
         self._origins = Origins(access.allowed_origins)
+        self._has_origins = bool(self._origins)
         self._keys = Keys(access.api_keys)
         self._callers = access.api_keys
         self._rules = RuleSet(access.allow)
@@ -159,7 +160,7 @@ class Guards:
 
         Without an admission (a refusal is being answered) the origin is looked up in the head.
         """
-        if not self._origins:
+        if not self._has_origins:
             return []
         if admission is not None:
             return self._origins.answer_headers(admission.origin)
