@@ -4,17 +4,29 @@
         smartrecruiters.add_candidate(firstName="Mira", lastName="Holt")
         await my_program(smartrecruiters.base_url)
 
+    async with replay("day.har") as recorded:
+        await my_program(recorded.base_url)
+
 Everything runs on this machine, in a thread with an event loop of its own, so that programs that
 block can be tested as well. The helpers may be called from any thread. In pytest the fixture
-`smartrecruiters_sandbox` gives the same, started once a session and emptied for each test.
+`smartrecruiters_sandbox` gives the first, started once a session and emptied for each test, and
+`smartrecruiters_replay(path)` the second, until the test ends.
 """
 
 import asyncio
+import sys
 import tempfile
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    asynccontextmanager,
+    contextmanager,
+)
+from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -151,10 +163,46 @@ def running_sandbox() -> Iterator[RunningSandbox]:
             _finished(running.stop(), loop)
 
 
-@asynccontextmanager
-async def sandbox() -> AsyncIterator[RunningSandbox]:
+def sandbox() -> AbstractAsyncContextManager[RunningSandbox]:
     """Run sandbox and proxy for a while; the value has `base_url` and the helpers."""
-    running = running_sandbox()
+    return _in_a_thread(running_sandbox())
+
+
+@dataclass(frozen=True, slots=True)
+class RunningReplay:
+    """A server that gives recorded answers."""
+
+    base_url: str
+    """Where the program under test sends its calls: `http://localhost:PORT`."""
+
+
+@contextmanager
+def running_replay(path: str | PathLike[str]) -> Iterator[RunningReplay]:
+    """Serve a HAR file's answers for a while, for callers without an event loop."""
+    from proxy.control.replaying import read_tape, serving
+
+    tape = read_tape(Path(path), lambda warning: print(warning, file=sys.stderr))  # noqa: T201
+    with loop_in_a_thread() as loop:
+        server = serving(tape, "localhost", 0)
+        address = _finished(server.__aenter__(), loop)
+        try:
+            yield RunningReplay(address)
+        finally:
+            _finished(server.__aexit__(None, None, None), loop)
+
+
+def replay(path: str | PathLike[str]) -> AbstractAsyncContextManager[RunningReplay]:
+    """Serve a HAR file's answers for a while; the value has `base_url`.
+
+    Each time begins at the first answers. HarError (a proxy.errors.ProxyError) where the file is
+    none or holds no answer; what of it cannot be read is said on stderr.
+    """
+    return _in_a_thread(running_replay(path))
+
+
+@asynccontextmanager
+async def _in_a_thread(running: AbstractContextManager[T]) -> AsyncIterator[T]:
+    """Enter and leave what blocks, without blocking the caller's event loop."""
     value = await asyncio.to_thread(running.__enter__)
     try:
         yield value

@@ -1,17 +1,32 @@
 """The fixtures that other people's tests use, as they use them."""
 
+import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import requests
 
-from proxy.testing import RunningSandbox, sandbox
+from proxy.errors import ProxyError
+from proxy.recording.har import build_entry
+from proxy.testing import RunningReplay, RunningSandbox, replay, sandbox
+from tests.recording.support import exchange, unmasked
 
 TIMEOUT = 20
 
 
-def get(running: RunningSandbox, path: str) -> requests.Response:
+@pytest.fixture
+def har(tmp_path: Path) -> Path:
+    recorded = [exchange(target="/jobs", answer=b"1"), exchange(target="/jobs", answer=b"2")]
+    entries = [build_entry(one, unmasked) for one in recorded]
+    path = tmp_path / "day.har"
+    path.write_text(json.dumps({"log": {"version": "1.2", "entries": entries}}))
+    return path
+
+
+def get(running: RunningSandbox | RunningReplay, path: str) -> requests.Response:
     return requests.get(running.base_url + path, timeout=TIMEOUT)
 
 
@@ -61,6 +76,39 @@ async def test_the_context_manager_has_the_sample_data() -> None:
     async with sandbox() as running:
         assert running.base_url.startswith("http://localhost:")
         assert len(get(running, "/jobs").json()["content"]) == 6
+
+
+async def test_recorded_answers_are_given_from_the_first_on_each_time(har: Path) -> None:
+    for _ in range(2):
+        async with replay(har) as recorded:
+            assert recorded.base_url.startswith("http://localhost:")
+            assert [get(recorded, "/jobs").text for _ in range(3)] == ["1", "2", "2"]
+
+
+def test_a_recording_is_served_until_the_test_ends(
+    har: Path, smartrecruiters_replay: Callable[[Path], RunningReplay]
+) -> None:
+    first, second = smartrecruiters_replay(har), smartrecruiters_replay(har)
+
+    assert [get(running, "/jobs").text for running in (first, second)] == ["1", "1"]
+    assert get(first, "/nothing").json()["code"] == "not_recorded"
+
+
+async def test_a_recording_that_was_cut_off_is_used_and_said(
+    har: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    har.write_bytes(har.read_bytes()[:-40])
+    async with replay(str(har)) as recorded:
+        assert get(recorded, "/jobs").text == "1"
+
+    assert "is cut off or damaged after 1 whole entries" in capsys.readouterr().err
+
+
+async def test_a_file_that_is_no_recording_is_an_error_of_ours(tmp_path: Path) -> None:
+    (tmp_path / "other.har").write_text("{}")
+    with pytest.raises(ProxyError, match="is not a HAR file"):
+        async with replay(tmp_path / "other.har"):
+            pass
 
 
 def test_the_plugin_imports_nothing_heavy_unless_used() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from proxy.cli.exits import CommandError, Exit, tell
+from proxy.cli.exits import Exit, tell
 from proxy.cli.help import examples
 from proxy.cli.session import Session, with_session
 from proxy.cli.signals import asked_by_signals, end_quietly_on_signals
@@ -49,31 +49,12 @@ def replay(_session: Session, file: Path, port: int, host: str) -> Exit:
 
 
 async def _replay(file: Path, port: int, host: str) -> None:
-    from aiohttp import web  # the server: not for those who only ask help
+    from proxy.control.replaying import read_tape, serving  # not for those who only ask help
 
-    from proxy.control.replaying import build_replay
-    from proxy.recording.har import parse_entry
-    from proxy.recording.har_file import read_entries
-    from proxy.recording.matching import Tape
-    from proxy.system.listeners import open_listeners
-
-    entries = (parse_entry(entry) for entry in read_entries(file, tell))
-    tape = Tape(entry for entry in entries if entry is not None)
-    if not tape.count:
-        raise CommandError(f"{file}: holds no answer that could be given again")
+    tape = read_tape(file, tell)
     with asked_by_signals() as asked:
-        listeners = open_listeners(host, port)
-        runner = build_replay(tape, host)
-        await runner.setup()
-        try:
-            for listener in listeners.tcp:
-                await web.SockSite(runner, listener).start()
-            name = f"[{host}]" if ":" in host else host
-            address = f"http://{name}:{listeners.port}"
+        async with serving(tape, host, port) as address:
             if port == 0:
                 click.echo(address)
             tell(f"{tape.count} recorded answers at {address}; Ctrl-C ends it")
             await asked.stop.wait()
-        finally:
-            await runner.cleanup()
-            listeners.close()

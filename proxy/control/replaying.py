@@ -4,6 +4,9 @@ What it answers is candidates' data, so a web page must not get at it: only name
 (or the address listened on) are taken as Host, and no call of a page of another origin.
 """
 
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -12,7 +15,10 @@ from aiohttp.typedefs import LooseHeaders
 from proxy.errors import Problem
 from proxy.problems import problem_body, problem_headers
 from proxy.recording.exchange import Body, Message, RecordedExchange
+from proxy.recording.har import parse_entry
+from proxy.recording.har_file import HarError, read_entries
 from proxy.recording.matching import Tape
+from proxy.system.listeners import open_listeners
 from proxy.system.loopback import is_loopback
 
 # Made anew for this connection, or said of one that is not ours.
@@ -28,8 +34,32 @@ UNTYPED = web.ResponseKey("untyped", bool)
 LARGEST_BODY = 64 * 1024 * 1024
 
 
-def build_replay(tape: Tape, host: str | None) -> web.AppRunner:
-    """Build the server; `host` is the name or address that is listened on."""
+def read_tape(file: Path, warn: Callable[[str], None]) -> Tape:
+    """Read a HAR file; `warn` is told of a part that cannot be used. HarError without an answer."""
+    entries = (parse_entry(entry) for entry in read_entries(file, warn))
+    tape = Tape(entry for entry in entries if entry is not None)
+    if not tape.count:
+        raise HarError(f"{file}: holds no answer that could be given again")
+    return tape
+
+
+@asynccontextmanager
+async def serving(tape: Tape, host: str, port: int) -> AsyncIterator[str]:
+    """Serve a tape for a while; the value is the address, `http://HOST:PORT`."""
+    listeners = open_listeners(host, port)
+    runner = _build(tape, host)
+    await runner.setup()
+    try:
+        for listener in listeners.tcp:
+            await web.SockSite(runner, listener).start()
+        name = f"[{host}]" if ":" in host else host
+        yield f"http://{name}:{listeners.port}"
+    finally:
+        await runner.cleanup()
+        listeners.close()
+
+
+def _build(tape: Tape, host: str) -> web.AppRunner:
     server = ReplayServer(tape, host)
     application = web.Application(client_max_size=LARGEST_BODY)
     application.on_response_prepare.append(_add_nothing)
@@ -41,9 +71,9 @@ def build_replay(tape: Tape, host: str | None) -> web.AppRunner:
 class ReplayServer:
     """Answers from a tape."""
 
-    def __init__(self, tape: Tape, host: str | None) -> None:
+    def __init__(self, tape: Tape, host: str) -> None:
         self._tape = tape
-        self._host = (host or "").strip("[]").lower()
+        self._host = host.strip("[]").lower()
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """Answer one request."""
