@@ -22,7 +22,7 @@ from proxy.control.context import ControlContext
 from proxy.control.late import LateControl
 from proxy.control.policy import security_headers
 from proxy.control.rendering import prepare, render_problem_page
-from proxy.errors import ConfigurationError, Problem, StartError
+from proxy.errors import Problem, StartError
 from proxy.gateway.forward import Forwarder
 from proxy.gateway.front import Front, OneRequest, Ports
 from proxy.gateway.front.resend import send_inward
@@ -44,8 +44,8 @@ from proxy.system.network import build_ssl_context, outbound_proxy
 from proxy.system.origin import CallerOrigins
 from proxy.system.systemd import HandedOver
 from proxy.system.waiting import cancelling, later, unless
-from proxy.telemetry.audit import open_audit_file
-from proxy.telemetry.logs import Output, redact, set_level
+from proxy.telemetry.audit import reopen_audit_file
+from proxy.telemetry.logs import current_output, redact, set_level
 from proxy.telemetry.metrics import AccountSample, Callers, Metrics
 from proxy.telemetry.traces import open_traces
 from proxy.telemetry.traffic import Traffic
@@ -129,7 +129,7 @@ class App:
     async def _start_behind(self) -> None:
         config, clock = self._config, self._clock
         metrics = Metrics(__version__)
-        traffic = Traffic(metrics, _log_output())
+        traffic = Traffic(metrics, current_output())
         # One for all: reading the system's certificates is a good part of the start.
         context = build_ssl_context(config.upstream.ca_file)
         accounts = self._accounts = Accounts(
@@ -291,12 +291,12 @@ class App:
         changes = compare(self._config, await asyncio.to_thread(self._load))
         config = changes.config
         if config.log.audit_file is not None:
-            _open_audit(config.log.audit_file)
+            reopen_audit_file(config.log.audit_file)
         self._config = config
         self._guards = Guards(config)
         self._accounts.configure(config)
         self._inspect(config)
-        output = _log_output()
+        output = current_output()
         if output is not None:
             set_level(output, config.log.level, config.log.sample)
         self._ports.renew_certificate()
@@ -384,22 +384,6 @@ class App:
     def _callers(self) -> Callers:
         busy = self._in_flight()
         return Callers(busy, sum(front.connections for front in self._fronts) - busy)
-
-
-def _open_audit(path: Path) -> None:
-    """Open the audit file anew: another one, or the same after it was rotated."""
-    try:
-        open_audit_file(path)
-    except OSError as error:
-        fault = f"log.audit_file: {path} cannot be appended to: {error.strerror}"
-        raise ConfigurationError([fault]) from error
-
-
-def _log_output() -> Output | None:
-    for handler in logging.getLogger().handlers:
-        if isinstance(handler, Output):
-            return handler
-    return None
 
 
 def _sample(manager: Account) -> AccountSample:

@@ -5,20 +5,18 @@ Reading files and the environment is proxy.config.loading's part; nothing here d
 
 from proxy.config.checking import Config
 from proxy.config.limit_rules import LimitRule
+from proxy.config.listening import ListenConfig, ProbesConfig, TlsConfig
 from proxy.config.model import (
     AccessConfig,
     AccountConfig,
     ApiKeyConfig,
     InspectConfig,
     LimitsConfig,
-    ListenConfig,
     LogConfig,
     NotifyConfig,
     OAuthConfig,
-    ProbesConfig,
     RedisConfig,
     ShutdownConfig,
-    TlsConfig,
     TokensConfig,
     UpstreamConfig,
 )

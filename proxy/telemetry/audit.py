@@ -8,6 +8,7 @@ import logging
 import os
 from pathlib import Path
 
+from proxy.errors import ConfigurationError
 from proxy.telemetry.log_writer import LogWriter
 from proxy.telemetry.logs import Output
 
@@ -42,3 +43,12 @@ def open_audit_file(path: Path) -> LogWriter:
     else:
         _writer.redirect(descriptor)
     return _writer
+
+
+def reopen_audit_file(path: Path) -> None:
+    """Open the file anew: another one, or the same after it was rotated; or ConfigurationError."""
+    try:
+        open_audit_file(path)
+    except OSError as error:
+        fault = f"log.audit_file: {path} cannot be appended to: {error.strerror}"
+        raise ConfigurationError([fault]) from error

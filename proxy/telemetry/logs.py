@@ -268,6 +268,14 @@ def configure(level: str, format_name: str, stream: Stream, *, sample: int = 1) 
     return output
 
 
+def current_output() -> Output | None:
+    """Return the Output that is set up; None where somebody else does the logging."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, Output):
+            return handler
+    return None
+
+
 def set_level(output: Output, level: str, sample: int) -> None:
     """Take `log.level` and `log.sample`, at the start and when they are reloaded."""
     output.takes_requests = LEVELS[level] <= logging.INFO
