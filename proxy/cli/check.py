@@ -10,16 +10,15 @@ from proxy.cli.checks import (
     Check,
     Finding,
     Grade,
-    check_port,
     check_reach,
-    check_redirect_uri,
 )
 from proxy.cli.exits import Exit
 from proxy.cli.help import examples
+from proxy.cli.listen_checks import check_callers, check_port, check_redirect_uri
 from proxy.cli.session import Session, run_async, with_session
 from proxy.cli.store_checks import check_grant, check_store
 from proxy.cli.terminal import Terminal
-from proxy.errors import ConfigurationError
+from proxy.errors import ConfigurationError, ProxyError
 
 MARKS = {
     Grade.SKIPPED: "skip",
@@ -31,6 +30,7 @@ MARKS = {
 CHECKS: tuple[tuple[str, Check], ...] = (
     ("Redirect URI", check_redirect_uri),
     ("Address", check_port),
+    ("Callers", check_callers),
     ("Token store", check_store),
     ("Network", check_reach),
     ("Grant", check_grant),
@@ -44,8 +44,9 @@ CHECKS: tuple[tuple[str, Check], ...] = (
 def check(session: Session) -> Exit:
     """Test the set-up and say how to mend it; works with the server running and without it.
 
-    Looks at the configuration, the redirect URI, the port on both loopback families, the token
-    store, the clock, name and TLS of both hosts, and the grant, with one harmless call. Ends with
+    Looks at the configuration, the redirect URI, the port on both loopback families, our own
+    certificate, the token store, the clock, name and TLS of both hosts, and each account's
+    credential, with one harmless call. Ends with
     0 when all is well, 1 when something is not, 2 for a wrong configuration, 3 when only the login
     is missing.
     """
@@ -80,6 +81,10 @@ async def _check(session: Session, out: Terminal) -> Grade:
             worst = Grade.BAD
             for problem in error.problems:
                 _show(out, Finding(Grade.BAD, problem))
+        except (ProxyError, OSError, ValueError) as error:
+            # What one check trips over is told, and the next goes on.
+            worst = Grade.BAD
+            _show(out, Finding(Grade.BAD, str(error) or type(error).__name__))
     return worst
 
 

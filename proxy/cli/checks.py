@@ -1,24 +1,24 @@
-"""What `srproxy check` looks at: each check a function from a Session to findings with a remedy.
+"""What `srproxy check` finds, and how the hosts out there are reached.
 
-Nothing is changed, nothing is sent but requests without credentials, and one GET with the grant.
+Each check is a function from a Session to findings with a remedy. Nothing is changed, nothing is
+sent but requests without credentials, and one GET with the grant.
 """
 
 import asyncio
+import os
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from enum import IntEnum
-from urllib.parse import urlsplit
+from pathlib import Path
 
 import aiohttp
 
-from proxy.cli.server import Presence, addresses, find_server
 from proxy.cli.session import Session
-from proxy.errors import ConfigurationError, StartError
+from proxy.errors import ConfigurationError
 from proxy.system.dialing import Dialer, DialError
-from proxy.system.listeners import open_listeners
 from proxy.system.loopback import is_loopback
 from proxy.system.network import build_ssl_context, outbound_proxy
 from proxy.system.session import open_session
@@ -50,69 +50,11 @@ class Finding:
 Check = Callable[[Session], AsyncIterator[Finding]]
 
 
-async def check_redirect_uri(session: Session) -> AsyncIterator[Finding]:
-    """Compare the redirect URI with where we listen."""
-    config = session.config
-    uri = config.oauth.redirect_uri
-    parts = urlsplit(uri)
-    registered = f"register it in SmartRecruiters byte for byte: {uri}"
-    if parts.scheme == "https":
-        yield Finding(
-            Grade.NOTE,
-            f"redirect URI {uri} leads to a TLS front",
-            f"let that front pass {parts.path or '/'} on to this proxy, and {registered}",
-        )
-        return
-    port = parts.port or 80
-    if config.listen.host is None:
-        yield Finding(
-            Grade.NOTE,
-            f"redirect URI {uri}, but only a Unix socket is listened on",
-            "log in by srproxy login --paste, or put listen.host: localhost beside the socket",
-        )
-    elif config.listen.port in (port, 0):
-        yield Finding(Grade.GOOD, f"redirect URI {uri} leads here", registered)
-    else:
-        yield Finding(
-            Grade.NOTE,
-            f"redirect URI {uri} names port {port}, and we listen on {config.listen.port}",
-            f"right where the port is mapped (docker -p {port}:{config.listen.port}); else make "
-            "both the same, here and in SmartRecruiters",
-        )
-
-
-async def check_port(session: Session) -> AsyncIterator[Finding]:
-    """See whether the address is ours to have: free, or held by our own server."""
-    listen = session.config.listen
-    where = ", ".join(addresses(session.config)) or str(listen.unix_socket or "a free port")
-    who, _ = await find_server(session.config)
-    match who:
-        case Presence.OURS:
-            yield Finding(Grade.GOOD, f"the proxy is running at {where}")
-            return
-        case Presence.STRANGER:
-            yield Finding(
-                Grade.BAD,
-                f"another program answers at {where}",
-                "stop it, or change listen.port (the redirect URI's port must follow)",
-            )
-            return
-    try:
-        listeners = open_listeners(listen.host, listen.port, None)
-    except StartError as error:
-        yield Finding(Grade.BAD, str(error))
-        return
-    try:
-        yield Finding(Grade.GOOD, f"free to listen on: {where}")
-        for note in listeners.notes:
-            yield Finding(Grade.NOTE, note, "fine unless your tools want that address family")
-    finally:
-        listeners.close()
-
-
 async def check_reach(session: Session) -> AsyncIterator[Finding]:
     """Reach both hosts as requests will: outbound proxy, name, TLS; and compare the clocks."""
     config = session.config
+    for finding in _roots(session.environ):
+        yield finding
     hosts = (
         ("upstream", "upstream.url", config.upstream.url),
         ("token endpoint", "oauth.token_endpoint", config.oauth.token_endpoint),
@@ -126,6 +68,18 @@ async def check_reach(session: Session) -> AsyncIterator[Finding]:
     for (_, key, url), dialer in zip(hosts, dialers, strict=True):
         async for finding in _reach(session, key, url, dialer):
             yield finding
+
+
+def _roots(environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Find variables that name root certificates which are not there: TLS then fails oddly."""
+    for name, is_there in (("SSL_CERT_FILE", Path.is_file), ("SSL_CERT_DIR", Path.is_dir)):
+        places = environ.get(name, "").split(os.pathsep)
+        if environ.get(name) and not any(is_there(Path(place)) for place in places):
+            yield Finding(
+                Grade.BAD,
+                f"{name} names {environ[name]}, which is not there",
+                f"correct it, or unset {name}: the system's root certificates are then used",
+            )
 
 
 def _dialer(

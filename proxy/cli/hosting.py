@@ -21,6 +21,7 @@ from proxy.config import Config
 from proxy.config.names import DEFAULT_ACCOUNT, login_path
 from proxy.errors import ConfigurationError
 from proxy.system import process, systemd
+from proxy.system.loopback import is_loopback
 from proxy.telemetry import logs
 from proxy.telemetry.audit import audit, open_audit_file
 from proxy.telemetry.log_writer import LogWriter
@@ -52,10 +53,25 @@ def prepare(session: Session, *, level: str | None = None) -> None:
         logger.warning("environment %s", warning)
     for warning in session.loaded.exposed():
         logger.warning("exposed %s", warning)
+    if clear := keys_in_clear(config):
+        logger.warning("exposed %s", clear)
     # Twice for the upstream's: an upload holds its socket once more (see UpstreamConnection).
     connections = config.listen.max_connections + 2 * config.upstream.max_connections
     if (shortage := process.allow_descriptors(connections)) is not None:
         logger.warning("descriptors %s", shortage)
+
+
+def keys_in_clear(config: Config) -> str | None:
+    """Tell of API keys that cross a network unencrypted; an https redirect URI means a front."""
+    host = config.listen.host
+    if host is None or is_loopback(host) or config.listen.tls.cert_file is not None:
+        return None
+    if not config.access.api_keys or config.oauth.redirect_uri.startswith("https:"):
+        return None
+    return (
+        f"listen.host {host} is beyond loopback without TLS, and API keys cross the network in "
+        "clear: set listen.tls.cert_file and key_file, or put a TLS front before it"
+    )
 
 
 def keep_audit(config: Config) -> None:

@@ -62,6 +62,11 @@ class Server:
     _cookies: dict[str, str] = field(default_factory=dict)
     _trusted: bool = False
 
+    @property
+    def place(self) -> str:
+        """Return where it listens, for people."""
+        return str(self._endpoint.socket or self.base_url)
+
     async def presence(self) -> Presence:
         """Find out who is there, without showing a key."""
         try:

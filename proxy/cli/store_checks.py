@@ -44,18 +44,22 @@ def _check_folder(folder: Path) -> list[Finding]:
     existing = folder
     while not existing.exists() and existing != existing.parent:
         existing = existing.parent
+    if not existing.is_dir():
+        return [Finding(Grade.BAD, f"{existing} is not a folder", "set tokens.path to a folder")]
     if not os.access(existing, os.W_OK | os.X_OK):
+        holder = existing.stat().st_uid
+        remedy = "make it writable (chmod u+wx, or the mount)"
+        if holder != os.geteuid():
+            remedy = "run srproxy as that user, or set tokens.path to a folder of this user's own"
         return [
             Finding(
                 Grade.BAD,
-                f"{existing} may not be written by this user",
-                "give it to this user, or set tokens.path to a folder of its own",
+                f"{existing} belongs to {user_name(holder)}, and may not be written by this user",
+                remedy,
             )
         ]
     if existing != folder:
         return [Finding(Grade.GOOD, f"{folder} will be made at the first login")]
-    if not folder.is_dir():
-        return [Finding(Grade.BAD, f"{folder} is not a folder", "set tokens.path to a folder")]
     try:
         with tempfile.NamedTemporaryFile(dir=folder, prefix=".check-") as file:
             file.write(b"x")

@@ -51,9 +51,11 @@ def open_endpoint(
     """Build the client of an app's token endpoint; no connection is made yet."""
     oauth = oauth or config.oauth
     upstream, url = config.upstream, oauth.token_endpoint
+    if ssl_context is None and upstream.ca_file is not None:
+        ssl_context = build_ssl_context(upstream.ca_file)  # a wrong one is told at once
     dialer = Dialer(
         url,
-        ssl_context or build_ssl_context(upstream.ca_file),
+        ssl_context or build_ssl_context,
         min(upstream.connect_timeout, oauth.timeout),
         outbound=outbound_proxy(url, upstream.proxy, environ),
         name="token endpoint",

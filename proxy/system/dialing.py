@@ -53,14 +53,18 @@ class Dialer:
     def __init__(
         self,
         url: str,
-        context: ssl.SSLContext,
+        context: ssl.SSLContext | Callable[[], ssl.SSLContext],
         timeout: float,
         *,
         outbound: OutboundProxy | None = None,
         name: str = "upstream",
         key: str = "upstream.url",
     ) -> None:
-        """Name the peer for people, and the configuration key that holds `url`."""
+        """Name the peer for people, and the configuration key that holds `url`.
+
+        A context that is still to be built is built at the first TLS connection: reading the
+        system's certificates takes 40 ms, and a command may need no connection.
+        """
         parts = urlsplit(url)
         self.host = parts.hostname or ""
         self.port = parts.port or DEFAULT_PORTS[parts.scheme]
@@ -115,6 +119,8 @@ class Dialer:
         raise failure or OSError("no address")
 
     async def _start(self, connected: socket.socket, make_protocol: Callable[[], P]) -> P:
+        if callable(self._context):
+            self._context = self._context()
         _, protocol = await asyncio.get_running_loop().create_connection(
             make_protocol,
             sock=connected,

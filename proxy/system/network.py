@@ -136,7 +136,7 @@ def outbound_proxy(
     if parts.scheme != "https" or is_loopback(host):
         return None
     found = _either(environ, "https_proxy")
-    if not found or _is_excepted(host, parts.port or 443, _either(environ, "no_proxy")):
+    if not found or is_excepted(host, parts.port or 443, _either(environ, "no_proxy")):
         return None
     try:
         return OutboundProxy.parse(found if "://" in found else f"http://{found}")
@@ -159,7 +159,8 @@ def _either(environ: Mapping[str, str], name: str) -> str:
     return environ.get(name) or environ.get(name.upper()) or ""
 
 
-def _is_excepted(host: str, port: int, exceptions: str) -> bool:
+def is_excepted(host: str, port: int, exceptions: str) -> bool:
+    """Tell whether NO_PROXY's value has a host, by name, suffix, network or `*`."""
     for entry in exceptions.replace(",", " ").lower().split():
         if entry == "*":
             return True

@@ -9,15 +9,15 @@ from aiohttp import web
 from proxy.cli.checks import (
     Grade,
     _clock,
-    check_port,
     check_reach,
-    check_redirect_uri,
     check_upstream_call,
 )
+from proxy.cli.listen_checks import check_callers, check_port, check_redirect_uri
 from proxy.cli.session import Session
 from proxy.cli.store_checks import _age, _check_folder
 from tests.cli.test_server import answer_status, listening
-from tests.support.processes import free_port
+from tests.support.certificates import make_authority
+from tests.support.processes import free_port, srproxy
 
 NOW = 1_800_000_000.0
 
@@ -69,7 +69,7 @@ async def test_a_free_port_is_said_so(session):
     findings = await found(check_port, session(SRPROXY_LISTEN__PORT=str(free_port())))
 
     assert findings[0][0] is Grade.GOOD
-    assert "free to listen on: http://127.0.0.1:" in findings[0][1]
+    assert "free to listen on: 127.0.0.1:" in findings[0][1]
 
 
 async def test_our_own_server_on_the_port_is_fine_and_another_is_not(session):
@@ -201,3 +201,96 @@ def test_the_folder_of_the_store(tmp_path):
 )
 def test_the_age_of_the_grant(left, grades):
     assert [finding.grade for finding in _age({"expires_in": left})] == grades
+
+
+@pytest.mark.parametrize(
+    ("days", "grade"),
+    [(60, Grade.GOOD), (13, Grade.NOTE), (2, Grade.BAD), (-1, Grade.BAD)],
+)
+async def test_the_end_of_our_own_certificate_is_told(session, tmp_path, days, grade):
+    pair = make_authority(tmp_path).pair("localhost", days=days)
+    settings = session(
+        SRPROXY_LISTEN__TLS__CERT_FILE=str(pair),
+        SRPROXY_OAUTH__REDIRECT_URI="https://localhost:8080/cb",
+    )
+
+    ((got, what),) = await found(check_callers, settings)
+
+    assert got is grade
+    assert what.startswith("our certificate ")
+
+
+@pytest.mark.parametrize(
+    ("environ", "said"),
+    [
+        (
+            {
+                "SRPROXY_LISTEN__HOST": "0.0.0.0",
+                "SRPROXY_ACCESS__API_KEYS": "[{name: a, key: a-key-of-some-length}]",
+            },
+            "API keys cross the network in clear",
+        ),
+        ({"HTTP_PROXY": "http://corporate:3128"}, "HTTP_PROXY is set: other tools here send"),
+        ({"http_proxy": "http://corporate:3128", "no_proxy": "localhost"}, None),
+        ({"HTTPS_PROXY": "http://corporate:3128"}, None),
+    ],
+)
+async def test_keys_in_clear_and_proxies_in_the_way_of_other_tools_are_told(session, environ, said):
+    findings = await found(check_callers, session(**environ))
+
+    notes = [what for grade, what in findings if grade is Grade.NOTE]
+    assert len(notes) == (said is not None)
+    assert all(said in what for what in notes)
+
+
+async def test_the_unix_socket_s_folder_is_looked_at_and_no_port_named(session, tmp_path):
+    for path, grade in ((tmp_path / "s", Grade.GOOD), (tmp_path / "none" / "s", Grade.BAD)):
+        settings = session(SRPROXY_LISTEN__HOST="null", SRPROXY_LISTEN__UNIX_SOCKET=str(path))
+
+        ((got, what),) = await found(check_port, settings)
+
+        assert got is grade
+        assert "127.0.0.1" not in what
+
+
+async def test_without_a_login_the_redirect_uri_does_not_matter(session):
+    settings = session(SRPROXY_OAUTH__GRANT_TYPE="client_credentials")
+
+    ((got, _),) = await found(check_redirect_uri, settings)
+
+    assert got is Grade.SKIPPED
+
+
+@pytest.mark.parametrize("name", ["SSL_CERT_FILE", "SSL_CERT_DIR"])
+async def test_root_certificates_that_are_not_there_are_told_as_that(session, name):
+    async with listening(answer_status) as url:
+        settings = reach(session, url)
+        settings.environ = {**settings.environ, name: "/no/such/place"}
+        findings = await found(check_reach, settings)
+
+    assert findings[0] == (Grade.BAD, f"{name} names /no/such/place, which is not there")
+    assert findings[1][0] is Grade.GOOD
+
+
+def test_it_goes_on_after_every_fault(tmp_path):
+    pem = tmp_path / "bad.pem"
+    pem.write_bytes(b"\x30\x82nothing")
+    environ = {
+        "SRPROXY_OAUTH__CLIENT_ID": "a",
+        "SRPROXY_OAUTH__CLIENT_SECRET": "b",
+        "SRPROXY_UPSTREAM__URL": "http://localhost:1",
+        "SRPROXY_OAUTH__TOKEN_ENDPOINT": "http://localhost:1/token",
+        "SRPROXY_LISTEN__PORT": str(free_port()),
+        "SRPROXY_LISTEN__TLS__CERT_FILE": str(pem),
+        "SRPROXY_UPSTREAM__CA_FILE": str(pem),
+        "SRPROXY_TOKENS__PATH": str(pem),
+    }
+
+    done = srproxy("check", home=tmp_path, environ=environ)
+
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    for title in ("Configuration", "Redirect URI", "Address", "Token store", "Network", "Grant"):
+        assert f"{title}\n" in done.stdout
+    assert "bad.pem: is in DER form" in done.stdout
+    assert "bad.pem is not a folder" in done.stdout
