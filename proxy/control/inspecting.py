@@ -245,7 +245,10 @@ def _edited(draft: Draft, edits: Mapping[str, object]) -> Draft:
     if body is not None:
         if not isinstance(body, str):
             raise Problem("bad_request", "body must be a text.")
-        draft.body = body.encode()
+        try:
+            draft.body = body.encode()
+        except UnicodeEncodeError:
+            raise Problem("bad_request", "body has half of a surrogate pair in it.") from None
     draft.method, draft.target = method.upper(), path
     return draft
 

@@ -5,6 +5,7 @@ sets its own, and a caller's key stands as a placeholder.
 """
 
 import json
+import re
 import shlex
 
 from proxy.recording.exchange import Headers, RecordedExchange
@@ -21,11 +22,17 @@ LEFT_OUT = frozenset(
 )  # fmt: skip
 KEY_HEADER = ("X-API-Key", "YOUR-KEY")
 BODY_FILE = "body.bin"
+# A terminal acts on them, and may take the end of what was pasted from one.
+CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+# All of them are single quotes to PowerShell.
+SINGLE_QUOTES = re.compile("['\u2018\u2019\u201a\u201b]")
 
 
 def as_curl(exchange: RecordedExchange, *, needs_key: bool = False) -> str:
     """Return a command for a POSIX shell."""
     parts = ["curl"]
+    if re.search(r"[\[\]{}]", exchange.url):
+        parts.append("--globoff")
     if exchange.method == "HEAD":
         parts.append("--head")
     elif exchange.method != "GET" or exchange.request.body.size:
@@ -35,7 +42,10 @@ def as_curl(exchange: RecordedExchange, *, needs_key: bool = False) -> str:
         parts += ["-H", shlex.quote(f"{name}: {value}")]
     if exchange.request.body.size:
         text = _text(exchange)
-        parts += ["--data-binary", f"@{BODY_FILE}" if text is None else shlex.quote(text)]
+        if text is None:
+            parts += ["--data-binary", f"@{BODY_FILE}"]
+        else:
+            parts += ["--data-raw", shlex.quote(text)]  # to it a leading @ names no file
     return " ".join(parts)
 
 
@@ -86,17 +96,19 @@ def _text(exchange: RecordedExchange) -> str | None:
     if body.truncated or exchange.request.header("content-encoding"):
         return None
     text = as_text(exchange.request, body.data)
-    return text if text is not None and "\0" not in text else None
+    return None if text is None or CONTROLS.search(text) else text
 
 
 def _quote(text: str) -> str:
-    """Quote for PowerShell: in single quotes nothing is special but the quote itself."""
-    return "'" + text.replace("'", "''") + "'"
+    """Quote for PowerShell: in single quotes nothing is special but such quotes themselves."""
+    return "'" + SINGLE_QUOTES.sub(lambda quote: quote[0] * 2, text) + "'"
 
 
 def pretty(text: str) -> str:
     """Return JSON indented; any other text as it is."""
     try:
-        return json.dumps(json.loads(text), indent=2, ensure_ascii=False)
+        indented = json.dumps(json.loads(text), indent=2, ensure_ascii=False)
+        indented.encode()  # half of a surrogate pair, as an escape, is no text
     except (ValueError, RecursionError):
         return text
+    return indented

@@ -28,6 +28,13 @@ CREDENTIALS = frozenset(
     }
 )  # fmt: skip
 TEXT = re.compile(r"text/|application/(?:[\w.+-]*\+)?(?:json|xml|javascript|x-www-form-urlencoded)")
+# Others cost a decoder what strangers choose: punycode's takes quadratic time.
+CHARSETS = frozenset(
+    {
+        "utf-8", "utf8", "us-ascii", "ascii", "iso-8859-1", "latin1", "iso-8859-15",
+        "windows-1252", "utf-16", "utf-16le", "utf-16be",
+    }
+)  # fmt: skip
 CHARSET = re.compile(r"charset\s*=\s*\"?([\w.:-]+)", re.IGNORECASE)
 # What a small compressed body may grow to: more would be a bomb.
 LONGEST_DECODED = 16 * 1024 * 1024
@@ -138,11 +145,13 @@ def as_text(message: Message, data: bytes) -> str | None:
     if not TEXT.match(media_type.strip()):
         return None
     found = CHARSET.search(media_type)
-    try:
-        text = data.decode(found[1] if found else "utf-8")
-    except (LookupError, UnicodeDecodeError):
+    charset = found[1] if found else "utf-8"
+    if charset not in CHARSETS:
         return None
-    return text
+    try:
+        return data.decode(charset)
+    except UnicodeDecodeError:
+        return None
 
 
 def _content(response: Message, mask: Mask) -> Json:
@@ -153,17 +162,20 @@ def _content(response: Message, mask: Mask) -> Json:
     content["size"] = response.body.size if response.body.truncated else len(data)
     if data is not response.body.data:
         content["compression"] = len(data) - response.body.size
-    content |= _told(response, data, mask)
+    told = _told(response, data, mask)
+    content |= told
     if response.body.truncated:
         content["comment"] = f"only the first {len(response.body.data)} bytes were kept"
-    elif response.header("content-encoding"):
+    elif response.header("content-encoding") and _is_whole(told, data):
         content["_raw"] = base64.b64encode(response.body.data).decode()
     return content
 
 
 def _post_data(request: Message, mask: Mask) -> Json:
     plain = decoded(request)
-    told = _told(request, request.body.data if plain is None else plain, mask)
+    data = request.body.data if plain is None else plain
+    told = _told(request, data, mask)
+    is_whole = _is_whole(told, data)
     encoding = told.pop("encoding", None)
     post_data: Json = {"mimeType": request.header("content-type"), "params": [], **told}
     if encoding is not None:
@@ -171,7 +183,7 @@ def _post_data(request: Message, mask: Mask) -> Json:
     if request.body.truncated:
         post_data["comment"] = f"only the first {len(request.body.data)} bytes were kept"
         post_data["_truncated"] = True
-    elif request.header("content-encoding"):
+    elif request.header("content-encoding") and is_whole:
         post_data["_raw"] = base64.b64encode(request.body.data).decode()
     return post_data
 
@@ -182,6 +194,11 @@ def _told(message: Message, data: bytes, mask: Mask) -> Json:
     if text is not None and text.encode("utf-8", "surrogatepass") == data:
         return {"text": mask(text)}
     return {"text": base64.b64encode(data).decode(), "encoding": "base64"}
+
+
+def _is_whole(told: Json, data: bytes) -> bool:
+    """Tell whether nothing was masked: else the raw bytes would show it."""
+    return "encoding" in told or told["text"].encode("utf-8", "surrogatepass") == data
 
 
 def _headers(headers: Headers, mask: Mask) -> list[Json]:

@@ -15,6 +15,7 @@ METHOD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")
 TARGET = re.compile(r"/[!-~\x80-\xff]*")
 NAME = METHOD
 VALUE = re.compile(r"[\t -~\x80-\xff]*")
+ACCOUNT = "x-srproxy-account"
 # Made anew by whoever sends, or meant for the connection that is gone.
 NOT_SENT = frozenset(
     {
@@ -36,6 +37,7 @@ class Draft:
     target: str
     headers: Headers
     body: bytes = field(repr=False)
+    account: str | None = None  # that served it, and is to serve it again
 
 
 class Inspector:
@@ -91,7 +93,9 @@ def draft_of(exchange: RecordedExchange) -> Draft:
             status=409,
         )
     target = "/" + exchange.url.split("://", 1)[-1].partition("/")[2]
-    return Draft(exchange.method, target, exchange.request.headers, exchange.request.body.data)
+    request, record = exchange.request, exchange.record
+    account = record.account if record is not None else None
+    return Draft(exchange.method, target, request.headers, request.body.data, account)
 
 
 def _build(draft: Draft, host: str, credentials: Headers, nonce: bytes) -> bytes:
@@ -110,8 +114,13 @@ def _build(draft: Draft, host: str, credentials: Headers, nonce: bytes) -> bytes
         if not NAME.fullmatch(name) or not VALUE.fullmatch(value):
             raise Problem("bad_request", "A header's name or value cannot be sent.")
         lines.append(f"{name}: {value}")
-    lines += [f"{name}: {value}" for name, value in credentials]
+    if draft.account is not None and not any(name.lower() == ACCOUNT for name, _ in draft.headers):
+        # The first time a key or the Host may have said it: neither is sent again.
+        lines.append(f"{ACCOUNT}: {draft.account}")
     lines.append(f"{RESEND.decode()}: {nonce.decode()}")
     if draft.body or draft.method not in ("GET", "HEAD", "DELETE", "OPTIONS"):
         lines.append(f"Content-Length: {len(draft.body)}")
-    return "\r\n".join([*lines, "", ""]).encode("latin-1") + draft.body
+    # As the control routes read them: bytes that are no UTF-8 are bytes still.
+    keys = "".join(f"{name}: {value}\r\n" for name, value in credentials)
+    head = "".join(f"{line}\r\n" for line in lines).encode("latin-1")
+    return head + keys.encode("utf-8", "surrogateescape") + b"\r\n" + draft.body

@@ -113,7 +113,9 @@ def subject_names(certificate: dict[str, Any] | None) -> tuple[str, ...]:
     pairs = [pair for rdn in certificate.get("subject", ()) for pair in rdn]
     common = [value for name, value in pairs if name == "commonName"]
     full = ",".join(f"{SHORT.get(name, name)}={_escape(value)}" for name, value in reversed(pairs))
-    return (*common[-1:], full) if full else ()
+    # A common name that reads as a whole subject would pass for that one.
+    plain = [name for name in common[-1:] if "=" not in name]
+    return (*plain, full) if full else ()
 
 
 # The attribute types that RFC 4514 section 3 gives short names.

@@ -24,19 +24,19 @@ def told(tmp_path: Any) -> list[dict[str, Any]]:
 
 
 def test_who_acted_and_which_key_was_refused(proxy: Proxy, tmp_path: Any) -> None:
-    spoofed = {"X-API-Key": KEY, "X-SRProxy-Caller": "somebody else"}
-    assert requests.post(f"{proxy.url}/-/logout", headers=spoofed, timeout=5).status_code == 200
     wrong = {"X-API-Key": "not-" + KEY}
     assert requests.get(f"{proxy.url}/users/me", headers=wrong, timeout=5).status_code == 401
     assert requests.get(f"{proxy.url}/-/", headers=wrong, timeout=5).status_code == 401
     assert requests.get(f"{proxy.url}/users/me", timeout=5).status_code == 401  # no key at all
+    spoofed = {"X-API-Key": KEY, "X-SRProxy-Caller": "somebody else"}
+    assert requests.post(f"{proxy.url}/-/logout", headers=spoofed, timeout=5).status_code == 200
     wait_until(lambda: len(told(tmp_path)) >= 3)
 
     lines = [(line["action"], line["who"], line["outcome"]) for line in told(tmp_path)]
     assert lines == [
+        ("key_refused", None, "unauthorized"),
+        ("key_refused", None, "unauthorized"),
         ("logout", "ops", "ok"),
-        ("key_refused", None, "unauthorized"),
-        ("key_refused", None, "unauthorized"),
     ]
     assert {line["client"] for line in told(tmp_path)} <= {"127.0.0.1", "::1"}
     assert KEY not in (tmp_path / "audit.log").read_text()

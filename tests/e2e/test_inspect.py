@@ -107,7 +107,8 @@ def test_a_request_is_sent_again_as_it_was_and_edited(inspected: Proxy) -> None:
 @pytest.mark.parametrize(
     "edits",
     [{"method": "GET\r\nX: y"}, {"path": "/a b"}, {"path": "jobs"}, {"body": 3}, [],
-     {"headers": [["A", "b\r\nC: d"]]}, {"headers": {"A:": "b"}}, {"headers": 3}],
+     {"body": "\ud800"}, {"headers": [["A", "b\r\nC: d"]]},
+     {"headers": {"A:": "b"}}, {"headers": 3}],
 )  # fmt: skip
 def test_what_is_no_request_is_not_sent(inspected: Proxy, edits: Any) -> None:
     request_id, _ = call(inspected, "GET", "/users/me")
@@ -240,3 +241,40 @@ def test_a_file_that_is_not_ours_keeps_the_server_from_starting(
     assert process.wait() == 1
     assert "not written by this program" in process.stderr
     assert path.read_text() == "something else"
+
+
+class TestAccounts:
+    """Whose credential a request that is sent again goes with."""
+
+    OTHER = "key-of-acme-alone-0123456789"
+
+    @pytest.fixture
+    def overrides(self) -> dict[str, Any]:
+        return {
+            "inspect": {"enabled": True},
+            "accounts": {"acme": {"smart_token": "token-of-acme-0123456789"}},
+            "access": {
+                "api_keys": [
+                    {"name": "root", "key": KEY, "admin": True},
+                    {"name": "acme", "key": self.OTHER, "account": "acme"},
+                ]
+            },
+        }
+
+    def test_it_is_the_one_that_served_it_first(self, proxy: Proxy) -> None:
+        by_key, _ = call(proxy, "GET", "/users/me", headers={"X-API-Key": self.OTHER})
+        by_host, _ = call(
+            proxy, "GET", "/users/me", headers={"X-API-Key": KEY, "Host": "acme.localhost"}
+        )
+        for request_id in (by_key, by_host):
+            again = requests.post(
+                f"{proxy.url}/-/requests/{request_id}/replay",
+                headers={"X-API-Key": KEY, "Cookie": "a=€".encode()},
+                timeout=TIMEOUT,
+            ).json()
+            shown = requests.get(
+                f"{proxy.url}/-/requests/{again['id']}",
+                headers={"X-API-Key": KEY},
+                timeout=TIMEOUT,
+            ).json()
+            assert shown["account"] == "acme"

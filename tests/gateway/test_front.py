@@ -581,9 +581,18 @@ async def test_what_a_drain_cuts_is_reset_and_logged_as_aborted_with_what_left()
 # ── keys that are guessed ──
 
 
-async def test_after_ten_wrong_keys_each_further_one_is_answered_a_second_late() -> None:
+ASK = b"POST /identity/oauth/token HTTP/1.1\r\nHost: localhost\r\nContent-Length: 12\r\n"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        GET[:-2] + b"X-API-Key: nonsense\r\n\r\n",
+        ASK + b"Authorization: Basic YTpub25zZW5zZQ==\r\n\r\ngrant_type=x",
+    ],
+)
+async def test_after_ten_wrong_keys_each_further_one_is_answered_a_second_late(wrong) -> None:
     access = {"api_keys": [{"name": "tool", "key": "k" * 24}]}
-    wrong = GET[:-2] + b"X-API-Key: nonsense\r\n\r\n"
     right = GET[:-2] + b"X-API-Key: " + b"k" * 24 + b"\r\n\r\n"
     loop = asyncio.get_running_loop()
     async with Recorder() as upstream, proxying(upstream, access=access) as proxy:

@@ -138,9 +138,17 @@ async def test_what_is_no_key_is_an_invalid_client(request_bytes: bytes) -> None
     assert b"\r\nWWW-Authenticate: Basic " in head
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"grant_type=a&grant_type=b", b"x=y"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"", b"{", b"grant_type=a&grant_type=b", b"x=y",
+        b'{"grant_type": ' + b"[" * 30000,
+        b'{"grant_type": "x", "client_secret": "\\ud800"}',
+    ],
+)  # fmt: skip
 async def test_what_is_no_token_request_is_said(body: bytes) -> None:
-    status, told, _ = await answer(post(b"/identity/oauth/token", body))
+    kind = "application/json" if body.startswith(b"{") else FORM
+    status, told, _ = await answer(post(b"/identity/oauth/token", body, kind), KEYED)
 
     assert (status, told["error"]) == (400, "invalid_request")
 

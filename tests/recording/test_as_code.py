@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from proxy.recording.as_code import as_curl, as_powershell, as_python
+from proxy.recording.as_code import as_curl, as_powershell, as_python, pretty
 from proxy.recording.exchange import Body
 from tests.recording.support import exchange
 from tests.support.recorder import Recorder
@@ -81,3 +81,31 @@ def test_a_binary_or_cut_body_comes_from_a_file(build):
 
 def test_curl_quotes_so_that_a_shell_reads_it_back():
     assert shlex.split(as_curl(nasty()))[-1] == NASTY
+
+
+def test_to_curl_a_body_names_no_file_and_brackets_are_no_range():
+    made = exchange("POST", "/jobs?id[]=1", body=b"@/etc/passwd", sent=[JSON])
+    parts = shlex.split(as_curl(made))
+
+    assert parts[-2:] == ["--data-raw", "@/etc/passwd"]
+    assert "--globoff" in parts
+
+
+def test_powershell_takes_typographic_quotes_for_quotes():
+    made = exchange("POST", body="O’Brien’; calc".encode(), sent=[JSON])
+
+    assert "'O’’Brien’’; calc'" in as_powershell(made)
+
+
+@pytest.mark.parametrize("build", [as_curl, as_powershell])
+def test_what_a_terminal_acts_on_comes_from_a_file(build):
+    made = exchange("POST", body=b"a\x1b[201~\nid\n", sent=[JSON])
+
+    assert "\x1b" not in build(made)
+    assert "body.bin" in build(made)
+
+
+def test_half_of_a_surrogate_pair_stays_the_escape_that_it_was():
+    text = '{"a":"\\ud800"}'
+
+    assert ascii(pretty(text)) == ascii(text)

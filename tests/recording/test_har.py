@@ -124,3 +124,28 @@ def test_what_is_no_answered_request_is_passed_over(entry):
 
 def test_header_looks_whatever_the_case():
     assert message(b"", ("Content-TYPE", "a"), ("content-type", "b")).header("content-type") == "a"
+
+
+@pytest.mark.parametrize("charset", ["undefined", "punycode", "idna", "none"])
+def test_a_charset_that_a_stranger_chose_is_no_reason_to_fail(charset):
+    typed = [("Content-Type", f"text/plain; charset={charset}")]
+    made = exchange("POST", body=b"hello", sent=typed, answer=b"hello", got=typed)
+    entry = build_entry(made, unmasked)
+
+    assert entry["response"]["content"]["encoding"] == "base64"
+    parsed = parse_entry(entry)
+    assert parsed is not None
+    assert parsed.response.body.data == b"hello"
+
+
+def test_what_was_masked_in_a_compressed_body_does_not_stand_beside_it():
+    packed, typed = gzip.compress(b'"canary"'), ("Content-Type", "application/json")
+    head = [typed, ("Content-Encoding", "gzip")]
+    made = exchange("POST", body=packed, sent=head, answer=packed, got=head)
+    entry = build_entry(made, lambda text: text.replace("canary", "***"))
+
+    assert "_raw" not in entry["response"]["content"]
+    assert "_raw" not in entry["request"]["postData"]
+    parsed = parse_entry(entry)
+    assert parsed is not None
+    assert parsed.response.body.data == b'"***"'

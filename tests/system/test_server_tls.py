@@ -189,3 +189,9 @@ def test_a_subject_in_full_is_written_as_rfc_4514_does() -> None:
 
     assert subject_names({"subject": subject}) == ("app", "CN=app,O=A\\, B,C=SE")
     assert subject_names({}) == subject_names(None) == ()
+
+
+def test_a_common_name_that_reads_as_a_subject_stands_for_none() -> None:
+    subject = ((("commonName", "CN=app,O=Other"),),)
+
+    assert subject_names({"subject": subject}) == ("CN=CN=app\\,O=Other",)

@@ -334,7 +334,6 @@ class InboundRequest:
             self._record.caller = problem.caller
         delay = 0.0
         if isinstance(problem, WrongKey):
-            audit("key_refused", None, self._caller.peer.address, problem.code)
             delay = self._delay()
         if delay:
             self._tell_late(delay, lambda: self.refuse(problem))

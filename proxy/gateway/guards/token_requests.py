@@ -58,7 +58,7 @@ def answer_token_request(fields: Mapping[bytes, bytes], body: bytes, keys: Keys)
                 401,
                 "invalid_client",
                 "Send one of the keys of access.api_keys as client_secret (or as refresh_token).",
-                is_wrong=bool(sent.get("client_secret") or sent.get("refresh_token")),
+                is_wrong=_brings_secret(fields, sent),
             )
         token, caller = keys.key(number), keys.name(number)
     members: dict[str, str | int] = {
@@ -68,6 +68,14 @@ def answer_token_request(fields: Mapping[bytes, bytes], body: bytes, keys: Keys)
         "refresh_token": token,
     }
     return TokenAnswer(200, members, caller)
+
+
+def _brings_secret(fields: Mapping[bytes, bytes], sent: Mapping[str, str]) -> bool:
+    return bool(
+        sent.get("client_secret")
+        or sent.get("refresh_token")
+        or _basic(fields.get(b"authorization", b"")) is not None
+    )
 
 
 def _key_of(fields: Mapping[bytes, bytes], sent: Mapping[str, str], keys: Keys) -> int | None:
@@ -99,9 +107,11 @@ def _parameters(fields: Mapping[bytes, bytes], body: bytes) -> dict[str, str] | 
             read = json.loads(text)
             if not isinstance(read, dict):
                 return None
-            return {str(name): value for name, value in read.items() if isinstance(value, str)}
+            members = {name: value for name, value in read.items() if isinstance(value, str)}
+            "".join(members.values()).encode()  # half of a surrogate pair is no text
+            return members
         pairs = parse_qsl(text, keep_blank_values=True)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     parameters = dict(pairs)
     return parameters if len(parameters) == len(pairs) else None
