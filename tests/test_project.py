@@ -22,6 +22,7 @@ README = (ROOT / "README.md").read_text()
 REFERENCE = (ROOT / "docs/configuration.md").read_text()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 LOCKS = ["requirements.lock", "requirements-test.lock"]
+HASHED = ["requirements.hashes.lock", "requirements-build.lock"]
 # Longer and a module has more than one noun (docs/architecture.md).
 LONGEST_MODULE = 400
 
@@ -32,7 +33,8 @@ SETTINGS = dict(every_setting())
 def locked(name: str) -> dict[str, str]:
     """The versions that a lock file pins, by canonical name."""
     pins: dict[str, str] = {}
-    for line in (ROOT / name).read_text().splitlines():
+    text = re.sub(r" \\\n {4}--hash=sha256:[0-9a-f]{64}", "", (ROOT / name).read_text())
+    for line in text.splitlines():
         if line and not line.startswith("#"):
             requirement = Requirement(line)
             (pin,) = requirement.specifier
@@ -93,9 +95,10 @@ def test_every_error_code_is_documented(code):
     assert f"`{code}`" in (ROOT / "docs/behaviour.md").read_text()
 
 
-@pytest.mark.parametrize("name", LOCKS)
+@pytest.mark.parametrize("name", LOCKS + HASHED)
 def test_a_lock_file_names_no_package_index(name):
-    text = (ROOT / name).read_text()
+    lines = (ROOT / name).read_text().splitlines()
+    text = "\n".join(line for line in lines if not line.startswith("#"))
 
     assert not re.search(r"https?:|file:|index|find-links|trusted-host|^-", text, re.MULTILINE)
 
@@ -124,6 +127,26 @@ def test_both_locks_pin_the_same_versions():
     run, test = map(locked, LOCKS)
 
     assert run.items() <= test.items()
+
+
+def test_the_hashed_lock_pins_the_same_versions():
+    assert locked("requirements.hashes.lock") == locked("requirements.lock")
+
+
+@pytest.mark.parametrize("name", HASHED)
+def test_every_pin_of_a_hashed_lock_has_a_hash(name):
+    text = (ROOT / name).read_text()
+
+    assert len(re.findall(r"== *\S+.* \\\n {4}--hash=", text)) == len(locked(name))
+
+
+def test_the_image_is_built_from_locked_files_alone():
+    """Each line that installs takes hashes, or asks no index."""
+    steps = re.sub(r"\\\n", "", (ROOT / "Dockerfile").read_text())
+    lines = re.findall(r"-m pip [^&\n]*?\b(?:install|wheel)\b[^&\n]*", steps)
+
+    assert len(lines) == 4
+    assert all("--require-hashes" in line or "--no-index" in line for line in lines)
 
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("proxy/**/*.py")), ids=lambda p: p.name)

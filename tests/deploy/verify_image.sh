@@ -60,7 +60,14 @@ D
 "${build[@]}" -t "$base" base >/dev/null
 
 step "build the image"
-"${build[@]}" -t "$image" "$project" >/dev/null
+# Dates of files are set to one instant (with BuildKit: SOURCE_DATE_EPOCH and rewrite-timestamp=true).
+build_image() { "${build[@]}" --timestamp 0 "$@" "$project" >/dev/null; }
+layers() { podman inspect "$1" --format '{{.RootFS.Layers}}'; }
+build_image -t "$image"
+
+step "build it again, from nothing: the same layers"
+build_image --no-cache -t "$image-again"
+[ "$(layers "$image")" = "$(layers "$image-again")" ] || fail "two builds differ: $(layers "$image") and $(layers "$image-again")"
 
 step "an embedded SmartRecruiters in a container of its own"
 clean

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import pwd
 import re
 import signal
 import socket
@@ -12,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.processes import ROOT, clean_environment, free_port
+from tests.support.activation import activated
+from tests.support.processes import ROOT, free_port
 
 PR_SET_MDWE = 65  # linux/prctl.h: what MemoryDenyWriteExecute= does on newer kernels
 PATIENCE = 60
@@ -24,25 +26,31 @@ def deny_write_execute() -> None:
         ctypes.CDLL(None).prctl(PR_SET_MDWE, 1, 0, 0, 0)
 
 
-def unit_environment(tmp_path: Path, port: int) -> dict[str, str]:
-    """What the unit sets, with the folders that systemd would make."""
-    credentials, state = tmp_path / "credentials", tmp_path / "state"
-    credentials.mkdir(mode=0o500)
+def unit_environment(tmp_path: Path) -> dict[str, str]:
+    """What the unit sets and nothing else: no home folder, state where systemd would make it."""
+    state = tmp_path / "state"
     state.mkdir(mode=0o700)
-    secret = credentials / "client-secret"
-    secret.write_text("a-secret-of-the-app\n")
-    secret.chmod(0o400)
     unit = (ROOT / "deploy/systemd/smartrecruiters-proxy.service").read_text()
     environ = dict(re.findall(r"^Environment=(\w+)=(.*)$", unit, re.MULTILINE))
-    environ = {name: value.replace("%d", str(credentials)) for name, value in environ.items()}
-    assert environ["XDG_STATE_HOME"] == "/var/lib/smartrecruiters-proxy"
-    return clean_environment(tmp_path) | environ | {
-        "CREDENTIALS_DIRECTORY": str(credentials),
+    assert environ == {"XDG_STATE_HOME": "/var/lib/smartrecruiters-proxy"}
+    return {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(ROOT),
         "XDG_STATE_HOME": str(state),
         "NOTIFY_SOCKET": str(tmp_path / "notify"),
-        "SRPROXY_OAUTH__CLIENT_ID": "app",
-        "SRPROXY_LISTEN__PORT": str(port),
-    }  # fmt: skip
+    }
+
+
+def configuration(tmp_path: Path, port: int) -> Path:
+    """A configuration as the recipe has it: the secret in a file beside it."""
+    secret = tmp_path / "client-secret"
+    secret.write_text("a-secret-of-the-app\n")
+    secret.chmod(0o400)
+    file = tmp_path / "config.yaml"
+    file.write_text(
+        f"oauth: {{client_id: app, client_secret_file: {secret}}}\nlisten: {{port: {port}}}\n"
+    )
+    return file
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="systemd is Linux's")
@@ -52,9 +60,9 @@ def test_the_manager_is_told_when_calls_are_served_and_when_no_longer(tmp_path: 
         manager.bind(str(tmp_path / "notify"))
         manager.settimeout(PATIENCE)
         server = subprocess.Popen(
-            [sys.executable, "-m", "proxy", "serve"],
-            env=unit_environment(tmp_path, port),
-            cwd=tmp_path,
+            [sys.executable, "-m", "proxy", "serve", "-c", configuration(tmp_path, port)],
+            env=unit_environment(tmp_path),
+            cwd="/",
             stderr=subprocess.PIPE,
             text=True,
             preexec_fn=deny_write_execute,
@@ -79,3 +87,54 @@ def test_the_manager_is_told_when_calls_are_served_and_when_no_longer(tmp_path: 
     assert server.returncode == 0, said
     assert "a-secret-of-the-app" not in said
     assert os.listdir(tmp_path / "state")  # noqa: PTH208
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="systemd is Linux's")
+def test_a_unix_socket_that_systemd_holds_is_served(tmp_path: Path) -> None:
+    """Its group and mode are the socket unit's; no port is opened then."""
+    port = free_port()
+    path = tmp_path / "socket"
+    file = configuration(tmp_path, port)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        server = activated(tmp_path, file, [listener])
+        try:
+            server.wait_for_output("started ")
+            with socket.socket(socket.AF_UNIX) as caller:
+                caller.settimeout(PATIENCE)
+                caller.connect(str(path))
+                caller.sendall(b"GET /-/live HTTP/1.0\r\n\r\n")
+                answer = caller.recv(4096)
+            with pytest.raises(ConnectionRefusedError), socket.socket() as other:
+                other.connect(("127.0.0.1", port))
+        finally:
+            server.stop()
+
+    assert answer.startswith(b"HTTP/1.0 200 ")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="systemd is Linux's")
+def test_commands_run_beside_the_unit_as_its_user(tmp_path: Path) -> None:
+    """The helper for root, with the places of this test in place of the system's."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    helper = (ROOT / "deploy/systemd/srproxy").read_text()
+    tried = tmp_path / "srproxy"
+    for place, stand_in in {
+        "-u smartrecruiters-proxy": f"-u {pwd.getpwuid(0).pw_name}",
+        "/opt/smartrecruiters-proxy/.venv/bin/srproxy": f"{sys.executable} -m proxy",
+        "SRPROXY_CONFIG=/etc/smartrecruiters-proxy/config.yaml": (
+            f"SRPROXY_CONFIG={configuration(tmp_path, free_port())} PYTHONPATH={ROOT}"
+        ),
+        "/var/lib/smartrecruiters-proxy": str(tmp_path / "state"),
+    }.items():
+        assert place in helper
+        helper = helper.replace(place, stand_in)
+    tried.write_text(helper)
+    done = subprocess.run(
+        ["sh", str(tried), "status", "--json"], capture_output=True, text=True, timeout=PATIENCE
+    )
+
+    assert done.returncode == 3, done.stderr
+    assert "login_required" in done.stdout

@@ -4,29 +4,23 @@
 """
 
 import http.client
-import os
 import socket
-import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from proxy.sandbox import SandboxSettings
 from tests.e2e.conftest import Person, Proxy
-from tests.support.processes import Process, clean_environment, start
+from tests.support.activation import activated
+from tests.support.processes import Process, start
 from tests.support.sandboxes import RunningSandbox
 
 CALLERS = 10
 RATE = 200  # calls a second, all callers together
-LAUNCH = (
-    "import os, sys; os.environ['LISTEN_PID'] = str(os.getpid()); "
-    "os.execv(sys.executable, [sys.executable, '-m', 'proxy', *sys.argv[1:]])"
-)
 
 
 class Load:
@@ -127,30 +121,6 @@ def listening(port: int) -> Iterator[list[socket.socket]]:
     yield sockets
     for listener in sockets:
         listener.close()
-
-
-def activated(home: Path, file: Path, listening: list[socket.socket]) -> Process:
-    """Start the server as a socket unit does: with the sockets from descriptor 3 on."""
-    fds = [listener.fileno() for listener in listening]
-
-    def hand_over() -> None:
-        kept = [os.dup(fd) for fd in fds]
-        for number, fd in enumerate(kept):
-            os.dup2(fd, 3 + number)
-
-    command = [sys.executable, "-c", LAUNCH, "serve", "-c", str(file)]
-    return Process(
-        subprocess.Popen(
-            command,
-            cwd=home,
-            env=clean_environment(home, {"LISTEN_FDS": str(len(fds))}),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            preexec_fn=hand_over,
-            pass_fds=range(3, 3 + len(fds)),
-        )
-    )
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="systemd is Linux's")
