@@ -46,16 +46,16 @@ def proxy_container(path: Path) -> dict[str, Any]:
     return container
 
 
+def stand_in(key: str, file: str) -> str:
+    return "redis://redis:6379/0" if key == "url_file" else f"what-lies-in-the-file-{file}"
+
+
 def with_secrets(node: Any) -> Any:
     """Put a value where the file of a secret is named, which exists only on a real machine."""
     if isinstance(node, dict):
         return {
-            key.removesuffix("_file") if key.endswith("_file") else key: (
-                ("redis://redis:6379/0" if key == "url_file" else "a-secret-of-some-length")
-                if key.endswith("_file")
-                else with_secrets(value)
-            )
-            for key, value in node.items()
+            key.removesuffix("_file"): stand_in(key, value) if key.endswith("_file") else value
+            for key, value in ((key, with_secrets(value)) for key, value in node.items())
         }
     if isinstance(node, list):
         return [with_secrets(item) for item in node]
@@ -123,6 +123,30 @@ def test_the_kubelet_asks_the_listener_of_its_own(path):
     assert {get["port"] for get in asked.values()} == {"probes"}
     assert asked["livenessProbe"]["path"] == "/-/live"
     assert asked["readinessProbe"]["path"] == "/-/ready"
+
+
+@pytest.mark.parametrize("path", KUBERNETES, ids=lambda p: p.stem)
+def test_each_file_that_the_configuration_names_is_mounted(path):
+    """What is commented out for https included."""
+    mounts = [mount["mountPath"] for mount in proxy_container(path)["volumeMounts"]]
+    named = re.findall(r"_file: ([^\s,}]+)", path.read_text())
+
+    assert named
+    assert all(Path(name).parent in map(Path, mounts) for name in named)
+
+
+def test_the_gateway_speaks_https_once_the_comment_is_taken_out():
+    text = CONFIGURATIONS["kubernetes-gateway"].replace("#tls:", "tls:")
+    tree = with_secrets(yaml.safe_load(text))
+    tree["listen"]["tls"] = yaml.safe_load(text)["listen"]["tls"]
+
+    assert str(Config.build(tree).listen.tls.cert_file) == "/run/secrets/tls/tls.crt"
+
+
+def test_a_caller_s_key_of_the_gateway_cannot_log_everyone_out():
+    keys = {key.name: key.admin for key in config("kubernetes-gateway").access.api_keys}
+
+    assert keys == {"app": False, "admin": True}
 
 
 def test_the_sidecar_starts_before_the_app_and_is_reached_by_it_alone():
