@@ -19,6 +19,7 @@ from proxy.config.section import Shape
 from proxy.config.sources import Source, holds_secret, paths_in
 from proxy.config.tree import Finding, Place, Tree, parse_yaml
 from proxy.errors import ConfigurationError
+from proxy.system.loopback import is_loopback
 
 FILE_NAME = "config.yaml"
 LARGEST_FILE = 1024 * 1024
@@ -35,8 +36,17 @@ class Loaded:
     private_files: tuple[PrivateFile, ...] = ()
 
     def exposed(self) -> list[str]:
-        """Return a warning for each file with a secret in it that others may read."""
-        return [text for file in self.private_files if (text := file.warning())]
+        """Return a warning for each secret that others may read, `what: remedy`."""
+        warnings = [text for file in self.private_files if (text := file.warning())]
+        listen = self.config.listen
+        if listen.host is None or is_loopback(listen.host) or listen.tls.cert_file is not None:
+            return warnings
+        if any(caller.key is not None for caller in self.config.access.api_keys):
+            warnings.append(
+                f'listen.host "{listen.host}" is open to other machines without https, so API keys '
+                "travel in clear: set listen.tls, or let something in front speak https"
+            )
+        return warnings
 
 
 @dataclass(frozen=True, slots=True)

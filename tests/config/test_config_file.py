@@ -439,6 +439,30 @@ def test_a_configuration_without_secrets_is_nobody_s_secret():
     assert load(path, {}, no_folder).exposed() == []
 
 
+@pytest.mark.parametrize(
+    ("host", "tls", "warned"),
+    [
+        ("0.0.0.0", "{}", True),
+        ("'::'", "{}", True),
+        ("localhost", "{}", False),
+        ("0.0.0.0", "{cert_file: cert.pem}", False),
+    ],
+)
+def test_keys_that_travel_in_clear_are_warned_of(host, tls, warned):
+    write("s", "secret").chmod(0o600)
+    write("c", "cert.pem")
+    path = write(
+        f"oauth: {{client_id: x, client_secret_file: secret}}\n"
+        f"listen: {{host: {host}, tls: {tls}}}\n"
+        "access: {api_keys: [{name: a, key: a-key-of-a-caller-that-is-long-enough}]}\n"
+    )
+    path.chmod(0o600)
+
+    warnings = load(path, {}, no_folder).exposed()
+
+    assert [("travel in clear" in warning) for warning in warnings] == [True] * warned
+
+
 def test_places_are_looked_at_only_when_they_are_needed():
     def never():
         raise AssertionError("nobody asked")
