@@ -80,10 +80,10 @@ class Guards:
     """Every gate, built once from the configuration."""
 
     def __init__(self, config: Config) -> None:
-        redirect_uri = urlsplit(config.oauth.redirect_uri)
+        uris = [urlsplit(account.oauth.redirect_uri) for account in config.accounts.values()]
         access = config.access
         self._hosts = Hosts(
-            [config.listen.host or "", redirect_uri.hostname or "", *access.allowed_hosts]
+            [config.listen.host or "", *(uri.hostname or "" for uri in uris), *access.allowed_hosts]
         )
         self._origins = Origins(access.allowed_origins)
         self._has_origins = bool(self._origins)
@@ -96,7 +96,7 @@ class Guards:
         self._choice = Choice(config.accounts)
         self._dry_run = access.dry_run
         self._has_rules = bool(self._rules) or any(self._key_rules)
-        self._callback = (redirect_uri.path or "/").encode()
+        self._callbacks = tuple({(uri.path or "/").encode() for uri in uris})
         # Needed only where prefix and path together could spell the OAuth endpoints.
         prefix = urlsplit(config.upstream.url).path.encode()
         self._prefix = prefix if canonical(prefix).startswith(b"/i") else b""
@@ -105,7 +105,7 @@ class Guards:
 
     def classify(self, target: bytes) -> Route:
         """Tell whose a target is, by its path alone."""
-        return classify(target, self._callback)
+        return classify(target, self._callbacks)
 
     def is_dry_run(self, method: bytes) -> bool:
         """Tell whether a call by this method is kept from the upstream (access.dry_run)."""

@@ -46,12 +46,10 @@ NAVIGABLE = frozenset({Route.CALLBACK, Route.PAGE, Route.LOGIN})
 FOR_ADMINS = frozenset({Route.PAGE, Route.LOGIN, Route.CONTROL})
 
 
-def classify(target: bytes, callback: bytes) -> Route:
-    """Tell whose a target is; `callback` is the redirect URI's path."""
-    if target.startswith(callback):
-        rest = target[len(callback) :]
-        if not rest or rest.startswith(b"?"):
-            return Route.CALLBACK
+def classify(target: bytes, callbacks: tuple[bytes, ...]) -> Route:
+    """Tell whose a target is; `callbacks` are the paths of the accounts' redirect URIs."""
+    if target.startswith(callbacks) and target.partition(b"?")[0] in callbacks:
+        return Route.CALLBACK
     if target.startswith(OWN_PREFIX):
         return OWN_PATHS.get(target.partition(b"?")[0], Route.CONTROL)
     if target.startswith(TOKEN_PATH) and target.partition(b"?")[0] == TOKEN_PATH:
@@ -59,4 +57,4 @@ def classify(target: bytes, callback: bytes) -> Route:
     if target.startswith(b"/"):
         return FORWARD
     plain = origin_form(target)
-    return FORWARD if plain is target else classify(plain, callback)
+    return FORWARD if plain is target else classify(plain, callbacks)

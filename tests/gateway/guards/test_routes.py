@@ -3,7 +3,7 @@
 import pytest
 
 from proxy.gateway.guards import Route, origin_form
-from tests.gateway.guards.support import GATE, guards
+from tests.gateway.guards.support import GATE, guards, head, verdict
 
 
 @pytest.mark.parametrize(
@@ -45,6 +45,16 @@ def test_the_callback_is_the_path_of_the_redirect_uri():
 
     assert gate.classify(b"/oauth/return?code=x") is Route.CALLBACK
     assert gate.classify(b"/-/callback") is Route.CONTROL
+
+
+def test_each_account_has_a_callback_and_its_host():
+    other = {"oauth": {"client_id": "b", "redirect_uri": "https://acme.example.com/acme/return"}}
+    gate = guards(accounts={"acme": other})
+
+    assert gate.classify(b"/acme/return?code=x") is Route.CALLBACK
+    assert gate.classify(b"/acme/returns") is Route.FORWARD
+    assert gate.classify(b"/-/callback?code=x") is Route.CALLBACK
+    assert verdict(gate, head(b"/acme/return?code=x", host=b"acme.example.com")) == "ok"
 
 
 @pytest.mark.parametrize(
