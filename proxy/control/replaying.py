@@ -86,12 +86,12 @@ class ReplayServer:
             return _problem(problem)
 
     def _guard(self, request: web.Request) -> None:
-        name = urlsplit(f"//{request.headers.get('Host', '')}").hostname or ""
+        name = _host_of(f"//{request.headers.get('Host', '')}")
         if not (is_loopback(name) or name == self._host):
             raise Problem("bad_host", "The recording answers to the names of this machine alone.")
         origin = request.headers.get("Origin")
-        foreign = request.headers.get("Sec-Fetch-Site") in ("cross-site", "same-site")
-        if foreign or (origin is not None and urlsplit(origin).netloc != request.host):
+        foreign = request.headers.get("Sec-Fetch-Site", "").lower() in ("cross-site", "same-site")
+        if foreign or (origin is not None and origin.partition("://")[2] != request.host):
             raise Problem("cross_origin", "A web page of another origin made this call.")
 
     def _replay(self, request: web.Request, body: bytes) -> web.Response:
@@ -113,6 +113,13 @@ class ReplayServer:
         nearest = self._tape.nearest(method, target)
         hint = f" The nearest that was: {nearest}." if nearest else " It is empty."
         return Problem("not_recorded", f"The recording has no answer to {method} {target}.{hint}")
+
+
+def _host_of(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
 
 
 def _repeat(recorded: RecordedExchange) -> web.Response:

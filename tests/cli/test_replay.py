@@ -62,7 +62,8 @@ def test_what_was_not_recorded_names_the_nearest(address):
 @pytest.mark.parametrize(
     ("headers", "code"),
     [({"Host": "evil.example"}, "bad_host"), ({"Origin": "http://evil.example"}, "cross_origin"),
-     ({"Sec-Fetch-Site": "cross-site"}, "cross_origin")],
+     ({"Sec-Fetch-Site": "cross-site"}, "cross_origin"), ({"Host": "[::1"}, "bad_host"),
+     ({"Origin": "http://["}, "cross_origin"), ({"Origin": "null"}, "cross_origin")],
 )  # fmt: skip
 def test_a_web_page_gets_nothing(address, headers, code):
     answer = requests.get(f"{address}/jobs?limit=1&q=a", headers=headers, timeout=TIMEOUT)
