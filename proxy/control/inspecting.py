@@ -197,7 +197,7 @@ def _editable(exchange: RecordedExchange) -> dict[str, str] | None:
     if exchange.request.body.size and (text is None or exchange.request.header("content-encoding")):
         return None
     draft = draft_of(exchange)
-    headers = "\n".join(f"{name}: {value}" for name, value in draft.headers if value != "***")
+    headers = "\n".join(f"{name}: {value}" for name, value in draft.headers)
     return {
         "method": draft.method,
         "path": redact(draft.target),

@@ -95,7 +95,13 @@ def draft_of(exchange: RecordedExchange) -> Draft:
     target = "/" + exchange.url.split("://", 1)[-1].partition("/")[2]
     request, record = exchange.request, exchange.record
     account = record.account if record is not None else None
-    return Draft(exchange.method, target, request.headers, request.body.data, account)
+    headers = [header for header in request.headers if _is_sent(*header)]
+    return Draft(exchange.method, target, headers, request.body.data, account)
+
+
+def _is_sent(name: str, value: str) -> bool:
+    lower = name.lower()
+    return not (lower in NOT_SENT or lower in KEYS or lower.startswith("sec-") or value == MASK)
 
 
 def _build(draft: Draft, host: str, credentials: Headers, nonce: bytes) -> bytes:
@@ -108,8 +114,7 @@ def _build(draft: Draft, host: str, credentials: Headers, nonce: bytes) -> bytes
         )
     lines = [f"{draft.method} {draft.target} HTTP/1.1", f"Host: {host}", "Connection: close"]
     for name, value in draft.headers:
-        lower = name.lower()
-        if lower in NOT_SENT or lower in KEYS or lower.startswith("sec-") or value == MASK:
+        if not _is_sent(name, value):
             continue
         if not NAME.fullmatch(name) or not VALUE.fullmatch(value):
             raise Problem("bad_request", "A header's name or value cannot be sent.")

@@ -104,7 +104,7 @@ def _alike(method: str, path: str) -> tuple[Suggestion, ...]:
             if score >= ALIKE:
                 ranked.append((-score, operation.name, operation))
     ranked.sort(key=lambda row: row[:2])
-    return tuple(Suggestion(row[2], "spelt alike") for row in ranked[:SUGGESTED])
+    return tuple(Suggestion(row[2], "no such operation") for row in ranked[:SUGGESTED])
 
 
 def _likeness(template: list[str], given: list[str]) -> float:

@@ -30,17 +30,25 @@ EXPECTED_ERRORS = (
 class Product:
     """The sandbox with the proxy in front, on two ports."""
 
-    def __init__(self, port: int, sandbox_port: int, home: Path, options: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        port: int,
+        sandbox_port: int,
+        home: Path,
+        options: tuple[str, ...],
+        environ: dict[str, str],
+    ) -> None:
         self.port = port
         self.url = f"http://localhost:{port}"
         self._home = home
+        self._environ = environ
         self._arguments = (
             "sandbox", "--port", str(port), "--sandbox-port", str(sandbox_port), *options,
         )  # fmt: skip
 
     def run(self) -> Any:
         """Run it for a while; it may be run again."""
-        return running(*self._arguments, home=self._home)
+        return running(*self._arguments, home=self._home, environ=self._environ)
 
     def wait(self) -> None:
         wait_until_answers(f"{self.url}/-/live")
@@ -53,8 +61,9 @@ Begin = Callable[..., Product]
 def products(tmp_path_factory: pytest.TempPathFactory) -> Begin:
     """Make a product of a test's own, for what would disturb the others."""
 
-    def make(*options: str) -> Product:
-        return Product(free_port(), free_port(), tmp_path_factory.mktemp("product"), options)
+    def make(*options: str, **environ: str) -> Product:
+        home = tmp_path_factory.mktemp("product")
+        return Product(free_port(), free_port(), home, options, environ)
 
     return make
 

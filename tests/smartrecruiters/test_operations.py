@@ -109,7 +109,7 @@ def test_an_answer_takes_microseconds_and_what_is_remembered_is_bounded():
             "another version prefix",
         ),
         ("GET", "/v1/jobs", "GET /jobs", "has no version prefix"),
-        ("GET", "/candidate/7", "GET /candidates/{id}", "spelt alike"),
+        ("GET", "/candidate/7", "GET /candidates/{id}", "no such operation"),
     ],
 )
 def test_the_nearest_operation_is_suggested_with_what_is_different(method, path, name, reason):
