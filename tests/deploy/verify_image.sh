@@ -108,6 +108,24 @@ podman rm -f proxy >/dev/null
 start_proxy
 beside http://127.0.0.1:8080/users/me | grep -q '^200 ' || fail "the grant did not survive"
 
+step "as in Kubernetes: configuration and secret in folders; SIGHUP to process 1 takes up a changed file"
+podman rm -f -t 5 proxy >/dev/null
+mkdir -p config secret
+printf sandbox-secret >secret/client-secret
+configure() { printf 'oauth: {client_id: sandbox-client, client_secret_file: /run/secrets/srproxy/client-secret}\naccess: {allow: ["%s"]}\n' "$1" >config/config.yaml; }
+configure 'GET /users/me'
+podman run -d --name proxy "${limits[@]}" --network container:upstream "${locked_down[@]}" -v state:/var/lib/srproxy \
+    -v "$work/config:/etc/srproxy:ro" -v "$work/secret:/run/secrets/srproxy:ro" \
+    -e SRPROXY_OAUTH__AUTHORIZATION_ENDPOINT=http://localhost:8081/identity/oauth/allow \
+    -e SRPROXY_OAUTH__TOKEN_ENDPOINT=http://localhost:8081/identity/oauth/token \
+    -e SRPROXY_UPSTREAM__URL=http://localhost:8081 "$image" >/dev/null
+healthy proxy
+beside http://127.0.0.1:8080/jobs | grep -q '^403 .*not_allowed' || fail "the rule of the mounted file does not hold"
+configure 'GET **'
+podman kill -s HUP proxy >/dev/null
+for _ in $(seq 20); do reloaded=$(beside http://127.0.0.1:8080/jobs) && [[ $reloaded == 200* ]] && break; sleep 0.2; done
+[[ $reloaded == 200* ]] || fail "the changed file was not taken up: $reloaded"
+
 step "sizes"
 beside_base=$(buildah "${storage[@]}" images --format '{{.Size}}' "$base")
 printf '%s on a base of %s; of which ours: %s\n' "$(buildah "${storage[@]}" images --format '{{.Size}}' "$image")" "$beside_base" \
