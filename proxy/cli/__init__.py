@@ -3,12 +3,16 @@
 import importlib
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
 from proxy import __version__
 from proxy.cli.exits import run_command
 from proxy.system.process import collector_paused, open_standard_streams
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 PROGRAM = "srproxy"
 # In working order: as a person meets them. Each lives in the module named beside it.
@@ -48,6 +52,17 @@ class LazyGroup(click.Group):
         command = getattr(module, MODULE_NAMES.get(cmd_name, cmd_name))
         assert isinstance(command, click.Command)  # noqa: S101 - a table of our own
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list["CompletionItem"]:
+        """Complete a command's name, importing none of them."""
+        from click.shell_completion import CompletionItem
+
+        named = [
+            CompletionItem(name, help=text)
+            for name, (_, text) in COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
+        return named + click.Command.shell_complete(self, ctx, incomplete)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -280,6 +280,31 @@ def test_a_new_login_replaces_the_grant_and_is_noticed(setup, server):
     assert len(grants) == 2
 
 
+def test_beside_the_service_neither_its_secret_nor_its_store_is_needed(setup, server, tmp_path):
+    """A root shell beside the systemd unit, which has its secret by LoadCredential."""
+    shell = tmp_path / "shell"
+    shell.mkdir()
+    setup.config["oauth"].pop("client_secret", None)
+    setup.config["oauth"]["client_secret_file"] = "/run/credentials/nothing-here"
+    setup.save()
+    config = ("-c", str(setup.home / "config.yaml"))
+
+    with running("login", "--no-browser", *config, home=shell) as login:
+        open_printed(login)
+        assert login.wait() == 0, login.stderr
+    assert srproxy("wait", "--timeout", "10", *config, home=shell).returncode == 0
+    status = srproxy("status", *config, home=shell)
+    assert status.returncode == 0, status.stderr
+    assert "Store" not in status.stdout
+    assert srproxy("run", *config, "--", "true", home=shell).returncode == 0
+    assert srproxy("logout", *config, home=shell).returncode == 0
+    assert srproxy("status", *config, home=shell).returncode == 3
+    token = srproxy("token", *config, home=shell)
+    assert token.returncode == 2
+    assert "oauth.client_secret_file: the file cannot be read" in token.stderr
+    assert not (shell / ".local").exists()
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_login_ends_with_130(setup, number):
     with setup.running("login", "--no-browser") as login:

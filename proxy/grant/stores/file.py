@@ -16,15 +16,16 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import ParamSpec, TypeVar
-
-from filelock import FileLock, Timeout
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from proxy.errors import StoreError
 from proxy.grant.stores import codes
 from proxy.grant.stores import folder as files
 from proxy.grant.stores.record import MAX_RECORD, Codec, PlainCodec, Record, RecordError
 from proxy.system.clock import Clock
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 SUBFOLDER = "grants"
 LOCK_INTERVAL = 0.02
@@ -85,7 +86,7 @@ class FileStore:
         finally:
             self._turns[account].release()
 
-    async def _acquire(self, lock: FileLock, patience: float) -> None:
+    async def _acquire(self, lock: "FileLock", patience: float) -> None:
         deadline = self._clock.monotonic() + patience
         while not await self._run(self._try_lock, lock):
             if self._clock.monotonic() > deadline:
@@ -128,7 +129,7 @@ class FileStore:
                 finally:
                     lock.release()
 
-    def _prepare_lock(self, account: str) -> FileLock:
+    def _prepare_lock(self, account: str) -> "FileLock":
         name = f"{account}.lock"
         try:
             with files.opened(self._folder, create=True):
@@ -136,9 +137,13 @@ class FileStore:
         except OSError as error:
             raise files.store_error(self._folder, error, "cannot be written") from None
         # A fallback to an existence lock would outlive its holder, and be broken by age.
+        from filelock import FileLock  # 8 ms: a command that only reads takes no lease
+
         return FileLock(self._folder / name, mode=0o600, thread_local=False, fallback_to_soft=False)
 
-    def _try_lock(self, lock: FileLock) -> bool:
+    def _try_lock(self, lock: "FileLock") -> bool:
+        from filelock import Timeout
+
         try:
             lock.acquire(blocking=False)
         except Timeout:
@@ -230,7 +235,7 @@ class FileStore:
         return str(self._folder / name)
 
 
-def _held(lock: FileLock) -> StoreError:
+def _held(lock: "FileLock") -> StoreError:
     return StoreError(
         str(lock.lock_file),
         "is held by another process for very long",
