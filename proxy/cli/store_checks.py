@@ -81,7 +81,17 @@ def _check_folder(folder: Path) -> list[Finding]:
                 f"chmod 0700 {folder}, unless it is a mount point with a private folder in it",
             )
         ]
-    owner = user_name(folder.stat().st_uid)
+    holder = folder.stat().st_uid
+    owner = user_name(holder)
+    if holder != os.geteuid():
+        return [
+            Finding(
+                Grade.NOTE,
+                f"{folder} belongs to {owner}, and this runs as {user_name(os.geteuid())}",
+                f"run srproxy as {owner} (sudo -u '{owner}' srproxy …): what another user writes "
+                "there, that one cannot read",
+            )
+        ]
     return [Finding(Grade.GOOD, f"{folder} is writable, and belongs to {owner}")]
 
 

@@ -195,6 +195,18 @@ def test_the_folder_of_the_store(tmp_path):
     assert list(private.iterdir()) == []
 
 
+def test_another_user_s_folder_is_to_be_used_as_that_user(tmp_path, monkeypatch):
+    folder = tmp_path / "private"
+    folder.mkdir(mode=0o700)
+    monkeypatch.setattr("os.geteuid", lambda: folder.stat().st_uid + 1)
+
+    (finding,) = _check_folder(folder)
+
+    assert finding.grade is Grade.NOTE
+    assert "sudo -u" in finding.remedy
+    assert "chown" not in finding.remedy
+
+
 @pytest.mark.parametrize(
     ("left", "grades"),
     [(28 * 86400, [Grade.GOOD]), (6 * 86400, [Grade.NOTE]), (None, [])],
