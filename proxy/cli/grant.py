@@ -37,18 +37,19 @@ LOGIN_REQUIRED = "login_required"
     epilog=examples("srproxy status", "srproxy status --json | jq -r '.accounts[].state'")
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the JSON of GET /-/status.")
+@click.option("--account", metavar="NAME", help="Whose grant alone.  [default: all]")
 @sandbox_option
 @with_session
-def status(session: Session, as_json: bool) -> Exit:
+def status(session: Session, as_json: bool, account: str | None) -> Exit:
     """Show what is known of each account's grant, with the server running or not.
 
     Exit code 0 authorized (degraded included: calls work), 3 login required, 1 when the token store
     cannot be read.
     """
-    return run_async(_status(session, as_json=as_json))
+    return run_async(_status(session, account, as_json=as_json))
 
 
-async def _status(session: Session, *, as_json: bool) -> Exit:
+async def _status(session: Session, name: str | None, *, as_json: bool) -> Exit:
     who, server = await find_server(session.config_for_server)
     known = await server.status() if who is Presence.OURS and server else None
     if who is Presence.STRANGER and server is not None:
@@ -64,13 +65,15 @@ async def _status(session: Session, *, as_json: bool) -> Exit:
                 raise
         else:
             known = known or from_store
+    shown = [one for one in known.get("accounts", []) if name in (None, one.get("name"))]
+    known = {**known, "accounts": shown}
     if as_json:
         click.echo(json.dumps(known, indent=2, ensure_ascii=False))
     else:
         import sys
 
         _show_table(session, Terminal(sys.stdout, session.environ), known, running)
-    needed = any(a.get("state") == LOGIN_REQUIRED for a in known.get("accounts", []))
+    needed = any(one.get("state") == LOGIN_REQUIRED for one in shown)
     return Exit.LOGIN_REQUIRED if needed else Exit.DONE
 
 

@@ -21,6 +21,7 @@ import click
 
 from proxy.cli.browser import has_browser, open_browser
 from proxy.cli.exits import CommandError, Exit
+from proxy.cli.grant import KINDS
 from proxy.cli.help import examples
 from proxy.cli.server import Presence, Server, find_server, login_page, server_at
 from proxy.cli.session import Session, account_option, run_async, sandbox_option, with_session
@@ -64,12 +65,20 @@ def login(session: Session, no_browser: bool, paste: bool, force: bool, account:
     where the account is authorized already.
     """
     process.harden()
+    _check_kind(session.config_for_server, account)
     if _has_no_page(session.config_for_server) and not paste:
         session.terminal.say("Only a Unix socket is listened on, so the login goes by pasting.\n")
         paste = True
     browser = not no_browser and not paste and has_browser(session.environ)
     ask = not force and sys.stdin.isatty()
     return run_async(_login(session, account, browser=browser, paste=paste, ask=ask))
+
+
+def _check_kind(config: Config, account: str) -> None:
+    """Refuse where nobody logs in: the page would say so, and the waiting never end."""
+    if config.accounts[account].kind != "authorization_code":
+        means = KINDS[config.accounts[account].kind]
+        raise CommandError(f"nobody logs in to the account {account}: it has {means}")
 
 
 def _has_no_page(config: Config) -> bool:

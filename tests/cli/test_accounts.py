@@ -45,6 +45,21 @@ def test_status_shows_every_account_with_its_kind(home: Path) -> None:
     assert "run srproxy login --account acme" in table
 
 
+def test_status_of_one_account_is_about_that_alone(home: Path) -> None:
+    done = srproxy("status", "--json", "--account", "bulk", home=home)
+
+    assert [one["name"] for one in json.loads(done.stdout)["accounts"]] == ["bulk"]
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize("account", ["robot", "bulk"])
+def test_a_login_that_nobody_can_make_is_refused_at_once(home: Path, account: str) -> None:
+    done = srproxy("login", "--no-browser", "--account", account, home=home)
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"nobody logs in to the account {account}" in done.stderr
+
+
 def test_token_prints_an_accounts_credential(home: Path) -> None:
     header = srproxy("token", "--header", "--account", "bulk", home=home)
     bare = srproxy("token", "--account", "bulk", "--min-valid", "600", home=home)
@@ -60,7 +75,7 @@ def test_token_of_an_app_that_cannot_be_asked_prints_nothing(home: Path) -> None
     assert "refuses connections" in done.stderr
 
 
-@pytest.mark.parametrize("command", ["token", "login", "logout", "export", "import"])
+@pytest.mark.parametrize("command", ["status", "token", "login", "logout", "export", "import"])
 def test_an_account_that_is_not_configured_is_wrong_usage(home: Path, command: str) -> None:
     done = srproxy(command, "--account", "nobody", home=home)
 
