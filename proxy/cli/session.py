@@ -88,12 +88,14 @@ class Session:
         """Name the missing file where there is none, before the keys that are missing then."""
         if not self.search or find_file(self.file, self.environ, self.user_folder).path:
             return error
+        keyed = any(name.startswith("SRPROXY_") for name in self.environ)
+        if keyed and not any(": is missing" in problem for problem in error.problems):
+            return error  # the environment alone is enough: a file would not mend what is wrong
         folder = self.user_folder()
         places = [str(folder / FILE_NAME)] if folder else []
         places += [f"./{FILE_NAME}", "the variables SRPROXY_…"]
         looked = f"no configuration file is there (looked for {', '.join(places)})"
         remedy = "srproxy init writes one; srproxy sandbox needs none; -c FILE names another"
-        keyed = any(name.startswith("SRPROXY_") for name in self.environ)
         return ConfigurationError([f"{looked}: {remedy}", *(error.problems if keyed else ())])
 
     def user_folder(self) -> Path | None:

@@ -172,7 +172,7 @@ def explain(
     if store_error is not None:
         # Not where it is: callers and probes may ask without a key.
         detail = (
-            f"The token store cannot be used (it {store_error.what}). Nothing was lost. The log, "
+            f"The token store cannot be used ({store_error.what}). Nothing was lost. The log, "
             "srproxy status and srproxy check say where it is and what to do."
         )
         return Problem("store_unavailable", detail, retry_after=retry_after)

@@ -154,6 +154,13 @@ def test_with_a_part_of_it_in_the_environment_what_is_missing_is_told_too(srprox
     assert second.startswith("SRPROXY_OAUTH__CLIENT_SECRET: oauth.client_secret: is missing")
 
 
+def test_what_is_wrong_in_an_environment_that_is_enough_is_all_that_is_told(srproxy):
+    done = srproxy("serve", SRPROXY_SMART_TOKEN="t", SRPROXY_LIMITS__MODE="none")
+
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("SRPROXY_LIMITS__MODE: limits.mode: ")
+
+
 def test_open_needs_a_running_server(srproxy):
     done = srproxy("open", SRPROXY_SMART_TOKEN="t", SRPROXY_LISTEN__PORT="1")
 
