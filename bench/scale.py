@@ -25,7 +25,7 @@ from bench.processes import Processes, first_answer, free_port
 from bench.token_endpoint import token_endpoint
 from bench.upstream import Origin, memory_folder, start_upstream
 
-CONNECTIONS = (1, 10, 100, 1000)
+CONNECTIONS = (1, 10, 100, 500)
 DOWNLOADS = 3
 
 
