@@ -53,8 +53,8 @@ async def _status(session: Session, name: str | None, *, as_json: bool) -> Exit:
     who, server = await find_server(session.config_for_server)
     known = await server.status() if who is Presence.OURS and server else None
     if who is Presence.STRANGER and server is not None:
-        tell(f"note: another program answers at {server.base_url}; this is from the store")
-    running = server.base_url if known is not None and server is not None else None
+        tell(f"note: another program answers at {server.place}; this is from the store")
+    running = server.place if known is not None and server is not None else None
     accounts = known.get("accounts", []) if known else []
     if known is None or any(account.get("reason") == "store_unavailable" for account in accounts):
         # An unreadable store is an error that names its path, which the server's answer does not.
@@ -250,4 +250,4 @@ async def _logout(session: Session, name: str) -> None:
 async def _logout_through(server: Server, name: str) -> None:
     answer = await server.call("POST", f"/-/logout?account={quote(name, safe='')}")
     if answer.status not in (200, 204):
-        raise CommandError(f"the server at {server.base_url} refuses: {answer.detail}")
+        raise CommandError(f"the server at {server.place} refuses: {answer.detail}")

@@ -103,7 +103,7 @@ async def _some_server(session: Session) -> AsyncIterator[tuple[Server, str]]:
     who, running = await find_server(config)
     if who is Presence.STRANGER and running is not None:
         raise CommandError(
-            f"{running.base_url} is taken by another program, so the callback could not reach "
+            f"{running.place} is taken by another program, so the callback could not reach "
             "us; stop it, or change listen.port (the redirect URI's port must follow)"
         )
     if running is not None:

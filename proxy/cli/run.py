@@ -72,7 +72,7 @@ async def _some_proxy(session: Session) -> AsyncIterator[Server]:
     who, running = await find_server(config, unix=False)
     if who is Presence.STRANGER and running is not None:
         raise CommandError(
-            f"{running.base_url} is taken by another program; stop it, or set listen.port to "
+            f"{running.place} is taken by another program; stop it, or set listen.port to "
             "another number (0 picks a free one)"
         )
     if running is not None:

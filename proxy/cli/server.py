@@ -132,7 +132,7 @@ class Server:
         """Return `/-/status`."""
         answer = await self.call("GET", "/-/status")
         if answer.status != 200:
-            raise CommandError(f"the server at {self.base_url} refuses: {answer.detail}")
+            raise CommandError(f"the server at {self.place} refuses: {answer.detail}")
         return answer.body
 
     async def account(self, name: str) -> Mapping[str, Any]:
@@ -141,7 +141,7 @@ class Server:
             if account.get("name") == name:
                 assert isinstance(account, dict)  # noqa: S101 - the contract's JSON
                 return account
-        raise CommandError(f"the server at {self.base_url} knows no account {name!r}")
+        raise CommandError(f"the server at {self.place} knows no account {name!r}")
 
     async def ready(self) -> str | None:
         """Return None when the server is ready, else the reason, as told by `/-/ready`."""

@@ -52,7 +52,7 @@ async def _wait(session: Session, timeout: float) -> Exit:
                 if server is None:
                     reason = "nobody listens there"
                 elif who is Presence.STRANGER:
-                    reason = f"another program answers at {server.base_url}"
+                    reason = f"another program answers at {server.place}"
                 else:
                     told = await server.ready()
                     if told is None:

@@ -73,9 +73,13 @@ def _passes_up(lower: bytes) -> bool:
     """Tell whether a request header passes, by its name alone."""
     if b"_" not in lower:
         return not _is_ours(lower)
-    # Some servers read `_` as `-` (CGI): such a name must not carry past us what `-` would not.
-    plain = lower.replace(b"_", b"-")
+    plain = _plain(lower)
     return not (_is_ours(plain) or plain in PROTECTED)
+
+
+def _plain(lower: bytes) -> bytes:
+    """Read `_` as `-`, as some servers do (CGI): it must not carry past us what `-` would not."""
+    return lower.replace(b"_", b"-")
 
 
 class OutboundHeaders:
@@ -110,7 +114,9 @@ class OutboundHeaders:
             passes = names.get(lower)
             if passes is None:
                 passes = self._decide(lower)
-            if not passes or lower == key_header or (named and lower in named):
+            if not passes or (named and lower in named):
+                continue
+            if key_header and len(lower) == len(key_header) and _plain(lower) == key_header:
                 continue
             if lower == b"cookie" and OUR_COOKIES in field.value:
                 value = _without_our_cookies(field.value)
@@ -133,7 +139,7 @@ class OutboundHeaders:
     def _decide(self, lower: bytes) -> bool:
         if len(self._names) >= REMEMBERED:
             self._names.clear()
-        passes = self._names[lower] = lower not in self._dropped and _passes_up(lower)
+        passes = self._names[lower] = _plain(lower) not in self._dropped and _passes_up(lower)
         return passes
 
 
@@ -158,7 +164,7 @@ def passing_trailers(trailers: Headers) -> Headers:
     return [
         (name, value)
         for name, value in trailers
-        if (lower := name.lower().replace(b"_", b"-")) not in NOT_IN_TRAILERS
+        if (lower := _plain(name.lower())) not in NOT_IN_TRAILERS
         and not _is_ours(lower)
         and lower not in NOT_FOR_CALLER
     ]

@@ -380,6 +380,7 @@ def test_over_a_unix_socket_with_keys(setup):
 
         assert setup.run("wait", "--timeout", "10").returncode == 0
         assert state(setup) == (0, "authorized")
+        assert f"running at {path}\n" in setup.run("status").stdout
         assert setup.run("logout").returncode == 0
         assert state(setup) == (3, "login_required")
         assert server.stop() == 0

@@ -38,6 +38,13 @@ def test_another_header_of_that_kind_does() -> None:
     assert outbound(b"X-API-Key: mine", key=b"x-srproxy-key") == [b"X-API-Key: mine"]
 
 
+def test_an_underscore_carries_no_key_header_past_us() -> None:
+    assert outbound(b"X_Api_Key: k", b"X-API_Key: k", key=b"x-api-key") == []
+    headers = OutboundHeaders(b"api.example", INSTANCE, dropped={b"accept-encoding"})
+    head = parse_request_head(b"GET / HTTP/1.1\r\nAccept_Encoding: br\r\n")
+    assert b"br" not in headers.build(head, None)
+
+
 def test_a_key_that_became_one_meanwhile_does_not_go_up() -> None:
     headers = OutboundHeaders(b"api.example", INSTANCE)
     head = parse_request_head(b"GET / HTTP/1.1\r\nX-API-Key: k\r\n")
