@@ -46,12 +46,26 @@ def _passphrase(file: Path | None, *, confirm: bool) -> Secret:
             reason = getattr(error, "strerror", None) or "it is not text"
             raise CommandError(f"{file} cannot be read: {reason}", Exit.USAGE) from None
     else:
-        text = click.prompt("Passphrase", hide_input=True, confirmation_prompt=confirm, err=True)
+        text = _ask_for_passphrase(confirm=confirm)
     if len(text) < SHORTEST_PASSPHRASE:
         raise CommandError(
             f"the passphrase is shorter than {SHORTEST_PASSPHRASE} characters", Exit.USAGE
         )
     return Secret(text)
+
+
+def _ask_for_passphrase(*, confirm: bool) -> str:
+    try:
+        told: str = click.prompt(
+            "Passphrase", hide_input=True, confirmation_prompt=confirm, err=True
+        )
+    except click.Abort as error:
+        if isinstance(error.__context__, EOFError):
+            # Nobody was there to answer: that is no interruption.
+            told = "no passphrase was given; --passphrase-file FILE reads it from a file"
+            raise CommandError(told, Exit.USAGE) from None
+        raise
+    return told
 
 
 @click.command(

@@ -183,3 +183,17 @@ def test_what_is_done_to_a_grant_is_in_the_audit_file(machines):
         [("export", "ok", True), ("export", "failed", True)],
         [("import", "ok", True), ("logout", "ok", True)],
     ]
+
+
+def test_where_nobody_can_be_asked_the_option_for_the_passphrase_is_named(machines):
+    one, _ = machines
+    command = [sys.executable, "-m", "proxy", "export", "x"]
+    # A session of its own: getpass would find the terminal that the tests run on.
+    done = subprocess.run(
+        command, cwd=one.home, env=clean_environment(one.home), stdin=subprocess.DEVNULL,
+        capture_output=True, text=True, check=False, start_new_session=True,
+    )  # fmt: skip
+
+    assert done.returncode == 2
+    assert "--passphrase-file FILE" in done.stderr
+    assert not (one.home / "x").exists()
