@@ -187,7 +187,9 @@ async def test_a_token_presented_twice_ends_the_grant_and_is_told_so(
     assert "another copy" in caught.value.detail
 
 
-async def test_a_code_that_was_taken_is_not_presented_again(provider: Provider, tmp_path: Path) -> None:
+async def test_a_code_that_was_taken_is_not_presented_again(
+    provider: Provider, tmp_path: Path
+) -> None:
     code = await asyncio.to_thread(provider.authorize)
     async with Keeper(provider, tmp_path) as manager:
         await manager.exchange(code, Secret(VERIFIER))

@@ -8,7 +8,6 @@ import asyncio
 import base64
 import gc
 import json
-import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
@@ -67,14 +66,16 @@ class Session:
         async with self.http.request(method, self.made.url + path, **options) as answer:
             text = await answer.text()
             location = answer.headers.get("Location", "")
-            # The state has to travel in this one place.
-            head = "\n".join(f"{k}: {v}" for k, v in answer.headers.items() if k != "Location")
+            # The state has to travel in two places: to the consent page, and in the login's own
+            # cookie, which only the browser that began it is given.
+            head = "\n".join(
+                f"{k}: {v}"
+                for k, v in answer.headers.items()
+                if k != "Location" and not (k == "Set-Cookie" and "srproxy_login_" in v)
+            )
             self.outputs[f"answer to {name}"] = f"{head}\n{text}"
             if "/identity/oauth/allow" in location:
                 self.secrets[f"state of {name}"] = parse_qs(urlsplit(location).query)["state"][0]
-                cookie = re.search(r"Set-Cookie: [^=]+=([^;]{16,})", head)
-                if cookie:
-                    self.outputs[f"answer to {name}"] = text
             return answer.status
 
     async def raw(self, name: str, payload: bytes) -> None:
