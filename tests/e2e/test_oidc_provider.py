@@ -177,7 +177,7 @@ async def test_a_token_presented_twice_ends_the_grant_and_is_told_so(
         assert record is not None
         assert record.tokens is not None
         await manager.rejected(1)
-        with pytest.raises(Exception, match="was opened before"):
+        with pytest.raises(Exception, match="invalid_grant"):
             await manager._endpoint.refresh(record.tokens)
         await asyncio.sleep(LIFETIME)
         with pytest.raises(Problem) as caught:
