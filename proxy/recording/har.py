@@ -38,6 +38,8 @@ CHARSETS = frozenset(
 CHARSET = re.compile(r"charset\s*=\s*\"?([\w.:-]+)", re.IGNORECASE)
 # What a small compressed body may grow to: more would be a bomb.
 LONGEST_DECODED = 16 * 1024 * 1024
+SURELY_DECODED = 1024 * 1024
+MOST_GROWTH = 16
 
 
 def build_entry(exchange: RecordedExchange, mask: Mask) -> Json:
@@ -129,10 +131,12 @@ def decoded(message: Message) -> bytes | None:
         return message.body.data
     if encoding not in ("gzip", "x-gzip", "deflate") or message.body.truncated:
         return None
+    # Two hundred kept bodies must not grow to gigabytes in one HAR file.
+    longest = min(LONGEST_DECODED, max(SURELY_DECODED, MOST_GROWTH * len(message.body.data)))
     for window in (47,) if encoding != "deflate" else (47, -15):
         decoder = zlib.decompressobj(window)
         try:
-            data = decoder.decompress(message.body.data, LONGEST_DECODED)
+            data = decoder.decompress(message.body.data, longest)
         except zlib.error:
             continue
         return data if decoder.eof else None
