@@ -20,6 +20,7 @@ from proxy.recording.har_file import HarError, read_entries
 from proxy.recording.matching import Tape
 from proxy.system.listeners import open_listeners
 from proxy.system.loopback import is_loopback
+from proxy.system.origin import build_origin
 
 # Made anew for this connection, or said of one that is not ours.
 NOT_REPEATED = frozenset(
@@ -52,8 +53,7 @@ async def serving(tape: Tape, host: str, port: int) -> AsyncIterator[str]:
     try:
         for listener in listeners.tcp:
             await web.SockSite(runner, listener).start()
-        name = f"[{host}]" if ":" in host else host
-        yield f"http://{name}:{listeners.port}"
+        yield build_origin(host, listeners.port)
     finally:
         await runner.cleanup()
         listeners.close()

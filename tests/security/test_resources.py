@@ -250,6 +250,8 @@ def served(tmp_path: Path) -> Iterator[Served]:
 
 def test_used_up_descriptors_are_survived_and_hardly_logged(served):
     """I04: with 200 descriptors aiohttp logged 1079 lines, and served nobody until they left."""
+    for route in ("/-/", "/-/metrics"):
+        wait_until_answers(served.url + route)  # all that is loaded late has been opened
     limit = served.descriptors() + 20
     resource.prlimit(served.process.pid, resource.RLIMIT_NOFILE, (limit, limit))
     lines_before = len(served.process.stderr.splitlines())
