@@ -93,7 +93,7 @@ class Inspecting:
         credentials = [(name, request.headers[name]) for name in KEYS if name in request.headers]
         host = request.headers.get("Host", "localhost")
         new_id, status = await inspector.resend(draft, host, credentials)
-        if request.content_type != "application/json" and is_navigation_form(request):
+        if request.content_type != "application/json" and _is_form_of_a_browser(request):
             where = f"{PREFIX}{new_id}" if inspector.get(new_id) else "/-/"
             return web.Response(status=303, headers={"Location": where})
         return web.json_response({"id": new_id, "status": status})
@@ -253,6 +253,6 @@ def _edited(draft: Draft, edits: Mapping[str, object]) -> Draft:
     return draft
 
 
-def is_navigation_form(request: web.Request) -> bool:
+def _is_form_of_a_browser(request: web.Request) -> bool:
     """Tell whether a browser's form was sent: its answer is looked at by a person."""
     return request.headers.get("Sec-Fetch-Mode") == "navigate"
