@@ -2,8 +2,8 @@
 
 For trying the product without an account, and for tests. It behaves as SmartRecruiters is
 documented to: 30-second single-use codes, single-use rotating refresh tokens whose reuse ends the
-grant, throttling, absolute URLs in bodies. It imports nothing from the rest of the package, or both
-would agree on the same mistake.
+grant, throttling, absolute URLs in bodies. It imports nothing from the rest of the package: with
+shared code a mistake would be on both sides, and no test would see it.
 """
 
 from proxy.sandbox.api import operations

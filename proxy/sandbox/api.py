@@ -1,7 +1,7 @@
 """The API side: every operation that the sandbox answers, over one company's records.
 
-Bodies as documented, `actions` with absolute URLs of the sandbox's own origin among them: the proxy
-in front must cope with those as with the real ones.
+Bodies are as documented, including `actions` with absolute URLs of the sandbox's own origin, so
+that the proxy in front is tried with them.
 """
 
 from proxy.sandbox.attachments import AttachmentRoutes
@@ -19,12 +19,12 @@ from proxy.sandbox.webhooks import WebhookRoutes
 def build_endpoints(settings: SandboxSettings, links: Links, records: Records) -> list[Endpoint]:
     """Build the operations; the first that matches answers, so literal paths come first."""
     return [
-        *AttachmentRoutes(records, links, settings.clock).endpoints(),
+        *AttachmentRoutes(settings, records, links).endpoints(),
         *CandidateRoutes(settings, records, links).endpoints(),
         *JobRoutes(settings, records, links).endpoints(),
         *CompanyRoutes(settings, records, links).endpoints(),
-        *ReportRoutes(settings, records).endpoints(),
-        *WebhookRoutes(records, lambda: links.origin, settings.clock).endpoints(),
+        *ReportRoutes(settings, records, links).endpoints(),
+        *WebhookRoutes(settings, records, links).endpoints(),
     ]
 
 

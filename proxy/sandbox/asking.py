@@ -1,8 +1,8 @@
-"""What handlers read of a request: JSON bodies, numbers, pages. Faults become ApiErrors."""
+"""What handlers read of a request, and lists as they answer them. Faults become ApiErrors."""
 
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -14,8 +14,8 @@ from proxy.sandbox.errors import ApiError
 DEFAULT_LIMIT = 10
 MAX_LIMIT = 100
 
-# What nobody may set.
-KEPT_BY_US = ("id", "createdOn", "updatedOn", "actions")
+# Fields that callers may not set.
+READ_ONLY = ("id", "createdOn", "updatedOn", "actions")
 
 
 async def read_json(request: web.Request) -> Any:
@@ -43,7 +43,7 @@ def require(fields: Json, *names: str) -> None:
 
 def settable(fields: Json) -> Json:
     """Return the fields that a caller may set."""
-    return {name: value for name, value in fields.items() if name not in KEPT_BY_US}
+    return {name: value for name, value in fields.items() if name not in READ_ONLY}
 
 
 def read_number(
@@ -57,10 +57,16 @@ def read_number(
     return int(text)
 
 
+def list_all(found: Iterable[Json]) -> web.Response:
+    """Answer with a whole list."""
+    content = list(found)
+    return web.json_response({"totalFound": len(content), "content": content})
+
+
 def page_by_id(
-    request: web.Request, found: Sequence[Json], kept: Sequence[str] = ("q",)
-) -> tuple[Json, dict[str, str]]:
-    """Cut the page that `pageId` names; return the answer's body and headers.
+    request: web.Request, found: Sequence[Json], kept: Sequence[str] = ("q",), **members: object
+) -> web.Response:
+    """Answer with the page that `pageId` names, and with more `members` of the JSON object.
 
     The `Link` header is relative and percent-encoded, and carries the `kept` parameters on.
     """
@@ -74,19 +80,22 @@ def page_by_id(
         parameters += [("limit", str(limit)), ("pageId", answer["nextPageId"])]
         query = "&".join(f"{name}={quote(value, safe='')}" for name, value in parameters)
         headers["Link"] = f'<{request.path}?{query}>; rel="next"'
-    answer["content"] = list(found[start : start + limit])
-    return answer, headers
+    answer |= {"content": list(found[start : start + limit]), **members}
+    return web.json_response(answer, headers=headers)
 
 
-def page_by_offset(request: web.Request, found: Sequence[Json]) -> Json:
-    """Cut the page that begins at `offset`."""
+def page_by_offset(request: web.Request, found: Sequence[Json]) -> web.Response:
+    """Answer with the page that begins at `offset`."""
     limit = read_number(request, "limit", DEFAULT_LIMIT, at_most=MAX_LIMIT)
     offset = read_number(request, "offset", 0)
     content = list(found[offset : offset + limit])
-    return {"limit": limit, "offset": offset, "totalFound": len(found), "content": content}
+    return web.json_response(
+        {"limit": limit, "offset": offset, "totalFound": len(found), "content": content}
+    )
 
 
-# A page id as opaque as the real ones, with the characters that a query must carry encoded.
+# Page ids are opaque, as the real ones are, with characters that must be percent-encoded in a
+# query.
 
 
 def _build_page_id(start: int) -> str:

@@ -1,27 +1,20 @@
 """Attachments of candidates: list, upload as multipart/form-data, download, delete."""
 
-from collections.abc import Callable
 from urllib.parse import quote
 
 from aiohttp import web
 
-from proxy.sandbox.data import Attachment, new_id, timestamp
-from proxy.sandbox.endpoint import Endpoint
+from proxy.sandbox.asking import list_all
+from proxy.sandbox.data import Attachment, new_id
+from proxy.sandbox.endpoint import Endpoint, Routes
 from proxy.sandbox.errors import ApiError, not_found
-from proxy.sandbox.links import Links
-from proxy.sandbox.records import Records
 
 READ, CREATE = ("candidates_read",), ("candidates_create",)
 TYPES = ("GENERIC_FILE", "RESUME", "COVER_LETTER", "ASSESSMENT", "OFFER", "OTHER")
 
 
-class AttachmentRoutes:
+class AttachmentRoutes(Routes):
     """The handlers of `…/attachments`."""
-
-    def __init__(self, records: Records, links: Links, clock: Callable[[], float]) -> None:
-        self._records = records
-        self._links = links
-        self._clock = clock
 
     def endpoints(self) -> list[Endpoint]:
         """Return the endpoints; they must come before `/candidates/{id}`."""
@@ -36,8 +29,7 @@ class AttachmentRoutes:
 
     async def _list(self, request: web.Request) -> web.Response:
         attachments = self._records.attachments_of(self._candidate_id(request))
-        content = [self._links.attachment(attachment) for attachment in attachments]
-        return web.json_response({"totalFound": len(content), "content": content})
+        return list_all(map(self._links.attachment, attachments))
 
     async def _upload(self, request: web.Request) -> web.Response:
         candidate_id = self._candidate_id(request)
@@ -63,7 +55,7 @@ class AttachmentRoutes:
             name=file.filename,
             type=str(kind),
             content_type=file.content_type,
-            uploaded_at=timestamp(self._clock()),
+            uploaded_at=self._now(),
             content=file.file.read(),
         )
         self._records.attachments[attachment.id] = attachment
@@ -71,7 +63,7 @@ class AttachmentRoutes:
 
     async def _download(self, request: web.Request) -> web.Response:
         attachment = self._attachment(request)
-        # RFC 6266: the plain name for old programs, the exact one beside it.
+        # RFC 6266: an ASCII name for old programs, and the exact one.
         plain = attachment.name.encode("ascii", "replace").decode().replace('"', "'")
         exact = quote(attachment.name, safe="")
         disposition = f"attachment; filename=\"{plain}\"; filename*=UTF-8''{exact}"

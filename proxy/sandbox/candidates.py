@@ -2,13 +2,10 @@
 
 from aiohttp import web
 
-from proxy.sandbox.asking import page_by_id, read_object, require, settable
-from proxy.sandbox.data import Json, new_id, timestamp
-from proxy.sandbox.endpoint import Endpoint
+from proxy.sandbox.asking import list_all, page_by_id, read_object, require, settable
+from proxy.sandbox.data import Json, new_id
+from proxy.sandbox.endpoint import Endpoint, Routes
 from proxy.sandbox.errors import ApiError, not_found
-from proxy.sandbox.links import Links
-from proxy.sandbox.records import Records
-from proxy.sandbox.settings import SandboxSettings
 
 READ, CREATE, MANAGE = ("candidates_read",), ("candidates_create",), ("candidates_manage",)
 STATUSES = (
@@ -17,13 +14,8 @@ STATUSES = (
 )  # fmt: skip
 
 
-class CandidateRoutes:
+class CandidateRoutes(Routes):
     """The handlers of `/candidates`."""
-
-    def __init__(self, settings: SandboxSettings, records: Records, links: Links) -> None:
-        self._clock = settings.clock
-        self._records = records
-        self._links = links
 
     def endpoints(self) -> list[Endpoint]:
         """Return the endpoints."""
@@ -54,8 +46,7 @@ class CandidateRoutes:
             for candidate in reversed(self._records.candidates.values())
             if _matches(candidate, words)
         ]
-        answer, headers = page_by_id(request, found)
-        return web.json_response(answer, headers=headers)
+        return page_by_id(request, found)
 
     async def _create(self, request: web.Request) -> web.Response:
         candidate = self._add(await read_object(request))
@@ -100,7 +91,7 @@ class CandidateRoutes:
         self._candidate(request)["tags"] = []
         return web.Response(status=204)
 
-    # ── statuses and assignments: the primary one where no job is named ──
+    # ── statuses and assignments: of the primary job where the path names none ──
 
     async def _put_status(self, request: web.Request) -> web.Response:
         candidate = self._candidate(request)
@@ -115,7 +106,7 @@ class CandidateRoutes:
         candidate = self._candidate(request)
         job = self._assignment(candidate, request)["job"]
         changes = self._records.statuses.get((candidate["id"], job["id"]), [])
-        return web.json_response({"totalFound": len(changes), "content": changes[::-1]})
+        return list_all(reversed(changes))
 
     async def _get_assignment(self, request: web.Request) -> web.Response:
         candidate = self._candidate(request)
@@ -132,7 +123,7 @@ class CandidateRoutes:
             candidate["secondaryAssignments"].remove(assignment)
         return web.Response(status=204)
 
-    # ── within ──
+    # ── helpers ──
 
     def _add(self, fields: Json) -> Json:
         require(fields, "firstName", "lastName", "email")
@@ -147,16 +138,13 @@ class CandidateRoutes:
         }
         if sub is not None:
             assignment["subStatus"] = sub
-        others = [a for a in assignments(candidate) if a["job"]["id"] != job["id"]]
+        others = [a for a in candidate["secondaryAssignments"] if a["job"]["id"] != job["id"]]
         first = candidate.get("primaryAssignment")
         if first is None or first["job"]["id"] == job["id"]:
             candidate["primaryAssignment"] = assignment
-            candidate["secondaryAssignments"] = [a for a in others if a is not first]
         else:
-            candidate["secondaryAssignments"] = [
-                *(a for a in others if a is not first),
-                assignment,
-            ]
+            others.append(assignment)
+        candidate["secondaryAssignments"] = others
         candidate["updatedOn"] = now
         change = {"id": new_id(), "status": status, "subStatus": sub, "changedOn": now}
         self._records.statuses.setdefault((candidate["id"], job["id"]), []).append(change)
@@ -170,9 +158,6 @@ class CandidateRoutes:
             if job_id in (None, assignment["job"]["id"]):
                 return assignment
         raise not_found("Assignment to a job")
-
-    def _now(self) -> str:
-        return timestamp(self._clock())
 
 
 def assignments(candidate: Json) -> list[Json]:

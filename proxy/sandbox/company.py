@@ -1,28 +1,19 @@
 """Users, configuration, public postings, messages and offers."""
 
-from collections.abc import Iterable, Mapping
-
 from aiohttp import web
 
-from proxy.sandbox.asking import page_by_id, page_by_offset, read_object, require
-from proxy.sandbox.data import COMPANY, COMPANY_ID, ME, Json, new_id, timestamp
-from proxy.sandbox.endpoint import Endpoint
+from proxy.sandbox.asking import list_all, page_by_id, page_by_offset, read_object, require
+from proxy.sandbox.data import COMPANY, COMPANY_ID, ME, Json, new_id
+from proxy.sandbox.endpoint import Endpoint, Routes
 from proxy.sandbox.errors import not_found
-from proxy.sandbox.links import Links
-from proxy.sandbox.records import Records
-from proxy.sandbox.settings import SandboxSettings
+from proxy.sandbox.records import find
 
 CONFIGURATION, OFFERS = ("configuration_read",), ("candidates_offers_read",)
 USERS, ME_TOO = ("users_read",), ("user_me_read", "users_read")
 
 
-class CompanyRoutes:
-    """The handlers that list, read and now and then add."""
-
-    def __init__(self, settings: SandboxSettings, records: Records, links: Links) -> None:
-        self._clock = settings.clock
-        self._records = records
-        self._links = links
+class CompanyRoutes(Routes):
+    """The handlers of what the company has besides candidates and jobs."""
 
     def endpoints(self) -> list[Endpoint]:
         """Return the endpoints."""
@@ -69,8 +60,7 @@ class CompanyRoutes:
         return web.json_response(ME)
 
     async def _list_users(self, request: web.Request) -> web.Response:
-        answer, headers = page_by_id(request, list(self._records.users.values()))
-        return web.json_response(answer, headers=headers)
+        return page_by_id(request, list(self._records.users.values()))
 
     async def _get_user(self, request: web.Request) -> web.Response:
         return web.json_response(self._records.user(request.match_info["id"]))
@@ -81,7 +71,7 @@ class CompanyRoutes:
         return web.json_response(COMPANY)
 
     async def _list_departments(self, _: web.Request) -> web.Response:
-        return _all(self._records.departments.values())
+        return list_all(self._records.departments.values())
 
     async def _add_department(self, request: web.Request) -> web.Response:
         fields = await read_object(request)
@@ -94,31 +84,29 @@ class CompanyRoutes:
         return _one(self._records.departments, request.match_info["id"], "Department")
 
     async def _list_sources(self, _: web.Request) -> web.Response:
-        return _all({"id": name, "label": name} for name in self._records.sources)
+        return list_all({"id": name, "label": name} for name in self._records.sources)
 
     async def _list_values(self, request: web.Request) -> web.Response:
-        values = self._records.sources.get(request.match_info["type"])
-        if values is None:
-            raise not_found("Source type")
-        return web.json_response(page_by_offset(request, values))
+        values = find(self._records.sources, request.match_info["type"], "Source type")
+        return page_by_offset(request, values)
 
     async def _list_processes(self, _: web.Request) -> web.Response:
-        return _all(self._records.processes.values())
+        return list_all(self._records.processes.values())
 
     async def _get_process(self, request: web.Request) -> web.Response:
         return _one(self._records.processes, request.match_info["id"], "Hiring process")
 
-    # ── postings: open to anybody, as the real ones ──
+    # ── postings: public, as the real ones are ──
 
     async def _list_postings(self, request: web.Request) -> web.Response:
-        return web.json_response(page_by_offset(request, list(self._postings(request).values())))
+        return page_by_offset(request, list(self._postings(request).values()))
 
     async def _get_posting(self, request: web.Request) -> web.Response:
         return _one(self._postings(request), request.match_info["id"], "Posting")
 
     async def _list_public_departments(self, request: web.Request) -> web.Response:
         self._postings(request)
-        return _all(self._records.departments.values())
+        return list_all(self._records.departments.values())
 
     def _postings(self, request: web.Request) -> dict[str, Json]:
         if request.match_info["company"] != COMPANY_ID:
@@ -138,8 +126,7 @@ class CompanyRoutes:
             for message in self._records.messages.values()
             if candidate is None or candidate in message["candidateIds"]
         ]
-        answer, headers = page_by_id(request, found, ("candidateId",))
-        return web.json_response(answer, headers=headers)
+        return page_by_id(request, found, ("candidateId",))
 
     async def _share(self, request: web.Request) -> web.Response:
         fields = await read_object(request)
@@ -150,7 +137,7 @@ class CompanyRoutes:
             "content": fields["content"],
             "candidateIds": [self._records.candidate(str(one))["id"] for one in candidates],
             "shareWith": fields.get("shareWith", {}),
-            "createdOn": timestamp(self._clock()),
+            "createdOn": self._now(),
         }
         self._records.messages[message["id"]] = message
         return web.json_response({"id": message["id"]}, status=201)
@@ -163,14 +150,14 @@ class CompanyRoutes:
     # ── offers ──
 
     async def _list_offers(self, request: web.Request) -> web.Response:
-        return web.json_response(page_by_offset(request, self._offers(request)))
+        return page_by_offset(request, self._offers(request))
 
     async def _get_offer(self, request: web.Request) -> web.Response:
         offers = {offer["id"]: offer for offer in self._offers(request)}
         return _one(offers, request.match_info["offerId"], "Offer")
 
     async def _list_documents(self, request: web.Request) -> web.Response:
-        return _all(self._links.document(offer) for offer in self._offers(request))
+        return list_all(self._links.document(offer) for offer in self._offers(request))
 
     async def _get_document(self, request: web.Request) -> web.Response:
         for offer in self._offers(request):
@@ -180,7 +167,7 @@ class CompanyRoutes:
         raise not_found("Document")
 
     def _offers(self, request: web.Request) -> list[Json]:
-        """Return the offers that the path's variables leave."""
+        """Return the offers that match the path's variables."""
         wanted = request.match_info
         return [
             offer
@@ -191,12 +178,5 @@ class CompanyRoutes:
         ]
 
 
-def _all(found: Iterable[Json]) -> web.Response:
-    content = list(found)
-    return web.json_response({"totalFound": len(content), "content": content})
-
-
-def _one(found: Mapping[str, Json], key: str, what: str) -> web.Response:
-    if key not in found:
-        raise not_found(what)
-    return web.json_response(found[key])
+def _one(found: dict[str, Json], key: str, what: str) -> web.Response:
+    return web.json_response(find(found, key, what))

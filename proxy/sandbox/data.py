@@ -1,6 +1,6 @@
 """Sample data: one company, its users, six jobs and a dozen candidates. Nobody in it exists.
 
-Ids are the same at every start, so that a command line can be written down and tried again.
+Ids are the same at every start, so that a command line in the docs works each time.
 """
 
 import uuid
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-# JSON objects as the API gives them, `actions` left out: those are made when answering.
+# JSON objects as the API gives them, without `actions`, which are added when answering.
 Json = dict[str, Any]
 
 COMPANY_NAME = "Lindqvist & Okafor"
@@ -106,7 +106,7 @@ class Attachment:
 
 
 def new_id() -> str:
-    """Return an id for something that was created."""
+    """Return a random id for a new object."""
     return str(uuid.uuid4())
 
 
@@ -151,9 +151,8 @@ def build_job(row: str) -> Json:
     }
 
 
-def build_candidate(
-    row: tuple[str, str, str, str, int, str, tuple[str, ...], str], job: Json
-) -> Json:
+def build_candidate(row: CandidateRow, job: Json) -> Json:
+    """Return the candidate of a row of CANDIDATES, assigned to `job`."""
     first_name, last_name, city, code, _, status, tags, created = row
     name = f"{first_name}.{last_name}".lower().replace(" ", "").translate(_PLAIN)
     created_on = f"{created}T09:00:00.000Z"

@@ -13,7 +13,7 @@ class ApiError(Exception):
         self.message = message
 
     def response(self) -> web.Response:
-        """Return the answer that says so."""
+        """Return the error as a response."""
         body = {"message": self.message, "errors": [{"code": self.code, "message": self.message}]}
         response = web.json_response(body, status=self.status)
         if self.status == 401:
@@ -31,7 +31,7 @@ class InsufficientScope(ApiError):
         self._scopes = scopes
 
     def response(self) -> web.Response:
-        """Return the answer, with the scopes in `WWW-Authenticate` (RFC 6750 section 3)."""
+        """Return the response, with the scopes in `WWW-Authenticate` (RFC 6750 section 3)."""
         response = super().response()
         response.headers["WWW-Authenticate"] = (
             f'Bearer scope="{" ".join(self._scopes)}", error="insufficient_scope"'

@@ -1,4 +1,4 @@
-"""What every API request passes before its handler: credential, limits, scope; and error bodies.
+"""Checks every API request before its handler: credential, limits, scope; builds error bodies.
 
 A credential is a bearer token or an API key (`X-SmartToken`), which may do everything.
 """
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 
 class Gate:
-    """The middleware of the API side; the identity side passes it untouched."""
+    """The middleware of the API side; requests to the identity side pass it unchecked."""
 
     def __init__(
         self, settings: SandboxSettings, grants: Grants, endpoints: Iterable[Endpoint]
@@ -39,12 +39,12 @@ class Gate:
         self._next_status = status
 
     def reset(self) -> None:
-        """Forget what limits have counted, and an answer that was asked for."""
+        """Forget what the limits have counted, and the status of `fail_next`."""
         self._throttle = Throttle(enforced=self._settings.throttle)
         self._next_status = None
 
     def middleware(self) -> Middleware:
-        """Return it as aiohttp wants it."""
+        """Return the aiohttp middleware."""
 
         @web.middleware
         async def gate(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -115,7 +115,7 @@ class Gate:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whose limits count, and which scopes it has; None: all, as an API key."""
+    """The credential that limits are counted by, and its scopes; None: all, as an API key has."""
 
     credential: str
     scopes: tuple[str, ...] | None
@@ -132,7 +132,7 @@ def _name(request: web.Request) -> str:
 
 
 def _finish(response: web.StreamResponse, headers: dict[str, str]) -> web.StreamResponse:
-    # A streamed answer has its head out already; only those made by handlers come here.
+    # The headers can still change: no handler streams its answer.
     response.headers.update(headers)
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Cache-Control"] = "no-store"

@@ -1,4 +1,4 @@
-"""Codes, grants and tokens, and the rules by which they die. No I/O.
+"""Codes, grants and tokens, and the rules that end them. No I/O.
 
 Promises the documented rules: a code lives 30 seconds and works once, its second use revokes what
 came from the first (RFC 6749 section 4.1.2); a refresh token works once, and presenting it again
@@ -15,7 +15,7 @@ from proxy.sandbox.settings import SandboxSettings
 
 
 class Refused(Exception):
-    """The presented code or token is not good; `reuse` when it was, once."""
+    """The presented code or token is not accepted; `reuse`: it was used before."""
 
     def __init__(
         self, description: str, *, grant: "Grant | None" = None, reuse: bool = False
@@ -28,7 +28,7 @@ class Refused(Exception):
 
 @dataclass(slots=True)
 class Grant:
-    """What the user gave: scopes, until it ends."""
+    """What the user gave: scopes, valid until the grant has ended."""
 
     number: int
     scopes: tuple[str, ...]
@@ -38,7 +38,7 @@ class Grant:
 
 @dataclass(slots=True)
 class Code:
-    """An authorization code, remembered after use so that a second use is noticed."""
+    """An authorization code, remembered after use so that a second use is detected."""
 
     redirect_uri: str
     scopes: tuple[str, ...]
@@ -58,7 +58,7 @@ class AccessToken:
 
 @dataclass(slots=True)
 class RefreshToken:
-    """One refresh token, remembered when spent so that reuse is noticed."""
+    """One refresh token, remembered when spent so that reuse is detected."""
 
     grant: Grant
     expires_at: float
@@ -102,7 +102,7 @@ class Grants:
             raise Refused("The authorization code was used before", grant=code.grant, reuse=True)
         if self._settings.clock() - code.issued_at > self._settings.code_lifetime:
             raise Refused("The authorization code has expired")
-        # Optional in SmartRecruiters' own example; identical where it is sent.
+        # SmartRecruiters' own example leaves it out; where it is sent, it must be identical.
         if redirect_uri is not None and redirect_uri != code.redirect_uri:
             raise Refused("redirect_uri is not the one of the authorization request")
         if code.code_challenge is not None and not _verifies(code.code_challenge, verifier):
@@ -127,7 +127,7 @@ class Grants:
         return self._issue(token.grant)
 
     def issue_access_token(self, scopes: tuple[str, ...]) -> str:
-        """Return an access token that the app itself is given; nobody logs in for it."""
+        """Return an access token for the app itself, without a login (client credentials)."""
         grant = Grant(len(self._all) + 1, scopes)
         self._all.append(grant)
         return self._issue_access_token(grant)
@@ -140,7 +140,7 @@ class Grants:
         return token.grant if self._settings.clock() < token.expires_at else None
 
     def revoke_access_tokens(self) -> None:
-        """Make every access token issued so far answer 401; the grants live on."""
+        """Make every access token issued so far answer 401; the grants stay valid."""
         for token in self._access_tokens.values():
             token.revoked = True
 
@@ -159,7 +159,7 @@ class Grants:
 
     def _issue_access_token(self, grant: Grant) -> str:
         now = self._settings.clock()
-        # Expired access tokens are of no more use; spent refresh tokens are, to notice reuse.
+        # Expired access tokens can go; spent refresh tokens are kept to detect reuse.
         self._access_tokens = {
             value: token for value, token in self._access_tokens.items() if token.expires_at > now
         }

@@ -1,8 +1,8 @@
 """The identity side: the consent page and the token endpoint.
 
-Answers as documented, differences between the two grants included (a refresh answers without
-`token_type`), and errors by RFC 6749 section 5.2. Every presentation of a code or refresh token is
-logged for tests. Never redirects to an address that is not registered byte for byte.
+Answers as documented, including the difference between the two grant types (the answer to a refresh
+has no `token_type`), and errors by RFC 6749 section 5.2. Every presentation of a code or refresh
+token is logged for tests. Never redirects to an address that is not registered byte for byte.
 """
 
 import base64
@@ -24,7 +24,7 @@ from proxy.sandbox.settings import SandboxSettings
 AUTHORIZATION_PATH = "/identity/oauth/allow"
 TOKEN_PATH = "/identity/oauth/token"  # noqa: S105  a path, not a password
 
-# Months of a soak at one refresh in 20 seconds stay within it.
+# Enough for three weeks of a refresh every 20 seconds.
 MAX_PRESENTATIONS = 100_000
 
 
@@ -37,7 +37,7 @@ class Presentation:
     value: str = field(repr=False)
     # "issued", or the error that was answered.
     outcome: str
-    # The value had been good once: a code or refresh token presented twice.
+    # The code or refresh token had been used before.
     reuse: bool
     grant: int | None
     generation: int | None
@@ -58,7 +58,7 @@ class _Ask:
             parameters["state"] = self.state
         query = "&".join(f"{name}={quote(value, safe='')}" for name, value in parameters.items())
         separator = "&" if "?" in self.redirect_uri else "?"
-        # Not web.HTTPFound: yarl would spell the registered address in its own way.
+        # Not web.HTTPFound: yarl would normalize the registered address.
         return web.Response(
             status=302,
             headers={
@@ -70,7 +70,7 @@ class _Ask:
 
 
 class _TokenError(Exception):
-    """An answer of RFC 6749 section 5.2."""
+    """An error answer (RFC 6749 section 5.2)."""
 
     def __init__(self, error: str, description: str, *, status: int = 400) -> None:
         super().__init__(description)
@@ -114,7 +114,8 @@ class Identity:
             case "authorize":
                 return self._approve(ask)
             case "decline":
-                # The three parameters as SmartRecruiters sends them; its `code` is no code.
+                # The three parameters that SmartRecruiters sends; this `code` is not an
+                # authorization code.
                 return ask.answer(
                     {
                         "error": "access_denied",
@@ -199,7 +200,7 @@ class Identity:
             case "refresh_token" as grant_type:
                 value = _required(parameters, "refresh_token")
             case "client_credentials":
-                return self._give_to_the_app(parameters)
+                return self._issue_to_app(parameters)
             case None:
                 raise _TokenError("invalid_request", "grant_type is missing")
             case _:
@@ -222,8 +223,8 @@ class Identity:
         }
         return answer if grant_type == "refresh_token" else {"token_type": "bearer", **answer}
 
-    def _give_to_the_app(self, parameters: dict[str, str]) -> dict[str, object]:
-        """Answer client credentials: an access token alone (RFC 6749 section 4.4.3)."""
+    def _issue_to_app(self, parameters: dict[str, str]) -> dict[str, object]:
+        """Answer client credentials with an access token alone (RFC 6749 section 4.4.3)."""
         scopes = tuple(parameters.get("scope", "").split()) or self._settings.default_scopes
         unknown = sorted(set(scopes) - set(self._settings.default_scopes))
         if unknown:

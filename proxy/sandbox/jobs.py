@@ -3,7 +3,8 @@
 from aiohttp import web
 
 from proxy.sandbox.asking import (
-    KEPT_BY_US,
+    READ_ONLY,
+    list_all,
     page_by_id,
     page_by_offset,
     read_json,
@@ -11,26 +12,18 @@ from proxy.sandbox.asking import (
     require,
     settable,
 )
-from proxy.sandbox.data import Json, timestamp
-from proxy.sandbox.endpoint import Endpoint
+from proxy.sandbox.data import Json
+from proxy.sandbox.endpoint import Endpoint, Routes
 from proxy.sandbox.errors import ApiError, not_found
 from proxy.sandbox.json_patch import PatchError, apply_patch
-from proxy.sandbox.links import Links
-from proxy.sandbox.records import Records
-from proxy.sandbox.settings import SandboxSettings
 
 READ, MANAGE = ("jobs_read",), ("jobs_manage",)
 STATUSES = ("CREATED", "SOURCING", "INTERVIEW", "OFFER", "FILLED", "CANCELLED", "ON_HOLD")
 TEAM_ROLES = ("RECRUITER", "HIRING_MANAGER", "COORDINATOR", "HIRING_TEAM", "EXECUTIVE")
 
 
-class JobRoutes:
+class JobRoutes(Routes):
     """The handlers of `/jobs`."""
-
-    def __init__(self, settings: SandboxSettings, records: Records, links: Links) -> None:
-        self._clock = settings.clock
-        self._records = records
-        self._links = links
 
     def endpoints(self) -> list[Endpoint]:
         """Return the endpoints."""
@@ -57,11 +50,10 @@ class JobRoutes:
             for job in reversed(self._records.jobs.values())
             if _matches(job, words) and status in (None, job["status"])
         ]
-        # Both ways exist; the vendor calls `offset` slow and deprecated.
+        # SmartRecruiters takes both, and calls `offset` slow and deprecated.
         if "offset" in request.query:
-            return web.json_response(page_by_offset(request, found))
-        answer, headers = page_by_id(request, found, ("q", "status"))
-        return web.json_response({**answer, "totalFound": len(found)}, headers=headers)
+            return page_by_offset(request, found)
+        return page_by_id(request, found, ("q", "status"), totalFound=len(found))
 
     async def _create(self, request: web.Request) -> web.Response:
         fields = await read_object(request)
@@ -85,7 +77,7 @@ class JobRoutes:
         except PatchError as error:
             raise ApiError(400, "INVALID_PATCH", str(error)) from error
         job |= settable(patched)
-        for name in job.keys() - patched.keys() - set(KEPT_BY_US):
+        for name in job.keys() - patched.keys() - set(READ_ONLY):
             del job[name]
         job["updatedOn"] = self._now()
         return web.json_response(self._links.job(job))
@@ -103,8 +95,7 @@ class JobRoutes:
     async def _get_publication(self, request: web.Request) -> web.Response:
         job = self._job(request)
         published = job["postingStatus"] == "PUBLIC"
-        content = [{"postingId": job["id"], "status": "ACTIVE"}] if published else []
-        return web.json_response({"totalFound": len(content), "content": content})
+        return list_all([{"postingId": job["id"], "status": "ACTIVE"}] if published else [])
 
     async def _publish(self, request: web.Request) -> web.Response:
         self._job(request)["postingStatus"] = "PUBLIC"
@@ -117,8 +108,7 @@ class JobRoutes:
     # ── hiring team ──
 
     async def _get_team(self, request: web.Request) -> web.Response:
-        team = self._team(request)
-        return web.json_response({"totalFound": len(team), "content": list(team.values())})
+        return list_all(self._team(request).values())
 
     async def _add_to_team(self, request: web.Request) -> web.Response:
         team = self._team(request)
@@ -136,16 +126,13 @@ class JobRoutes:
             raise not_found("Member of the hiring team")
         return web.Response(status=204)
 
-    # ── within ──
+    # ── helpers ──
 
     def _job(self, request: web.Request) -> Json:
         return self._records.job(request.match_info["jobId"])
 
     def _team(self, request: web.Request) -> dict[str, Json]:
         return self._records.teams.setdefault(self._job(request)["id"], {})
-
-    def _now(self) -> str:
-        return timestamp(self._clock())
 
 
 def _matches(job: Json, words: list[str]) -> bool:

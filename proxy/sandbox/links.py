@@ -4,7 +4,7 @@ from proxy.sandbox.data import COMPANY_ID, COMPANY_NAME, Attachment, Json
 
 
 class Links:
-    """Knows the origin that the sandbox was started at."""
+    """Adds links to what is answered; `origin` is set when the sandbox starts."""
 
     def __init__(self) -> None:
         self.origin = ""

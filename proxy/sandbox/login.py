@@ -1,4 +1,4 @@
-"""What a browser does at a login that the sandbox approves by itself."""
+"""A login without a browser, at a sandbox with `auto_approve`."""
 
 from urllib.parse import urljoin, urlsplit
 
@@ -10,7 +10,7 @@ MOST_REDIRECTS = 6
 async def approve_login(base_url: str, api_key: str | None = None) -> int:
     """Follow the login's redirects from a proxy at `base_url`, cookie kept; return the last status.
 
-    200 means that the login succeeded. The API key is shown to the proxy alone.
+    200 means that the login succeeded. The API key is sent to the proxy only.
     """
     url, status = f"{base_url}/-/login", 0
     async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as browser:

@@ -1,4 +1,4 @@
-"""The pages of the sandbox's identity side: consent and its refusal.
+"""The pages of the sandbox's identity side: consent, and what is wrong with a request.
 
 Plain HTML, no script, no resource of another host; light and dark. Everything is escaped.
 """
@@ -7,7 +7,7 @@ from html import escape
 
 from aiohttp import web
 
-# What a person reads for each scope; one that is not listed is shown as it is spelt.
+# The text for each scope; a scope that is not listed is shown by its name.
 SCOPES_IN_WORDS = {
     "candidates_read": "See your candidates",
     "candidates_create": "Create candidates",
@@ -63,7 +63,7 @@ footer { width: 100%; max-width: 27rem; margin-top: 1rem; padding: .6rem .9rem; 
 """
 
 HEADERS = {
-    # No form-action: browsers hold the redirect after the form to it, and that leaves this origin.
+    # No form-action: browsers apply it to the redirect after the form, which leaves this origin.
     "Content-Security-Policy": (
         "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; "
         "frame-ancestors 'none'"
@@ -75,7 +75,7 @@ HEADERS = {
 
 
 def consent_page(app_name: str, scopes: tuple[str, ...], user: str, company: str) -> web.Response:
-    """Ask the user; the form goes back to the very address of the page."""
+    """Build the consent page; its form posts to the page's own URL."""
     items = "".join(f"<li>{escape(SCOPES_IN_WORDS.get(scope, scope))}</li>" for scope in scopes)
     return _page(
         f"Authorize {app_name}",
@@ -93,7 +93,7 @@ any time in your settings.</p>
 
 
 def refusal_page(title: str, explanation: str) -> web.Response:
-    """Say why there is nothing to consent to; never redirects to an unproven address."""
+    """Build the page for a request that must not be redirected: its redirect URI may be wrong."""
     return _page(
         title,
         f"<h1>{escape(title)}</h1><p>{escape(explanation)}</p>",

@@ -1,5 +1,7 @@
 """What the company has stored: the sample data, and what callers have made of it."""
 
+from typing import TypeVar
+
 from proxy.sandbox.data import (
     CANDIDATES,
     JOBS,
@@ -17,6 +19,8 @@ from proxy.sandbox.data import (
     stable_id,
 )
 from proxy.sandbox.errors import not_found
+
+T = TypeVar("T")
 
 
 class Records:
@@ -68,15 +72,15 @@ class Records:
 
     def candidate(self, candidate_id: str) -> Json:
         """Return a candidate, or raise ApiError."""
-        return _found(self.candidates, candidate_id, "Candidate")
+        return find(self.candidates, candidate_id, "Candidate")
 
     def job(self, job_id: str) -> Json:
         """Return a job, or raise ApiError."""
-        return _found(self.jobs, job_id, "Job")
+        return find(self.jobs, job_id, "Job")
 
     def user(self, user_id: str) -> Json:
         """Return a user, or raise ApiError."""
-        return _found(self.users, user_id, "User")
+        return find(self.users, user_id, "User")
 
     def add_candidate(self, fields: Json, now: str) -> Json:
         """Keep a new candidate with these fields."""
@@ -143,7 +147,8 @@ class Records:
             del self.statuses[place]
 
 
-def _found(records: dict[str, Json], key: str, what: str) -> Json:
+def find(records: dict[str, T], key: str, what: str) -> T:
+    """Return what is kept under a key; ApiError 404 says that there is no such `what`."""
     try:
         return records[key]
     except KeyError:

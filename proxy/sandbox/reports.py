@@ -1,26 +1,22 @@
-"""Reports: their files are made on request, and are CSV."""
+"""Reports: CSV files made on request."""
 
 import csv
 import io
 
 from aiohttp import web
 
-from proxy.sandbox.data import Json, new_id, timestamp
-from proxy.sandbox.endpoint import Endpoint
+from proxy.sandbox.asking import list_all
+from proxy.sandbox.data import Json, new_id
+from proxy.sandbox.endpoint import Endpoint, Routes
 from proxy.sandbox.errors import not_found
-from proxy.sandbox.records import Records
-from proxy.sandbox.settings import SandboxSettings
+from proxy.sandbox.records import find
 
 READ = ("reporting_read",)
 REPORT: Json = {"id": "candidates-by-job", "name": "Candidates by job", "type": "CSV"}
 
 
-class ReportRoutes:
+class ReportRoutes(Routes):
     """The handlers of the Reporting API; one report, of all candidates."""
-
-    def __init__(self, settings: SandboxSettings, records: Records) -> None:
-        self._clock = settings.clock
-        self._records = records
 
     def endpoints(self) -> list[Endpoint]:
         """Return the endpoints."""
@@ -38,15 +34,14 @@ class ReportRoutes:
         ]
 
     async def _list(self, _: web.Request) -> web.Response:
-        return web.json_response({"totalFound": 1, "content": [REPORT]})
+        return list_all([REPORT])
 
     async def _get(self, request: web.Request) -> web.Response:
         return web.json_response(_report(request))
 
     async def _list_files(self, request: web.Request) -> web.Response:
         _report(request)
-        found = [_described(one) for one in self._records.report_files.values()]
-        return web.json_response({"totalFound": len(found), "content": found})
+        return list_all(map(_described, self._records.report_files.values()))
 
     async def _make_file(self, request: web.Request) -> web.Response:
         report = _report(request)
@@ -54,7 +49,7 @@ class ReportRoutes:
             "reportFileId": new_id(),
             "reportId": report["id"],
             "reportFileStatus": "COMPLETED",
-            "createdOn": timestamp(self._clock()),
+            "createdOn": self._now(),
             "data": self._csv(),
         }
         self._records.report_files[made["reportFileId"]] = made
@@ -80,10 +75,7 @@ class ReportRoutes:
         return files[-1]
 
     def _file(self, request: web.Request) -> Json:
-        try:
-            return self._records.report_files[request.match_info["fileId"]]
-        except KeyError:
-            raise not_found("Report file") from None
+        return find(self._records.report_files, request.match_info["fileId"], "Report file")
 
     def _csv(self) -> str:
         text = io.StringIO()

@@ -1,4 +1,4 @@
-"""The sandbox as one thing to start and stop."""
+"""The sandbox's server, and what tests can make it do."""
 
 import errno
 import socket

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 REFRESH_TOKEN_LIFETIME = 28 * 24 * 3600
 
-# What an app is given whose login names no scope.
+# The scopes of a login that names none.
 DEFAULT_SCOPES = (
     "candidates_read",
     "candidates_create",
@@ -46,12 +46,12 @@ class SandboxSettings:
     access_token_lifetime: int = 1799
     refresh_token_lifetime: int = REFRESH_TOKEN_LIFETIME
 
-    # The documented limits are far above what a person with curl reaches, so they hold by default;
-    # off, every answer still carries their headers.
+    # On by default: a person with curl stays far below the documented limits. Without it answers
+    # still carry their headers.
     throttle: bool = True
-    # Seconds before each API answer, so that "at once" has a meaning.
+    # Seconds of delay before each API answer, so that several requests can be under way at once.
     latency: float = 0.0
     max_body_size: int = 64 * 1024 * 1024
 
-    # The sandbox knows no Clock of the proxy's; tests hand in their own hands.
+    # Seconds since the epoch; not the proxy's Clock, of which the sandbox knows nothing.
     clock: Callable[[], float] = field(default=time.time, repr=False)  # noqa: TID251

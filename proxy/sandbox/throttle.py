@@ -1,8 +1,8 @@
 """SmartRecruiters' documented limits: requests per second and at once, per credential.
 
 Ten a second per endpoint, two for publishing a job and for an offer's document; eight at once; one
-at once for `GET /candidates`. Every answer carries what is left. The body of a 429 is not
-documented, nor is Retry-After: none is sent.
+at once for `GET /candidates`. Every answer says how much is left. Neither the body of a 429 nor
+Retry-After is documented, so no Retry-After is sent.
 """
 
 import time

@@ -11,17 +11,16 @@ import hmac
 import ipaddress
 import json
 import secrets
-from collections.abc import Callable
 from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp import web
 
 from proxy.sandbox.asking import page_by_id, read_object, require
-from proxy.sandbox.data import COMPANY_ID, Json, new_id, timestamp
-from proxy.sandbox.endpoint import Endpoint
+from proxy.sandbox.data import COMPANY_ID, Json, new_id
+from proxy.sandbox.endpoint import Endpoint, Routes
 from proxy.sandbox.errors import ApiError, not_found
-from proxy.sandbox.records import Records
+from proxy.sandbox.records import find
 
 MANAGE = ("webhooks_manage",)
 HANDSHAKE_TIMEOUT = 20
@@ -29,15 +28,8 @@ NOTIFICATION_TIMEOUT = 5
 SIGNATURE = "SmartRecruiters-Signature"
 
 
-class WebhookRoutes:
+class WebhookRoutes(Routes):
     """The handlers of `/webhooks-api/v201907/subscriptions`."""
-
-    def __init__(
-        self, records: Records, origin: Callable[[], str], clock: Callable[[], float]
-    ) -> None:
-        self._records = records
-        self._origin = origin
-        self._clock = clock
 
     def endpoints(self) -> list[Endpoint]:
         """Return the endpoints."""
@@ -55,9 +47,7 @@ class WebhookRoutes:
         ]
 
     async def _list(self, request: web.Request) -> web.Response:
-        found = [_described(one) for one in self._records.subscriptions.values()]
-        answer, headers = page_by_id(request, found)
-        return web.json_response(answer, headers=headers)
+        return page_by_id(request, list(map(_described, self._records.subscriptions.values())))
 
     async def _create(self, request: web.Request) -> web.Response:
         fields = await read_object(request)
@@ -65,7 +55,7 @@ class WebhookRoutes:
         events = fields["events"]
         if not isinstance(events, list) or not all(isinstance(event, str) for event in events):
             raise ApiError(400, "VALIDATION_ERROR", "events must be a list of texts")
-        if not _is_here(str(fields["callbackUrl"])):
+        if not _is_loopback(str(fields["callbackUrl"])):
             raise ApiError(
                 400, "VALIDATION_ERROR", "The sandbox notifies http://localhost… addresses alone"
             )
@@ -115,21 +105,17 @@ class WebhookRoutes:
         return web.json_response({"secretKey": secret})
 
     async def _get_log(self, request: web.Request) -> web.Response:
-        answer, headers = page_by_id(request, self._subscription(request)["log"][::-1])
-        return web.json_response(answer, headers=headers)
+        return page_by_id(request, self._subscription(request)["log"][::-1])
 
-    # ── within ──
+    # ── helpers ──
 
     def _subscription(self, request: web.Request) -> Json:
-        try:
-            return self._records.subscriptions[request.match_info["id"]]
-        except KeyError:
-            raise not_found("Subscription") from None
+        return find(self._records.subscriptions, request.match_info["id"], "Subscription")
 
     async def _notify(self, subscription: Json) -> None:
         """Send the first event subscribed to, about a candidate of the sample data."""
         candidate = next(iter(self._records.candidates), "")
-        link = f"{self._origin()}/candidates/{candidate}"
+        link = f"{self._links.origin}/candidates/{candidate}"
         event = subscription["events"][0]
         body = json.dumps({"companyId": COMPANY_ID, "candidate_id": candidate}).encode()
         headers = {
@@ -146,7 +132,7 @@ class WebhookRoutes:
             {
                 "eventName": event,
                 "status": answer[0] if answer else None,
-                "sentOn": timestamp(self._clock()),
+                "sentOn": self._now(),
             }
         )
 
@@ -171,7 +157,7 @@ def _described(subscription: Json) -> Json:
     return {name: value for name, value in subscription.items() if name not in ("secret", "log")}
 
 
-def _is_here(url: str) -> bool:
+def _is_loopback(url: str) -> bool:
     parts = urlsplit(url)
     host = parts.hostname or ""
     if parts.scheme != "http":

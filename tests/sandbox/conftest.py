@@ -87,3 +87,12 @@ async def sandbox(settings: SandboxSettings) -> AsyncIterator[Sandbox]:
 async def visitor(sandbox: Sandbox) -> AsyncIterator[Visitor]:
     async with aiohttp.ClientSession() as session:
         yield Visitor(sandbox, session)
+
+
+@pytest.fixture
+async def api(sandbox: Sandbox, visitor: Visitor) -> AsyncIterator[aiohttp.ClientSession]:
+    """A session that carries an access token; override `settings` to lift the limits."""
+    tokens = await visitor.log_in()
+    headers = {"Authorization": f"Bearer {tokens['access_token']}"}
+    async with aiohttp.ClientSession(sandbox.origin, headers=headers) as session:
+        yield session

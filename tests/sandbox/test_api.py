@@ -1,7 +1,6 @@
 """The API side: pages, bodies with absolute URLs, files, and errors as the real one gives them."""
 
 import re
-from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,14 +16,6 @@ PATCH = {"Content-Type": "application/json-patch+json"}
 @pytest.fixture
 def settings() -> SandboxSettings:
     return SandboxSettings(throttle=False)
-
-
-@pytest.fixture
-async def api(sandbox: Sandbox, visitor: Visitor) -> AsyncIterator[aiohttp.ClientSession]:
-    tokens = await visitor.log_in()
-    headers = {"Authorization": f"Bearer {tokens['access_token']}"}
-    async with aiohttp.ClientSession(sandbox.origin, headers=headers) as session:
-        yield session
 
 
 async def read(api: aiohttp.ClientSession, path: str) -> Any:

@@ -26,14 +26,6 @@ def settings() -> SandboxSettings:
     return SandboxSettings(throttle=False)
 
 
-@pytest.fixture
-async def api(sandbox: Sandbox, visitor: Visitor) -> AsyncIterator[aiohttp.ClientSession]:
-    tokens = await visitor.log_in()
-    headers = {"Authorization": f"Bearer {tokens['access_token']}"}
-    async with aiohttp.ClientSession(sandbox.origin, headers=headers) as session:
-        yield session
-
-
 async def ask(api: aiohttp.ClientSession, method: str, path: str, body: Any = None) -> Any:
     """Return the status and the JSON (None where there is none) of an answer."""
     async with api.request(method, path, json=body) as answer:

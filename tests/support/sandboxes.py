@@ -1,7 +1,6 @@
 """A sandbox in a thread of its own, for tests whose callers block (curl, requests)."""
 
 import asyncio
-import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
@@ -9,6 +8,7 @@ from typing import TypeVar
 from aiohttp import web
 
 from proxy.sandbox import Presentation, Sandbox, SandboxSettings
+from proxy.testing import loop_in_a_thread
 
 T = TypeVar("T")
 Interrupt = Callable[[web.Request], Awaitable[web.StreamResponse | None]]
@@ -65,15 +65,10 @@ class RunningSandbox:
 @contextmanager
 def running_sandbox(settings: SandboxSettings, port: int = 0) -> Iterator[RunningSandbox]:
     """Run a sandbox on both loopback families for a while."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
     sandbox = Sandbox(settings)
-    try:
-        asyncio.run_coroutine_threadsafe(sandbox.start("localhost", port), loop).result(10)
-        yield RunningSandbox(sandbox, loop)
-    finally:
-        asyncio.run_coroutine_threadsafe(sandbox.close(), loop).result(10)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
-        loop.close()
+    with loop_in_a_thread() as loop:
+        try:
+            asyncio.run_coroutine_threadsafe(sandbox.start("localhost", port), loop).result(10)
+            yield RunningSandbox(sandbox, loop)
+        finally:
+            asyncio.run_coroutine_threadsafe(sandbox.close(), loop).result(10)
