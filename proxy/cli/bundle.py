@@ -11,9 +11,9 @@ import click
 from proxy.cli.exits import CommandError, Exit
 from proxy.cli.help import examples
 from proxy.cli.hosting import audit_here
-from proxy.cli.local import open_account
+from proxy.cli.local import on_account
 from proxy.cli.outlet import write_to_stdout
-from proxy.cli.session import Session, account_option, run_async, with_session
+from proxy.cli.session import Session, account_option, with_session
 from proxy.errors import StoreError
 from proxy.system.secret import Secret
 
@@ -87,7 +87,7 @@ def export(session: Session, file: Path, passphrase_file: Path | None, account: 
     session.loaded  # noqa: B018 - a configuration with faults is told before anything is asked
     passphrase = _passphrase(passphrase_file, confirm=True)
     with _audited(session, "export"):
-        aside = run_async(_export(session, file, passphrase, account))
+        aside = _export(session, file, passphrase, account)
     session.terminal.say(
         f"{session.terminal.mark('ok')} The grant is in the bundle, and retired here: {aside} is "
         "what it was, for the case that the bundle is lost on its way. "
@@ -96,7 +96,7 @@ def export(session: Session, file: Path, passphrase_file: Path | None, account: 
     return Exit.DONE
 
 
-async def _export(session: Session, file: Path, passphrase: Secret, name: str) -> str:
+def _export(session: Session, file: Path, passphrase: Secret, name: str) -> str:
     delivered = False
 
     def deliver(bundle: bytes) -> None:
@@ -107,16 +107,15 @@ async def _export(session: Session, file: Path, passphrase: Secret, name: str) -
             _write(file, bundle)
         delivered = True
 
-    async with open_account(session, name) as account:
-        try:
-            return await account.export(passphrase, deliver)
-        except StoreError as error:
-            if not delivered:
-                raise
-            raise CommandError(
-                f"the grant could not be retired, so it is still here: {error}. Destroy the "
-                "bundle: two copies of a grant end each other"
-            ) from None
+    try:
+        return on_account(session, name, lambda account: account.export(passphrase, deliver))
+    except StoreError as error:
+        if not delivered:
+            raise
+        raise CommandError(
+            f"the grant could not be retired, so it is still here: {error}. Destroy the "
+            "bundle: two copies of a grant end each other"
+        ) from None
 
 
 def _write(file: Path, content: bytes) -> None:
@@ -162,11 +161,6 @@ def import_(session: Session, file: Path, passphrase_file: Path | None, account:
     bundle = _read(file)
     passphrase = _passphrase(passphrase_file, confirm=False)
     with _audited(session, "import"):
-        run_async(_import(session, bundle, passphrase, account))
+        on_account(session, account, lambda grant: grant.import_bundle(bundle, passphrase))
     session.terminal.say(f"{session.terminal.mark('ok')} The grant is here, renewed and stored.")
     return Exit.DONE
-
-
-async def _import(session: Session, bundle: bytes, passphrase: Secret, name: str) -> None:
-    async with open_account(session, name) as account:
-        await account.import_bundle(bundle, passphrase)

@@ -15,7 +15,8 @@ from proxy.cli.checks import (
 from proxy.cli.exits import Exit
 from proxy.cli.help import examples
 from proxy.cli.listen_checks import check_callers, check_port, check_redirect_uri
-from proxy.cli.session import Session, run_async, with_session
+from proxy.cli.loop import run_async
+from proxy.cli.session import Session, with_session
 from proxy.cli.store_checks import check_grant, check_store
 from proxy.cli.terminal import Terminal
 from proxy.errors import ConfigurationError, ProxyError

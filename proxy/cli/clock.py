@@ -1,6 +1,5 @@
 """The real clock: the one place that reads the machine's time."""
 
-import asyncio
 import time
 
 
@@ -13,4 +12,6 @@ class SystemClock:
 
     async def sleep(self, seconds: float) -> None:
         """Return after `seconds`."""
+        import asyncio  # not for the commands that have no event loop
+
         await asyncio.sleep(seconds)

@@ -11,12 +11,11 @@ import click
 from proxy import __version__
 from proxy.cli.exits import CommandError, Exit, tell
 from proxy.cli.help import examples
-from proxy.cli.local import open_account, open_every_account, store_name
+from proxy.cli.local import on_account, open_every_account, store_name
 from proxy.cli.server import Presence, Server, find_server
 from proxy.cli.session import (
     Session,
     account_option,
-    run_async,
     sandbox_option,
     with_session,
 )
@@ -46,20 +45,22 @@ def status(session: Session, as_json: bool, account: str | None) -> Exit:
     Exit code 0 authorized (degraded included: calls work), 3 login required, 1 when the token store
     cannot be read.
     """
-    return run_async(_status(session, account, as_json=as_json))
+    return _status(session, account, as_json=as_json)
 
 
-async def _status(session: Session, name: str | None, *, as_json: bool) -> Exit:
-    who, server = await find_server(session.config_for_server)
-    known = await server.status() if who is Presence.OURS and server else None
+def _status(session: Session, name: str | None, *, as_json: bool) -> Exit:
+    who, server = find_server(session.config_for_server)
+    known = server.status() if who is Presence.OURS and server else None
     if who is Presence.STRANGER and server is not None:
         tell(f"note: another program answers at {server.place}; this is from the store")
     running = server.place if known is not None and server is not None else None
     accounts = known.get("accounts", []) if known else []
     if known is None or any(account.get("reason") == "store_unavailable" for account in accounts):
         # An unreadable store is an error that names its path, which the server's answer does not.
+        from proxy.cli.loop import run_async  # asyncio: only without a server
+
         try:
-            from_store = await _status_from_store(session)
+            from_store = run_async(_status_from_store(session))
         except ConfigurationError:
             if known is None:
                 raise
@@ -210,15 +211,11 @@ def token(session: Session, header: bool, min_valid: float | None, yes: bool, ac
         question = "The token would stay in this terminal's scrollback. Print it?"
         if not click.confirm(question, err=True):
             return Exit.FAILED
-    click.echo(run_async(_token(session, account, min_valid, header=header)))
-    return Exit.DONE
-
-
-async def _token(session: Session, name: str, min_valid: float | None, *, header: bool) -> str:
-    async with open_account(session, name) as account:
-        line = (await account.lasting(min_valid)).lines.decode("latin-1").rstrip()
+    credential = on_account(session, account, lambda grant: grant.lasting(min_valid))
+    line = credential.lines.decode("latin-1").rstrip()
     # A bearer token, or a SmartRecruiters API key: the header's name tells which.
-    return line if header else line.partition(": ")[2].removeprefix("Bearer ")
+    click.echo(line if header else line.partition(": ")[2].removeprefix("Bearer "))
+    return Exit.DONE
 
 
 @click.command(epilog=examples("srproxy logout", "srproxy logout -c config.yaml"))
@@ -230,24 +227,19 @@ def logout(session: Session, account: str) -> Exit:
 
     The record is set aside as a file beside the others, not destroyed.
     """
-    run_async(_logout(session, account))
+    who, server = find_server(session.config_for_server)
+    if who is Presence.OURS and server is not None:
+        _logout_through(server, account)
+    else:
+        from proxy.cli.hosting import audit_here  # the server writes its own line
+
+        on_account(session, account, lambda grant: grant.logout())
+        audit_here(session, "logout", "ok")
     session.terminal.say(f"{session.terminal.mark('ok')} Logged out.")
     return Exit.DONE
 
 
-async def _logout(session: Session, name: str) -> None:
-    who, server = await find_server(session.config_for_server)
-    if who is Presence.OURS and server is not None:
-        await _logout_through(server, name)
-        return
-    from proxy.cli.hosting import audit_here  # the server writes its own line
-
-    async with open_account(session, name) as account:
-        await account.logout()
-    audit_here(session, "logout", "ok")
-
-
-async def _logout_through(server: Server, name: str) -> None:
-    answer = await server.call("POST", f"/-/logout?account={quote(name, safe='')}")
+def _logout_through(server: Server, name: str) -> None:
+    answer = server.call("POST", f"/-/logout?account={quote(name, safe='')}")
     if answer.status not in (200, 204):
         raise CommandError(f"the server at {server.place} refuses: {answer.detail}")

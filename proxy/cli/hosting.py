@@ -5,8 +5,10 @@ import atexit
 import getpass
 import logging
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import Future
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,8 +17,9 @@ from typing import TYPE_CHECKING
 from proxy import __version__
 from proxy.cli.exits import CommandError, tell
 from proxy.cli.local import store_name
+from proxy.cli.loop import Asked, fast_loop
+from proxy.cli.server import Server, server_at
 from proxy.cli.session import Session
-from proxy.cli.signals import Asked
 from proxy.config import Config
 from proxy.config.names import DEFAULT_ACCOUNT, login_path
 from proxy.errors import ConfigurationError
@@ -107,6 +110,46 @@ def make_app(session: Session, config: Config | None = None, record: Path | None
         record=record,
         load=lambda: replace(session).config,
     )
+
+
+@contextmanager
+def hosted(session: Session, *, drain: bool = False) -> Iterator[Server]:
+    """Run the proxy beside this command, in a thread with an event loop of its own.
+
+    At the end it is stopped; with `drain` only once what is in flight has finished. The thread is
+    not a daemon: whatever ends the command, a refresh under way is stored.
+    """
+    prepare(session, level="warning")
+    app = make_app(session)
+    started: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = Future()
+
+    async def serve() -> None:
+        stop = asyncio.Event()
+        await app.start()
+        started.set_result((asyncio.get_running_loop(), stop))
+        await stop.wait()
+        await (app.finish() if drain else app.stop())
+
+    def run() -> None:
+        try:
+            with asyncio.Runner(loop_factory=fast_loop) as runner:
+                runner.run(serve())
+        except BaseException as error:
+            if started.done():
+                raise
+            started.set_exception(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        started.result()
+        own = server_at(session.config, app.base_url)
+        own.presence()
+        yield own
+    finally:
+        loop, stop = started.result()
+        loop.call_soon_threadsafe(stop.set)
+        thread.join()
 
 
 async def serve_until_stopped(session: Session, app: "App", asked: Asked) -> None:

@@ -1,5 +1,6 @@
 """The checks of where callers reach us: redirect URI, address, our certificate, keys in clear."""
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
@@ -64,7 +65,7 @@ async def check_redirect_uri(session: Session) -> AsyncIterator[Finding]:
 async def check_port(session: Session) -> AsyncIterator[Finding]:
     """See whether the address is ours to have: free, or held by our own server."""
     listen = session.config.listen
-    who, server = await find_server(session.config)
+    who, server = await asyncio.to_thread(find_server, session.config)
     match who:
         case Presence.OURS if server is not None:
             yield Finding(Grade.GOOD, f"the proxy is running at {server.place}")

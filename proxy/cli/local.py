@@ -1,14 +1,28 @@
 """The grant without the server: the same store, the same lease, opened for one command."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from proxy.cli.session import Session
-from proxy.system.redis.address import parse_redis_url
 
 if TYPE_CHECKING:
     from proxy.grant import Account
+
+T = TypeVar("T")
+
+
+def on_account(
+    session: Session, name: str, act: Callable[["Account"], Coroutine[Any, Any, T]]
+) -> T:
+    """Act on an account's grant, in an event loop of its own; StoreError as `open_account`."""
+    from proxy.cli.loop import run_async
+
+    async def run() -> T:
+        async with open_account(session, name) as account:
+            return await act(account)
+
+    return run_async(run())
 
 
 @asynccontextmanager
@@ -42,5 +56,7 @@ def store_name(session: Session) -> str:
     """Say where the grant is kept; not with the password that the URL of a Redis may hold."""
     tokens = session.config.tokens
     if tokens.store == "redis" and tokens.redis.url is not None:
+        from proxy.system.redis.address import parse_redis_url
+
         return f"{parse_redis_url(tokens.redis.url).place} {tokens.redis.prefix}*"
     return str(tokens.path or session.state_folder)

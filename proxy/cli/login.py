@@ -5,16 +5,16 @@ Works through the running server, or starts the proxy itself for as long as it t
 each other; whoever finishes first ends the command.
 """
 
-import asyncio
 import contextlib
 import os
+import queue
 import sys
 import threading
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import click
@@ -23,8 +23,8 @@ from proxy.cli.browser import has_browser, open_browser
 from proxy.cli.exits import CommandError, Exit
 from proxy.cli.grant import KINDS
 from proxy.cli.help import examples
-from proxy.cli.server import Presence, Server, find_server, login_page, server_at
-from proxy.cli.session import Session, account_option, run_async, sandbox_option, with_session
+from proxy.cli.server import Presence, Server, find_server, login_page
+from proxy.cli.session import Session, account_option, sandbox_option, with_session
 from proxy.cli.terminal import clock_face
 from proxy.config import Config
 from proxy.config.names import DEFAULT_ACCOUNT, login_path
@@ -37,6 +37,10 @@ INTERVAL = 0.3
 LISTEN = 3.0
 LONGEST_LINE = 65536
 STDIN = 0
+# Failed looks in a row, INTERVAL apart, after which the server is gone.
+MOST_SILENT = 20
+
+T = TypeVar("T")
 
 
 @click.command(
@@ -71,7 +75,7 @@ def login(session: Session, no_browser: bool, paste: bool, force: bool, account:
         paste = True
     browser = not no_browser and not paste and has_browser(session.environ)
     ask = not force and sys.stdin.isatty()
-    return run_async(_login(session, account, browser=browser, paste=paste, ask=ask))
+    return _login(session, account, browser=browser, paste=paste, ask=ask)
 
 
 def _check_kind(config: Config, account: str) -> None:
@@ -86,21 +90,21 @@ def _has_no_page(config: Config) -> bool:
     return config.listen.host is None and config.oauth.redirect_uri.startswith("http:")
 
 
-async def _login(
+def _login(
     session: Session, account: str, *, browser: bool, paste: bool, ask: bool = False
 ) -> Exit:
-    async with _some_server(session) as (server, page):
-        if ask and not _is_wanted(await server.account(account)):
+    with _some_server(session) as (server, page):
+        if ask and not _is_wanted(server.account(account)):
             return Exit.DONE
         page = page.removesuffix(login_path(DEFAULT_ACCOUNT)) + login_path(account)
-        return await _Login(session, server, page, account).run(browser=browser, paste=paste)
+        return _Login(session, server, page, account).run(browser=browser, paste=paste)
 
 
-@asynccontextmanager
-async def _some_server(session: Session) -> AsyncIterator[tuple[Server, str]]:
+@contextmanager
+def _some_server(session: Session) -> Iterator[tuple[Server, str]]:
     """Give the running server, or else one of our own, and the address of its login page."""
     config = session.config_for_server
-    who, running = await find_server(config)
+    who, running = find_server(config)
     if who is Presence.STRANGER and running is not None:
         raise CommandError(
             f"{running.place} is taken by another program, so the callback could not reach "
@@ -109,18 +113,11 @@ async def _some_server(session: Session) -> AsyncIterator[tuple[Server, str]]:
     if running is not None:
         yield running, login_page(config)
         return
-    from proxy.cli.hosting import make_app, prepare  # only where none runs
+    from proxy.cli.hosting import hosted  # only where none runs
 
-    prepare(session, level="warning")
-    app = make_app(session)
-    await app.start()
-    try:
-        own = server_at(session.config, app.base_url)
-        await own.presence()
-        yield own, login_page(session.config, app.base_url)
-    finally:
-        # The browser is still being told how it ended.
-        await app.finish()
+    # Drained: at the end the browser is still being told how it ended.
+    with hosted(session, drain=True) as own:
+        yield own, login_page(session.config, own.base_url)
 
 
 def _is_wanted(account: Mapping[str, Any]) -> bool:
@@ -132,57 +129,55 @@ def _is_wanted(account: Mapping[str, Any]) -> bool:
     return click.confirm(question, err=True)
 
 
-@dataclass
 class _Login:
-    session: Session
-    server: Server
-    page: str
-    account: str
+    """Waits for whichever way is first: the grant appears, a failure is told, a line is pasted."""
 
-    async def run(self, *, browser: bool, paste: bool) -> Exit:
+    def __init__(self, session: Session, server: Server, page: str, account: str) -> None:
+        self.session = session
+        self.server = server
+        self.page = page
+        self.account = account
+        # What threads have heard: a failure's text, or a line of stdin (None: its end).
+        self._failures: queue.Queue[str] = queue.Queue()
+        self._lines: queue.Queue[str | None] = queue.Queue()
+        self._ended = False
+        self._refused: str | None = None
+        self._question: str | None = None
+
+    def run(self, *, browser: bool, paste: bool) -> Exit:
         began = self.session.clock.now()
-        before = _grant(await self.server.account(self.account))
-        listening = asyncio.Event()
-        ways: list[asyncio.Future[Exit]] = [asyncio.ensure_future(self._hear_of_failure(listening))]
+        before = _grant(self.server.account(self.account))
+        listening = threading.Event()
+        _in_background(self._hear_of_failures, listening)
         try:
             # Before there is anything to open: what fails at once is heard as well.
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(listening.wait(), LISTEN)
-            return await self._race(ways, before, began, browser=browser, paste=paste)
+            listening.wait(LISTEN)
+            until = self._begin(browser=browser, paste=paste)
+            return self._wait(before, began, until, paste=paste)
         finally:
-            await _give_up(ways)
+            self._ended = True
+            self.server.end_events()
             self.session.terminal.clear()
 
-    async def _race(
-        self,
-        ways: list[asyncio.Future[Exit]],
-        before: Mapping[str, Any],
-        began: float,
-        *,
-        browser: bool,
-        paste: bool,
-    ) -> Exit:
-        until = self.session.clock.monotonic() + WAIT
+    def _begin(self, *, browser: bool, paste: bool) -> float:
+        """Say what to open; return until when it is waited for."""
+        until = time.monotonic() + WAIT
+        if paste:
+            until = self._ask_for_paste(until)
+            _in_background(_read_lines, self._lines)
+            return until
         terminal = self.session.terminal
-        if paste:
-            until = await self._ask_for_paste(until)
-        else:
-            terminal.say(f"Open this address in a browser on this machine:\n\n  {self.page}\n")
-            if self.session.config_for_server.access.api_keys:
-                terminal.say("The browser asks for a key: any user name, an API key as password.")
-            if browser:
-                open_browser(self.page)
-            elif told := _elsewhere(self.session.environ, self.page):
-                terminal.say(told)
-        # Where somebody types, a line that redraws itself would eat the typing.
-        ways.append(asyncio.ensure_future(self._watch(before, began, until, show=not paste)))
-        if paste:
-            ways.append(asyncio.ensure_future(self._take_pasted()))
-        done, _ = await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-        return done.pop().result()
+        terminal.say(f"Open this address in a browser on this machine:\n\n  {self.page}\n")
+        if self.session.config_for_server.access.api_keys:
+            terminal.say("The browser asks for a key: any user name, an API key as password.")
+        if browser:
+            open_browser(self.page)
+        elif told := _elsewhere(self.session.environ, self.page):
+            terminal.say(told)
+        return until
 
-    async def _ask_for_paste(self, until: float) -> float:
-        answer = await self.server.call("POST", login_path(self.account), {})
+    def _ask_for_paste(self, until: float) -> float:
+        answer = self.server.call("POST", login_path(self.account), {})
         url = answer.body.get("authorization_url")
         if answer.status != 200 or not isinstance(url, str):
             raise CommandError(f"the login could not begin: {answer.detail}")
@@ -198,75 +193,77 @@ class _Login:
         )
         expires_in = answer.body.get("expires_in")
         if isinstance(expires_in, (int, float)):
-            until = min(until, self.session.clock.monotonic() + float(expires_in))
-        say(f"(waiting {clock_face(until - self.session.clock.monotonic())} minutes)")
+            until = min(until, time.monotonic() + float(expires_in))
+        say(f"(waiting {clock_face(until - time.monotonic())} minutes)")
         return until
 
-    async def _watch(
-        self, before: Mapping[str, Any], began: float, until: float, *, show: bool
-    ) -> Exit:
+    def _wait(self, before: Mapping[str, Any], began: float, until: float, *, paste: bool) -> Exit:
         """Wait until the server has a grant of a login that it did not have before."""
-        clock, terminal = self.session.clock, self.session.terminal
+        terminal = self.session.terminal
         where = urlsplit(self.session.config_for_server.oauth.redirect_uri)
-        failures = 0
-        while (left := until - clock.monotonic()) > 0:
+        silent = 0
+        while (left := until - time.monotonic()) > 0:
             try:
-                now = _grant(await self.server.account(self.account))
-                failures = 0
+                now = _grant(self.server.account(self.account))
+                silent = 0
             except OSError as error:
-                failures += 1
-                if failures > 20:
+                silent += 1
+                if silent > MOST_SILENT:
                     raise CommandError(f"the server went away: {error}") from error
                 now = before
             if _is_login(before, now, began):
                 return self._done(now)
-            if show:
+            with contextlib.suppress(queue.Empty):
+                raise CommandError(f"the login did not succeed: {self._failures.get_nowait()}")
+            if not paste:  # a line that redraws itself would eat what somebody types
                 at = f"{where.scheme}://{where.netloc}{where.path}"
                 terminal.progress(f"waiting at {at}, {clock_face(left)} left")
-            await clock.sleep(INTERVAL)
+            with contextlib.suppress(queue.Empty):
+                line = self._lines.get(timeout=INTERVAL)
+                if (done := self._take_pasted(line)) is not None:
+                    return done
         raise CommandError(f"nobody authorized within {WAIT / 60:.0f} minutes; run it again")
 
-    async def _hear_of_failure(self, listening: asyncio.Event) -> Exit:
-        """Wait until the server tells that a login here ended without a grant.
+    def _hear_of_failures(self, listening: threading.Event) -> None:
+        """Put down what the server tells of logins here that ended without a grant.
 
         What belongs to no login of a browser's is not told: noise must not end the waiting.
         """
-        while True:
+        while not self._ended:
             with contextlib.suppress(OSError, ValueError):
-                async for event, told in self.server.events():
+                for event, told in self.server.events():
                     listening.set()
                     if event == "login" and told.get("account") == self.account:
-                        raise CommandError(f"the login did not succeed: {told.get('detail')}")
-            await self.session.clock.sleep(INTERVAL)
+                        self._failures.put(str(told.get("detail")))
+            time.sleep(INTERVAL)
 
-    async def _take_pasted(self) -> Exit:
-        """Take addresses from stdin until one of them completes the login."""
-        refused: str | None = None
-        question: str | None = None
-        lines = _lines()
-        while (line := await lines.get()) is not None:
-            pasted = line.strip()
-            if not pasted:
-                continue
-            fields = {"url": pasted}
-            if question is not None:
-                fields = {"replace" if pasted.lower() in ("y", "yes") else "keep": question}
-            answer = await self.server.call("POST", "/-/login/complete", fields)
-            if answer.status == 200:
-                return self._done(_grant(await self.server.account(self.account)))
-            refused, question = answer.detail, answer.body.get("question")
-            if answer.body.get("login_ended"):
-                raise CommandError(refused)
-            if question is not None:
-                self.session.terminal.say(f"{refused}\nType yes to replace it, or no to keep it:")
-            else:
-                self.session.terminal.say(f"That did not work: {refused}\nPaste another address:")
-        if refused is not None:
-            raise CommandError(refused)
-        # Nothing was pasted and nothing will be (no terminal): the page may still do it.
-        self.session.terminal.say("(no terminal to paste into; waiting for the browser)")
-        await asyncio.get_running_loop().create_future()
-        raise AssertionError("a future that nobody resolves")
+    def _take_pasted(self, line: str | None) -> Exit | None:
+        """Try a pasted line, an address or the answer to a question; None where it ends nothing."""
+        say = self.session.terminal.say
+        if line is None:
+            if self._refused is not None:
+                raise CommandError(self._refused)
+            # Nothing was pasted and nothing will be (no terminal): the page may still do it.
+            say("(no terminal to paste into; waiting for the browser)")
+            return None
+        pasted = line.strip()
+        if not pasted:
+            return None
+        fields = {"url": pasted}
+        if self._question is not None:
+            choice = "replace" if pasted.lower() in ("y", "yes") else "keep"
+            fields = {choice: self._question}
+        answer = self.server.call("POST", "/-/login/complete", fields)
+        if answer.status == 200:
+            return self._done(_grant(self.server.account(self.account)))
+        self._refused, self._question = answer.detail, answer.body.get("question")
+        if answer.body.get("login_ended"):
+            raise CommandError(self._refused)
+        if self._question is not None:
+            say(f"{self._refused}\nType yes to replace it, or no to keep it:")
+        else:
+            say(f"That did not work: {self._refused}\nPaste another address:")
+        return None
 
     def _done(self, grant: Mapping[str, Any]) -> Exit:
         scopes = " ".join(grant["scopes"] or ())
@@ -316,41 +313,29 @@ def _is_login(before: Mapping[str, Any], now: Mapping[str, Any], began: float) -
     return not now["refreshed"] or at >= began - 1
 
 
-async def _give_up(ways: Sequence[asyncio.Future[Exit]]) -> None:
-    for way in ways:
-        way.cancel()
-    await asyncio.gather(*ways, return_exceptions=True)
+def _in_background(function: Callable[[T], None], argument: T) -> None:
+    """Run a function in a thread that nobody waits for."""
+    threading.Thread(target=function, args=(argument,), daemon=True).start()
 
 
-def _lines() -> asyncio.Queue[str | None]:
-    """Read stdin's lines beside everything else; None at its end.
+def _read_lines(lines: queue.Queue[str | None]) -> None:
+    """Read stdin's lines; None at its end.
 
-    A thread that nobody waits for, over the bare descriptor: a reader blocked on `sys.stdin` holds
-    a lock that the interpreter wants at its end.
+    Over the bare descriptor: a reader blocked on `sys.stdin` holds a lock that the interpreter
+    wants at its end.
     """
-    queue: asyncio.Queue[str | None] = asyncio.Queue()
-    loop = asyncio.get_running_loop()
-
-    def put(line: str | None) -> None:
-        with contextlib.suppress(RuntimeError):  # the command has ended
-            loop.call_soon_threadsafe(queue.put_nowait, line)
-
-    def read() -> None:
-        pending = b""
-        while True:
-            try:
-                data = os.read(STDIN, 4096)
-            except OSError:
-                data = b""
-            pending += data
-            *lines, pending = pending.split(b"\n")
-            for line in lines:
-                put(line.decode(errors="replace"))
-            if not data or len(pending) > LONGEST_LINE:
-                if pending:
-                    put(pending.decode(errors="replace"))
-                put(None)
-                return
-
-    threading.Thread(target=read, daemon=True).start()
-    return queue
+    pending = b""
+    while True:
+        try:
+            data = os.read(STDIN, 4096)
+        except OSError:
+            data = b""
+        pending += data
+        *whole, pending = pending.split(b"\n")
+        for line in whole:
+            lines.put(line.decode(errors="replace"))
+        if not data or len(pending) > LONGEST_LINE:
+            if pending:
+                lines.put(pending.decode(errors="replace"))
+            lines.put(None)
+            return

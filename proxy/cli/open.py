@@ -6,7 +6,7 @@ from proxy.cli.browser import has_browser, open_browser
 from proxy.cli.exits import CommandError, Exit
 from proxy.cli.help import examples
 from proxy.cli.server import Presence, find_server, page_address
-from proxy.cli.session import Session, run_async, sandbox_option, with_session
+from proxy.cli.session import Session, sandbox_option, with_session
 
 # For the browser to be called; one of text, or a new one, returns only when it is closed.
 PATIENCE = 5.0
@@ -24,12 +24,8 @@ PATIENCE = 5.0
 @with_session
 def open_(session: Session) -> Exit:
     """Open the status page of the running server; without a browser here, print its address."""
-    return run_async(_open(session))
-
-
-async def _open(session: Session) -> Exit:
     config = session.config_for_server
-    who, _ = await find_server(config, unix=False)
+    who, _ = find_server(config, unix=False)
     if who is not Presence.OURS:
         raise CommandError("the server is not running here; start it by `srproxy serve`")
     page = page_address(config, "/-/")

@@ -7,8 +7,9 @@ import click
 
 from proxy.cli.exits import Exit, tell
 from proxy.cli.help import examples
+from proxy.cli.loop import asked_by_signals
 from proxy.cli.session import Session, with_session
-from proxy.cli.signals import asked_by_signals, end_quietly_on_signals
+from proxy.cli.signals import end_quietly_on_signals
 
 PORT = 8080
 HOST = "localhost"

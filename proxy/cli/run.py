@@ -1,20 +1,21 @@
 """`srproxy run -- CMD`: a command with a proxy of its own, for scripts and CI."""
 
-import asyncio
 import os
 import shutil
 import signal
+import subprocess
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 import click
 
 from proxy.cli.exits import CommandError, Exit
 from proxy.cli.help import examples
-from proxy.cli.server import Presence, Server, find_server, server_at
-from proxy.cli.session import Session, run_async, sandbox_option, with_session
+from proxy.cli.server import Presence, Server, find_server
+from proxy.cli.session import Session, sandbox_option, with_session
 from proxy.cli.signals import heeded
 from proxy.system import process
 
@@ -56,20 +57,20 @@ def run(session: Session, timeout: float, command: Sequence[str]) -> int:
     umask = os.umask(0o077)
     os.umask(umask)
     process.harden()
-    return run_async(_run(session, timeout, [program, *command[1:]], umask), fast=True)
+    return _run(session, timeout, [program, *command[1:]], umask)
 
 
-async def _run(session: Session, timeout: float, command: Sequence[str], umask: int) -> int:
-    async with _some_proxy(session) as server:
-        await _until_ready(session, server, timeout)
-        return await _call(session, command, server.base_url, umask)
+def _run(session: Session, timeout: float, command: Sequence[str], umask: int) -> int:
+    with _some_proxy(session) as server:
+        _until_ready(server, timeout)
+        return _call(session, command, server.base_url, umask)
 
 
-@asynccontextmanager
-async def _some_proxy(session: Session) -> AsyncIterator[Server]:
+@contextmanager
+def _some_proxy(session: Session) -> Iterator[Server]:
     config = session.config_for_server
     # By TCP only: a base URL cannot name a Unix socket.
-    who, running = await find_server(config, unix=False)
+    who, running = find_server(config, unix=False)
     if who is Presence.STRANGER and running is not None:
         raise CommandError(
             f"{running.place} is taken by another program; stop it, or set listen.port to "
@@ -84,51 +85,46 @@ async def _some_proxy(session: Session) -> AsyncIterator[Server]:
             "SRPROXY_LISTEN__HOST=localhost",
             Exit.USAGE,
         )
-    from proxy.cli.hosting import make_app, prepare  # only where none runs
+    from proxy.cli.hosting import hosted  # only where none runs
 
-    prepare(session, level="warning")
-    app = make_app(session)
-    await app.start()
-    try:
-        own = server_at(session.config, app.base_url)
-        await own.presence()
+    with hosted(session) as own:
         yield own
-    finally:
-        await app.stop()
 
 
-async def _until_ready(session: Session, server: Server, timeout: float) -> None:
-    until = session.clock.monotonic() + timeout
-    while (reason := await server.ready()) is not None:
+def _until_ready(server: Server, timeout: float) -> None:
+    until = time.monotonic() + timeout
+    while (reason := server.ready()) is not None:
         if reason.startswith("login_required"):
             raise CommandError(
                 "login required: run srproxy login once, then this again", Exit.LOGIN_REQUIRED
             )
-        if session.clock.monotonic() >= until:
+        if time.monotonic() >= until:
             raise CommandError(f"not ready after {timeout:g} s: {reason}")
-        await session.clock.sleep(INTERVAL)
+        time.sleep(INTERVAL)
 
 
-async def _call(session: Session, command: Sequence[str], base_url: str, umask: int) -> int:
-    loop = asyncio.get_running_loop()
-    child = await asyncio.create_subprocess_exec(
-        *command,
-        env=_environment(session.environ, base_url),
-        # Ours keeps what we write private; CMD has its own. uvloop knows no `umask`.
-        preexec_fn=lambda: os.umask(umask),
-    )
+def _call(session: Session, command: Sequence[str], base_url: str, umask: int) -> int:
+    child: subprocess.Popen[bytes] | None = None
+    early: list[int] = []
 
-    def pass_on(number: signal.Signals) -> None:
+    def pass_on(number: int, _frame: object) -> None:
         # What a terminal's keys make reaches the whole foreground group by itself.
         if number in (signal.SIGINT, signal.SIGQUIT) and _on_terminal():
             return
-        if child.returncode is None:
+        if child is None:
+            early.append(number)
+        else:
             child.send_signal(number)
 
     # They stay to the end: once CMD is gone, nothing may keep the proxy from storing a refresh.
     for number in heeded(*PASSED_ON):
-        loop.add_signal_handler(number, pass_on, number)
-    code = await child.wait()
+        signal.signal(number, pass_on)
+    # Ours keeps what we write private; CMD has its own umask.
+    environ = _environment(session.environ, base_url)
+    child = subprocess.Popen(command, env=environ, umask=umask)  # noqa: S603 - what was asked for
+    for missed in early:
+        child.send_signal(missed)
+    code = child.wait()
     # As shells tell it: 128 and the signal's number.
     return 128 - code if code < 0 else code
 

@@ -17,14 +17,14 @@ import yaml
 from proxy.cli.exits import CommandError, Exit, tell
 from proxy.cli.help import examples
 from proxy.cli.hosting import make_app, prepare, serve_until_stopped
+from proxy.cli.loop import Asked, asked_by_signals, fast_loop
 from proxy.cli.session import (
     SANDBOX_FILE,
     SANDBOX_PREFIX,
     Session,
-    fast_loop,
     with_session,
 )
-from proxy.cli.signals import Asked, asked_by_signals, end_quietly_on_signals
+from proxy.cli.signals import end_quietly_on_signals
 from proxy.errors import StartError
 from proxy.system.listeners import free_port
 

@@ -7,8 +7,9 @@ import click
 from proxy.cli.exits import Exit
 from proxy.cli.help import examples
 from proxy.cli.hosting import announce, make_app, prepare, serve_until_stopped
-from proxy.cli.session import Session, fast_loop, with_session
-from proxy.cli.signals import asked_by_signals, end_quietly_on_signals
+from proxy.cli.loop import asked_by_signals, fast_loop
+from proxy.cli.session import Session, with_session
+from proxy.cli.signals import end_quietly_on_signals
 
 
 @click.command(

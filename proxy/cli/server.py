@@ -4,15 +4,14 @@ Sends an API key of the configuration where keys are set, but only to a server t
 `Proxy-Status` that it is ours: whatever else sits on the port gets nothing.
 """
 
-import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from proxy.cli.exchange import Endpoint, NotConnectedError, exchange
+from proxy.cli.exchange import Endpoint, NotConnectedError, Response, exchange
 from proxy.cli.exits import CommandError
 from proxy.config import Config
 from proxy.system.loopback import is_loopback
@@ -61,17 +60,17 @@ class Server:
     _key: str | None
     _cookies: dict[str, str] = field(default_factory=dict)
     _trusted: bool = False
+    _stream: Response | None = None
 
     @property
     def place(self) -> str:
         """Return where it listens, for people."""
-        return str(self._endpoint.socket or self.base_url)
+        return str(self._endpoint.path or self.base_url)
 
-    async def presence(self) -> Presence:
+    def presence(self, timeout: float = PROBE_TIMEOUT) -> Presence:
         """Find out who is there, without showing a key."""
         try:
-            async with asyncio.timeout(PROBE_TIMEOUT):
-                answer = await self.call("GET", "/-/status")
+            answer = self.call("GET", "/-/status", timeout=timeout)
         except NotConnectedError:
             return Presence.NOBODY
         except OSError:
@@ -80,18 +79,22 @@ class Server:
         self._trusted = answer.ours or named
         return Presence.OURS if self._trusted else Presence.STRANGER
 
-    async def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Answer:
-        """Call a control route; OSError where no answer comes."""
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        timeout: float = TIMEOUT,
+    ) -> Answer:
+        """Call a control route; OSError where no answer comes within `timeout` seconds."""
         content = None if body is None else json.dumps(body).encode()
-        async with (
-            asyncio.timeout(TIMEOUT),
-            exchange(self._endpoint, method, path, self._headers(), content) as response,
-        ):
+        headers = self._headers()
+        with exchange(self._endpoint, method, path, headers, content, timeout) as response:
             # By hand: a cookie that is marked Secure for a TLS front has to come back to us here.
             for cookie in response.all("set-cookie"):
                 name, _, value = cookie.partition(";")[0].partition("=")
                 self._cookies[name.strip()] = value.strip()
-            text = (await response.read()).decode(errors="replace")
+            text = response.read().decode(errors="replace")
             ours = any(said.startswith(MARK) for said in response.all("proxy-status"))
         try:
             parsed = json.loads(text)
@@ -109,15 +112,15 @@ class Server:
             )
         return headers
 
-    async def events(self) -> AsyncIterator[tuple[str, Any]]:
+    def events(self) -> Iterator[tuple[str, Any]]:
         """Give the events with their data, from a snapshot on until the stream breaks off."""
-        async with exchange(self._endpoint, "GET", "/-/events", self._headers(), None) as response:
-            event = ""
-            rest = b""
+        event, rest, headers = "", b"", self._headers()
+        with exchange(self._endpoint, "GET", "/-/events", headers, None, TIMEOUT) as response:
+            self._stream = response
             pieces = response.pieces()
             while True:
-                async with asyncio.timeout(STREAM_TIMEOUT):
-                    piece = await anext(pieces, b"")
+                response.allow(STREAM_TIMEOUT)
+                piece = next(pieces, b"")
                 if not piece:
                     return
                 *lines, rest = (rest + piece).split(b"\n")
@@ -128,24 +131,29 @@ class Server:
                     elif field == "data":
                         yield event, json.loads(text)
 
-    async def status(self) -> Mapping[str, Any]:
+    def end_events(self) -> None:
+        """End `events`, which another thread is waiting for."""
+        if self._stream is not None:
+            self._stream.abandon()
+
+    def status(self) -> Mapping[str, Any]:
         """Return `/-/status`."""
-        answer = await self.call("GET", "/-/status")
+        answer = self.call("GET", "/-/status")
         if answer.status != 200:
             raise CommandError(f"the server at {self.place} refuses: {answer.detail}")
         return answer.body
 
-    async def account(self, name: str) -> Mapping[str, Any]:
+    def account(self, name: str) -> Mapping[str, Any]:
         """Return one account of `/-/status`."""
-        for account in (await self.status()).get("accounts", []):
+        for account in self.status().get("accounts", []):
             if account.get("name") == name:
                 assert isinstance(account, dict)  # noqa: S101 - the contract's JSON
                 return account
         raise CommandError(f"the server at {self.place} knows no account {name!r}")
 
-    async def ready(self) -> str | None:
+    def ready(self, timeout: float = TIMEOUT) -> str | None:
         """Return None when the server is ready, else the reason, as told by `/-/ready`."""
-        answer = await self.call("GET", "/-/ready")
+        answer = self.call("GET", "/-/ready", timeout=timeout)
         if answer.status == 200:
             return None
         code = answer.body.get("code")
@@ -211,16 +219,21 @@ def server_at(config: Config, base_url: str) -> Server:
     return Server(base_url.rstrip("/"), endpoint, _command_key(config))
 
 
-async def find_server(config: Config, *, unix: bool = True) -> tuple[Presence, Server | None]:
-    """Look for the running server: at its Unix socket (with `unix`), else at its address."""
+def find_server(
+    config: Config, *, unix: bool = True, timeout: float = PROBE_TIMEOUT
+) -> tuple[Presence, Server | None]:
+    """Look for the running server: at its Unix socket (with `unix`), else at its address.
+
+    Each place has `timeout` seconds to answer.
+    """
     candidates = [server_at(config, url) for url in addresses(config)]
     path = config.listen.unix_socket
     if path is not None and unix:
-        endpoint = Endpoint("localhost", 80, socket=path)
+        endpoint = Endpoint("localhost", 80, path=path)
         candidates.insert(0, Server("http://localhost", endpoint, _command_key(config)))
     stranger: Server | None = None
     for server in candidates:
-        match await server.presence():
+        match server.presence(timeout):
             case Presence.OURS:
                 return Presence.OURS, server
             case Presence.STRANGER:

@@ -3,21 +3,19 @@
 The only reader of `os.environ`; everything below is handed what it needs.
 """
 
-import asyncio
-import importlib
 import os
 import sys
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, update_wrapper
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
 import click
 
 from proxy.cli.clock import SystemClock
-from proxy.cli.exits import CommandError, Exit, InterruptedCommandError, tell
-from proxy.cli.signals import HANGUP, STOPPING, heeded
+from proxy.cli.exits import CommandError, Exit, tell
+from proxy.cli.signals import end_on_signals
 from proxy.cli.terminal import Terminal
 from proxy.config import Config
 from proxy.config.loading import FILE_NAME, Loaded, find_file, load
@@ -31,7 +29,6 @@ SANDBOX_FILE = "config.yaml"
 
 P = ParamSpec("P")
 R = TypeVar("R")
-T = TypeVar("T")
 
 
 @dataclass
@@ -149,6 +146,7 @@ def with_session(
         "user's config folder, else ./config.yaml]",
     )
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        end_on_signals()
         file = kwargs.pop("config_file", None)
         if kwargs.pop("use_sandbox", False):
             file = find_sandbox()
@@ -206,45 +204,3 @@ def _check_account(session: Session, name: object) -> None:
         return
     known = ", ".join(session.config_for_server.accounts)
     raise CommandError(f"there is no account {name!r}; configured: {known}", Exit.USAGE)
-
-
-def fast_loop() -> asyncio.AbstractEventLoop:
-    """Make the fastest event loop that this machine has."""
-    try:
-        uvloop = importlib.import_module("uvloop")
-    except ImportError:
-        return asyncio.new_event_loop()
-    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
-    return loop
-
-
-def run_async(main: Coroutine[Any, Any, T], *, fast: bool = False) -> T:
-    """Run a command's coroutine; the first signal to end cancels it and lets it clean up.
-
-    Others that follow change nothing: a refresh under way is stored, which takes `oauth.timeout` at
-    most.
-    """
-    interrupted = False
-
-    async def guarded() -> T:
-        loop = asyncio.get_running_loop()
-        task = asyncio.current_task()
-
-        def interrupt() -> None:
-            nonlocal interrupted
-            if not interrupted and task is not None:
-                interrupted = True
-                task.cancel()
-
-        # They stay to the end of the loop.
-        for number in heeded(*STOPPING, HANGUP):
-            loop.add_signal_handler(number, interrupt)
-        return await main
-
-    with asyncio.Runner(loop_factory=fast_loop if fast else None) as runner:
-        try:
-            return runner.run(guarded())
-        except asyncio.CancelledError:
-            if interrupted:
-                raise InterruptedCommandError from None
-            raise

@@ -7,16 +7,12 @@
 One that was ignored when the program started (nohup, a shell's background job) stays ignored.
 """
 
-import asyncio
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 
 import click
 
-from proxy.cli.exits import Exit
+from proxy.cli.exits import Exit, InterruptedCommandError
 
 STOPPING = ("SIGINT", "SIGTERM", "SIGQUIT")
 HANGUP = "SIGHUP"
@@ -36,13 +32,17 @@ def on_terminal() -> bool:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What signals have asked a server for."""
+def end_on_signals() -> None:
+    """Make the first signal to end raise InterruptedCommandError; further ones change nothing."""
 
-    stop: asyncio.Event = field(default_factory=asyncio.Event)
-    force: asyncio.Event = field(default_factory=asyncio.Event)
-    reload: asyncio.Event = field(default_factory=asyncio.Event)
+    def end(_number: int, _frame: object) -> None:
+        for number in numbers:
+            signal.signal(number, lambda _number, _frame: None)
+        raise InterruptedCommandError
+
+    numbers = heeded(*STOPPING, HANGUP)
+    for number in numbers:
+        signal.signal(number, end)
 
 
 def end_quietly_on_signals() -> None:
@@ -58,22 +58,3 @@ def end_quietly_on_signals() -> None:
         signal.signal(number, end)
     for number in heeded(HANGUP):
         signal.signal(number, end if on_terminal() else reload_later)
-
-
-@contextmanager
-def asked_by_signals() -> Iterator[Asked]:
-    """Set the events of an Asked as signals come."""
-    asked = Asked()
-    loop = asyncio.get_running_loop()
-
-    def stop() -> None:
-        (asked.force if asked.stop.is_set() else asked.stop).set()
-
-    for number in heeded(*STOPPING):
-        loop.add_signal_handler(number, stop)
-    # A closed window sends it more than once, by the kernel and by the shell: it forces nothing.
-    hang_up = asked.stop.set if on_terminal() else asked.reload.set
-    for number in heeded(HANGUP):
-        loop.add_signal_handler(number, hang_up)
-    # They stay to the end of the loop: nothing may keep a refresh from being stored.
-    yield asked

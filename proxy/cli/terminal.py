@@ -3,7 +3,6 @@
 In a pipe there is no colour and no spinner; `NO_COLOR` (no-color.org) is honoured.
 """
 
-import shutil
 from collections.abc import Mapping
 from typing import TextIO
 
@@ -46,6 +45,8 @@ class Terminal:
             return
         frames = SPINNER if self._unicode else PLAIN_SPINNER
         self._frame = (self._frame + 1) % len(frames)
+        import shutil
+
         # A line that wraps cannot be taken back.
         room = max(10, shutil.get_terminal_size().columns - 3)
         self._stream.write(f"\r\x1b[K{frames[self._frame]} {text[:room]}")

@@ -3,7 +3,6 @@
 Linux offers each of these; elsewhere a step that is missing is left out.
 """
 
-import ctypes
 import gc
 import os
 import sys
@@ -48,12 +47,16 @@ def harden() -> None:
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":
+        import ctypes  # not for commands that hold no secret
+
         ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def tune() -> None:
     """Trade a little memory for fewer system calls and rarer garbage collections."""
     if sys.platform == "linux":
+        import ctypes
+
         mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
         if mallopt is not None:
             mallopt(M_MMAP_THRESHOLD, ALLOCATOR_THRESHOLD)

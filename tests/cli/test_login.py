@@ -122,7 +122,7 @@ def session(free, tmp_path, monkeypatch):
 
 async def login(session, *, paste):
     async with asyncio.timeout(20):
-        return await _login(session, "default", browser=False, paste=paste)
+        return await asyncio.to_thread(_login, session, "default", browser=False, paste=paste)
 
 
 async def test_a_login_on_the_page_ends_the_command(server, session, capsys):
@@ -223,7 +223,9 @@ async def test_an_authorized_account_is_asked_about_first(
     typed("http://localhost:8080/-/callback?code=good&state=s\n")
 
     async with asyncio.timeout(20):
-        done = await _login(session, "default", browser=False, paste=True, ask=True)
+        done = await asyncio.to_thread(
+            _login, session, "default", browser=False, paste=True, ask=True
+        )
 
     assert done is Exit.DONE
     assert asked == ["default is authorized already as Ada Example. Log in again?"]
@@ -233,7 +235,7 @@ async def test_an_authorized_account_is_asked_about_first(
 async def test_without_a_grant_nothing_is_asked(server, session, monkeypatch):
     monkeypatch.setattr("click.confirm", pytest.fail)
     running = asyncio.ensure_future(
-        _login(session, "default", browser=False, paste=False, ask=True)
+        asyncio.to_thread(_login, session, "default", browser=False, paste=False, ask=True)
     )
     await server.listened.wait()
     server.generation = 1

@@ -62,35 +62,35 @@ async def answer_status(_request):
 async def test_the_server_is_found_on_either_loopback_family(host):
     port = free_port()
     async with listening(answer_status, port=port, host=host):
-        who, server = await find_server(config(port=port))
+        who, server = await asyncio.to_thread(find_server, config(port=port))
         assert who is Presence.OURS
         assert server is not None
-        assert (await server.account("default"))["state"] == "authorized"
+        assert (await asyncio.to_thread(server.account, "default"))["state"] == "authorized"
         with pytest.raises(CommandError):
-            await server.account("other")
+            await asyncio.to_thread(server.account, "other")
 
 
 async def test_the_server_is_found_at_its_unix_socket(tmp_path):
     path = str(tmp_path / "s")
     async with listening(answer_status, path=path):
-        who, _ = await find_server(config(host=None, unix_socket=path))
+        who, _ = await asyncio.to_thread(find_server, config(host=None, unix_socket=path))
         assert who is Presence.OURS
 
 
 async def test_nobody_is_there(tmp_path):
     settings = config(port=free_port(), unix_socket=str(tmp_path / "s"))
 
-    assert await find_server(settings) == (Presence.NOBODY, None)
+    assert await asyncio.to_thread(find_server, settings) == (Presence.NOBODY, None)
 
 
 async def test_a_key_is_shown_only_to_a_server_that_is_ours():
     seen: list[str | None] = []
     port = free_port()
     async with listening(ours_with_key("k1", seen), port=port):
-        who, server = await find_server(config(["k1"], port=port))
+        who, server = await asyncio.to_thread(find_server, config(["k1"], port=port))
         assert who is Presence.OURS
         assert server is not None
-        assert await server.status() == STATUS
+        assert await asyncio.to_thread(server.status) == STATUS
 
     assert seen == [None, "k1"]
 
@@ -115,7 +115,7 @@ async def test_another_program_on_the_port_is_a_stranger_and_sees_no_key(answer)
 
     port = free_port()
     async with listening(handler, port=port):
-        who, _ = await find_server(config(["k1"], port=port))
+        who, _ = await asyncio.to_thread(find_server, config(["k1"], port=port))
         assert who is Presence.STRANGER
 
     assert seen == [False]
@@ -129,9 +129,11 @@ async def test_cookies_are_kept_even_those_for_a_tls_front():
 
     async with listening(handler) as url:
         server = server_at(config(), url)
-        await server.call("POST", "/-/login", {})
+        await asyncio.to_thread(server.call, "POST", "/-/login", {})
 
-        assert (await server.call("POST", "/x", {})).body == {"cookie": "login=abc"}
+        assert (await asyncio.to_thread(server.call, "POST", "/x", {})).body == {
+            "cookie": "login=abc"
+        }
 
 
 async def test_readiness_is_told_with_its_reason():
@@ -145,8 +147,8 @@ async def test_readiness_is_told_with_its_reason():
 
     async with listening(handler) as url:
         server = server_at(config(), url)
-        assert await server.ready() == "login_required: log in"
-        assert await server.ready() is None
+        assert await asyncio.to_thread(server.ready) == "login_required: log in"
+        assert await asyncio.to_thread(server.ready) is None
 
 
 @pytest.mark.parametrize(
@@ -167,7 +169,7 @@ async def test_whatever_answers_in_no_http_is_a_stranger(said):
 
     port = free_port()
     async with await asyncio.start_server(answer, "127.0.0.1", port):
-        who, _ = await find_server(config(port=port))
+        who, _ = await asyncio.to_thread(find_server, config(port=port))
 
     assert who is Presence.STRANGER
 
@@ -188,7 +190,7 @@ async def test_a_body_in_chunks_or_to_the_end_of_the_connection_is_read_whole():
     async with await asyncio.start_server(answer, "127.0.0.1", port):
         server = server_at(config(), f"http://127.0.0.1:{port}")
         for _ in range(2):
-            assert (await server.call("GET", "/")).body == {"a": 12}
+            assert (await asyncio.to_thread(server.call, "GET", "/")).body == {"a": 12}
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from typing import Any
 
 from proxy.cli.clock import SystemClock
 from proxy.cli.exits import InterruptedCommandError
-from proxy.cli.session import run_async
+from proxy.cli.loop import run_async
 from proxy.config import Config
 from proxy.errors import Problem
 from proxy.grant import TokenManager
