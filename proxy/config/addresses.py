@@ -10,13 +10,13 @@ from urllib.parse import SplitResult, urlsplit
 from proxy.config.faults import Wrong, found
 from proxy.config.values import secret
 from proxy.system.loopback import is_loopback
+from proxy.system.origin import DEFAULT_PORTS
 from proxy.system.secret import Secret
 
 LABELS = re.compile(r"(?!-)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?")
 SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
 URL_CHARACTERS = re.compile(r"[\x21\x23-\x3b\x3d\x3f-\x5b\x5d\x5f\x61-\x7a\x7e]+")
 DOT_SEGMENT = re.compile(r"/(\.|%2e){1,2}(/|$)", re.IGNORECASE)
-DEFAULT_PORTS = {"http": 80, "https": 443}
 # Paths that the proxy serves itself: a callback there would hide one of them.
 OWN_ROUTES = {
     "/-/", "/-/status", "/-/login", "/-/login/complete", "/-/logout", "/-/live", "/-/ready",

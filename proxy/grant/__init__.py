@@ -1,7 +1,7 @@
-"""The grant's keeper: a valid access token for whoever forwards, and the refresh token never lost.
+"""Grants: hands out valid access tokens, and never loses a refresh token.
 
-`TokenManager` is one account's; lifecycle has the rules as a table, live the grant in memory,
-refresh the one sequence that spends a token.
+`TokenManager` keeps one account's grant; `lifecycle` has the rules as a table, `live` the grant in
+memory, `refresh` the only sequence that spends a refresh token.
 """
 
 from proxy.grant.live import Credential

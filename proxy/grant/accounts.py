@@ -1,6 +1,6 @@
 """The accounts of a configuration: store, token endpoint and managers put together.
 
-Besides `proxy.app`, commands that run without a server use it: the same store, the same lease.
+Used by `proxy.app` and by commands that run without a server: both have the same store and lease.
 """
 
 import ssl
@@ -23,7 +23,7 @@ from proxy.system.network import build_ssl_context, outbound_proxy
 
 
 def open_store(config: Config, clock: Clock, state_folder: Path) -> TokenStore:
-    """Choose the store that the configuration names; nothing is touched yet."""
+    """Make the store that the configuration names; no I/O yet."""
     tokens = config.tokens
     codec: Codec = PlainCodec()
     if tokens.encryption_keys:
@@ -52,7 +52,7 @@ def open_endpoint(
     oauth = oauth or config.oauth
     upstream, url = config.upstream, oauth.token_endpoint
     if ssl_context is None and upstream.ca_file is not None:
-        ssl_context = build_ssl_context(upstream.ca_file)  # a wrong one is told at once
+        ssl_context = build_ssl_context(upstream.ca_file)  # a bad file is an error at once
     dialer = Dialer(
         url,
         ssl_context or build_ssl_context,
@@ -65,7 +65,7 @@ def open_endpoint(
 
 
 class Accounts(dict[str, Account]):
-    """The accounts by name, with what they share."""
+    """The accounts by name, and the store that they share."""
 
     def __init__(
         self,
@@ -94,18 +94,18 @@ class Accounts(dict[str, Account]):
             )
 
     def configure(self, config: Config) -> None:
-        """Take up what may change while running, of the accounts that there are."""
+        """Apply what may change while running to the accounts that exist."""
         for name, account in config.accounts.items():
             if name in self and self[name].status().kind == account.kind:
                 self[name].configure(account)
 
     async def start(self) -> None:
-        """Read the grants and begin to keep them fresh."""
+        """Read the grants and begin to refresh them."""
         for manager in self.values():
             await manager.start()
 
     async def close(self) -> None:
-        """Wait for a refresh under way to be stored, then let go of everything."""
+        """Wait until a refresh under way is stored, then close the store."""
         for manager in self.values():
             await manager.close()
         await self._store.close()
@@ -115,7 +115,7 @@ class Accounts(dict[str, Account]):
 async def open_accounts(
     config: Config, clock: Clock, *, state_folder: Path, environ: Mapping[str, str]
 ) -> AsyncIterator[Mapping[str, Account]]:
-    """Open the accounts for one command, which loads what it needs and refreshes if it asks."""
+    """Open the accounts for one command; nothing is read or refreshed until it asks."""
     accounts = Accounts(config, clock, state_folder=state_folder, environ=environ)
     try:
         yield accounts

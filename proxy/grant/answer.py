@@ -2,9 +2,9 @@
 
 Rules 4 and 10 of the grant in docs/behaviour.md.
 
-The two tokens are taken first, and nothing else in the answer may lose them: a refresh token that
-was rotated exists nowhere but here. Then what became of the code or refresh token that was sent
-(`Outcome`), because that alone decides whether it may ever be sent again:
+The two tokens are read first, and no fault in the rest of the answer may lose them: a rotated
+refresh token exists nowhere else. Then comes what became of the code or refresh token that was sent
+(`Outcome`), which decides whether it may be sent again:
 
     a usable access token, no OAuth error        → a TokenSet, at any status
     the OAuth error `invalid_grant`, any status  → Outcome.INVALID_GRANT
@@ -12,8 +12,8 @@ was rotated exists nowhere but here. Then what became of the code or refresh tok
     or a 503                                     → Outcome.NOT_SPENT
     everything else                              → Outcome.UNKNOWN
 
-Never looks at texts to find an error, only at the parsed `error` field (RFC 6749 section 5.2), and
-repeats nothing of an answer but an error word of letters and underscores: a server may echo our
+Errors are recognized by the parsed `error` field (RFC 6749 section 5.2), never by searching texts.
+Nothing of an answer is repeated but an error word of letters and underscores: a server may echo our
 secret.
 """
 
@@ -22,30 +22,30 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from urllib.parse import parse_qsl
 
 from proxy.errors import Outcome, TokenEndpointError
 from proxy.grant.oauth import KNOWN_ERRORS, REFRESH_LIFETIME, TokenSet
+from proxy.grant.wire import Answer, WireError
 from proxy.system.secret import Secret
 
-# SmartRecruiters' documented lifetime of an access token, for an answer that states none.
+# SmartRecruiters' documented lifetime of an access token in seconds, for an answer without one.
 ACCESS_LIFETIME = 1799.0
-# Longer than any provider's access token; what says more is taken for this.
+# Seconds; longer than any provider's access tokens live. A longer lifetime is cut to this.
 LONGEST_LIFETIME = 86400.0
 # No number in a token answer has more digits; int() refuses 4,300 of them, float() overflows.
 LONGEST_NUMBER = 300
 
-# These say that the server is at fault, so the status decides as if they were not there.
+# Failures of the server's own: the status decides, as if there were no error word.
 PASSING_ERRORS = frozenset({"server_error", "temporarily_unavailable"})
 # Token types that are not presented as a bearer (RFC 9449 and older drafts).
 OTHER_TOKEN_TYPES = frozenset({"mac", "dpop", "pop", "n_a"})
-# What is decoded as declared; of other codecs some are slow, and none is used for JSON.
+# Charsets that are decoded as declared; of the others some are slow, and none is used for JSON.
 CHARSETS = frozenset(
     {"utf-8", "ascii", "iso8859-1", "iso8859-15", "cp1252", "utf-16", "utf-16-le", "utf-16-be",
      "utf-32", "utf-32-le", "utf-32-be"}
 )  # fmt: skip
-# What may stand in a header without ambiguity.
+# Characters that are unambiguous in a header.
 VISIBLE = re.compile(r"[\x21-\x7e]+")
 ERROR_WORD = re.compile(r"[a-z]+(?:_[a-z]+){0,5}")
 LONGEST_WORD = 40
@@ -61,27 +61,15 @@ Fields = Mapping[str, object]
 
 
 class RotatedError(TokenEndpointError):
-    """A failure whose answer held a new refresh token all the same: the one sent is spent."""
+    """A failure whose answer holds a new refresh token: the one that was sent is spent."""
 
     def __init__(self, failure: TokenEndpointError, refresh_token: Secret) -> None:
         super().__init__(Outcome.NOT_SPENT, failure.reason, failure.detail)
         self.refresh_token = refresh_token
 
 
-@dataclass(frozen=True, slots=True)
-class TokenAnswer:
-    """What came back for a token request, complete or not."""
-
-    status: int
-    body: bytes = field(repr=False)
-    content_type: str | None = None
-    retry_after: str | None = None
-    # The reason and what happened, where the answer is not complete.
-    broken: tuple[str, str] | None = None
-
-
 def parse_token_answer(
-    answer: TokenAnswer,
+    answer: Answer,
     *,
     requested_at: float,
     scopes: tuple[str, ...] = (),
@@ -89,11 +77,11 @@ def parse_token_answer(
 ) -> TokenSet:
     """Return the tokens of an answer; TokenEndpointError says what became of what was sent.
 
-    `requested_at` is from before the request left, so that `expires_at` errs on the safe side.
-    Without a `refresh_token` in the answer the previous one stays in use: its issue date stays,
-    its 28 days, which count from the last use, begin anew.
+    `requested_at` is taken before the request is sent, so that `expires_at` is never too late.
+    Without a `refresh_token` in the answer the previous one stays in use: its issue date stays, and
+    its 28 days, which count from the last use, start again.
     """
-    fields, is_sound = read_fields(answer.body, answer.content_type)
+    fields, is_sound = read_fields(answer.body, answer.headers.get("content-type"))
     access_token = fields.get("access_token")
     rotated = _refresh_token(fields.get("refresh_token"))
     error = fields.get("error")
@@ -103,7 +91,7 @@ def parse_token_answer(
     usable = isinstance(access_token, str) and _is_usable(access_token, fields)
     if isinstance(access_token, str) and usable and has_all and not error:
         return _token_set(access_token, rotated, fields, requested_at, scopes, previous)
-    failure = _broken(answer) if answer.broken else _failure(answer, error)
+    failure = lost_answer(answer.broken) if answer.broken else _failure(answer, error)
     if previous is not None and rotated is not None and rotated != previous.refresh_token:
         raise RotatedError(failure, rotated)
     raise failure
@@ -122,7 +110,7 @@ def read_fields(body: bytes, content_type: str | None = None) -> tuple[Fields, b
 
 
 def _texts(body: bytes, content_type: str | None) -> Iterator[str]:
-    """Decode as declared, as JSON encodes itself, and at last so that any bytes are text."""
+    """Decode by the declared charset, as UTF-8, as JSON is detected, and at last as Latin-1."""
     names = []
     if (match := _CHARSET.search(content_type or "")) is not None:
         try:
@@ -156,7 +144,7 @@ def _number(digits: str) -> int | float:
 
 
 def _scan(text: str) -> Fields:
-    """Read what can be read of an object that is no JSON: cut short, too deep, or wrapped."""
+    """Read what can be read of an object that is not JSON: cut short, too deep, or wrapped."""
     found: dict[str, object] = {}
     depth, name, is_value = 0, None, False
     for piece in _PIECE.finditer(text):
@@ -230,9 +218,9 @@ def _token_set(
 def parse_lifetime(value: object) -> float:
     """Return the seconds that an `expires_in` means.
 
-    A number, or a number in a string, is taken as it is, a day at most. What is missing, not a
-    number, zero or negative is taken for SmartRecruiters' documented 1799: were it taken at its
-    word, every request would spend a refresh token; a wrong guess costs one 401, which refreshes.
+    A number, also one in a string, is taken as it is, up to a day. A value that is missing, not a
+    number, zero or negative becomes SmartRecruiters' documented 1799: taken literally, it would
+    make every request spend a refresh token, while a wrong guess costs one 401, which refreshes.
     """
     if isinstance(value, str):
         try:
@@ -253,15 +241,16 @@ def _parse_scope(value: object) -> tuple[str, ...]:
     return ()
 
 
-def _broken(answer: TokenAnswer) -> TokenEndpointError:
-    assert answer.broken is not None  # noqa: S101 - it is asked for before
-    reason, what = answer.broken
-    detail = f"The token endpoint failed: {what}; whether the token was spent is not known."
-    return TokenEndpointError(Outcome.UNKNOWN, reason, detail)
+def lost_answer(error: WireError) -> TokenEndpointError:
+    """Say what became of what was sent, where no complete answer came."""
+    if not error.sent:
+        return TokenEndpointError(Outcome.NOT_SPENT, error.reason, error.what)
+    detail = f"The token endpoint failed: {error.what}; whether the token was spent is not known."
+    return TokenEndpointError(Outcome.UNKNOWN, error.reason, detail)
 
 
-def _failure(answer: TokenAnswer, error: str | None) -> TokenEndpointError:
-    status, retry_after = answer.status, parse_retry_after(answer.retry_after)
+def _failure(answer: Answer, error: str | None) -> TokenEndpointError:
+    status, retry_after = answer.status, parse_retry_after(answer.headers.get("retry-after"))
     known = error if error in KNOWN_ERRORS else None
     if known == "invalid_grant":
         return TokenEndpointError(
@@ -310,7 +299,7 @@ _REFUSALS = {
 
 
 def parse_retry_after(value: str | None) -> float | None:
-    """Return a Retry-After in seconds; a date is not taken, for it needs a clock that agrees."""
+    """Return a Retry-After in seconds; None for a date, which would need clocks that agree."""
     if value is None or not re.fullmatch(r"[0-9]{1,9}", value.strip()):
         return None
     return float(value)

@@ -1,15 +1,15 @@
-"""How long to wait after a failed refresh: rule 5 of the grant (docs/behaviour.md), on values."""
+"""How long to wait after a failed refresh: rule 5 of the grant in docs/behaviour.md."""
 
-# A passing failure backs off from 1 s to 30 s.
+# Seconds; a passing failure backs off from 1 s to this.
 LONGEST_BACKOFF = 30.0
 
 
 def backoff(attempt: int, jitter: float, retry_after: float | None = None) -> float:
     """Return the seconds to wait after the failed attempt number `attempt`, counted from 1.
 
-    Twice as long each time, the upper half of it by chance (`jitter`, 0 to 1), so that processes
-    that failed together do not come back together. A server's Retry-After may lengthen the wait,
-    to the longest: a mistaken header must not keep a grant idle for a day.
+    The wait doubles each time, and its upper half is random (`jitter`, 0 to 1), so that processes
+    that failed together do not try again together. A server's Retry-After (seconds) may lengthen it
+    up to LONGEST_BACKOFF: a mistaken header must not keep a grant idle for a day.
     """
     ceiling = min(LONGEST_BACKOFF, 2.0 ** min(max(attempt, 1), 10))
     delay = ceiling / 2 * (1 + jitter)

@@ -13,13 +13,13 @@ from urllib.parse import urlsplit
 from proxy.config import Config, OAuthConfig
 from proxy.grant.stores.base import Lease, TokenStore
 from proxy.grant.stores.record import Binding, Ended, Record
+from proxy.system.origin import DEFAULT_PORTS, build_origin
 
 OTHER_APP = "other_app"
-DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def binding_of(config: Config, oauth: OAuthConfig | None = None) -> Binding:
-    """Return what a grant of an app is bound to; spelling does not count."""
+    """Return what a grant of an app is bound to; equivalent URLs give equal bindings."""
     oauth = oauth or config.oauth
     endpoint = urlsplit(oauth.token_endpoint)
     path = f"{endpoint.path}?{endpoint.query}" if endpoint.query else endpoint.path
@@ -33,15 +33,12 @@ def binding_of(config: Config, oauth: OAuthConfig | None = None) -> Binding:
 def _origin(url: str) -> str:
     parts = urlsplit(url)
     host = (parts.hostname or "").rstrip(".")
-    host = f"[{host}]" if ":" in host else host
-    port = parts.port
-    if port is None or port == DEFAULT_PORTS.get(parts.scheme):
-        return f"{parts.scheme}://{host}"
-    return f"{parts.scheme}://{host}:{port}"
+    port = None if parts.port == DEFAULT_PORTS[parts.scheme] else parts.port
+    return build_origin(host, port, tls=parts.scheme == "https")
 
 
 class BoundStore:
-    """A store as one configuration may see it."""
+    """A store that hides the grants of other apps."""
 
     def __init__(self, store: TokenStore, binding: Binding) -> None:
         self._store = store
@@ -49,7 +46,7 @@ class BoundStore:
         self.may_forget = store.may_forget
 
     def seen(self, record: Record | None, where: str | None = None) -> Record | None:
-        """Return a record, found at `where` if not in the store, as it may be seen."""
+        """Return a record, another app's with its grant hidden; `where` is its place for people."""
         if record is None or record.tokens is None or not self.is_foreign(record):
             return record
         where = where or self._store.where(record.account)
@@ -79,7 +76,7 @@ class BoundStore:
         )
 
     async def start(self) -> Sequence[str]:
-        """Look the place over."""
+        """Prove that the place can be written."""
         return await self._store.start()
 
     async def warnings(self) -> Sequence[str]:
@@ -87,7 +84,7 @@ class BoundStore:
         return await self._store.warnings()
 
     async def load(self, account: str) -> Record | None:
-        """Read a record, as it may be seen."""
+        """Read a record, with another app's grant hidden."""
         return self.seen(await self._store.load(account))
 
     async def stamp(self, account: str) -> Hashable:
@@ -112,13 +109,9 @@ class BoundStore:
         """Name the record's place for people."""
         return self._store.where(account)
 
-    async def close(self) -> None:
-        """Let go of what is open."""
-        await self._store.close()
-
 
 class BoundLease:
-    """A lease that shows no other app's grant, binds what is new, and overwrites no other's."""
+    """A lease that hides another app's grant, sets it aside before a write, and binds new ones."""
 
     def __init__(self, store: BoundStore, lease: Lease) -> None:
         self._store = store
@@ -127,7 +120,7 @@ class BoundLease:
         self._generation = 0
 
     async def load(self) -> Record | None:
-        """Read the record, as it may be seen."""
+        """Read the record, with another app's grant hidden."""
         return self._see(await self._lease.load())
 
     def _see(self, record: Record | None) -> Record | None:

@@ -11,12 +11,18 @@ from dataclasses import replace
 from proxy.errors import GrantEnded, StoreError
 from proxy.grant.refresh import Refresh
 from proxy.grant.stores.base import Lease
-from proxy.grant.stores.record import MAX_RECORD, Record, RecordError
+from proxy.grant.stores.record import (
+    MAX_RECORD,
+    NewerRecordError,
+    Record,
+    RecordError,
+    WrongKeyError,
+)
 from proxy.system.secret import Secret
 
 
 def bundler(passphrase: Secret, deliver: Callable[[bytes], None]) -> Callable[[Record], None]:
-    """Make what delivers a record as a bundle, before the record is retired. Blocking."""
+    """Make the function that delivers a record as a bundle before it is retired. Blocking."""
 
     def hand_over(record: Record) -> None:
         if record.ended is not None:
@@ -27,8 +33,8 @@ def bundler(passphrase: Secret, deliver: Callable[[bytes], None]) -> Callable[[R
 
 
 def seal_bundle(record: Record, passphrase: Secret) -> bytes:
-    """Encrypt a record; takes some 0.3 s and 128 MiB, on purpose."""
-    # Late, here and below: the server, which moves nothing, is to be spared its 8 MiB.
+    """Encrypt a record; takes some 0.3 s and 128 MiB, to make guessing the passphrase slow."""
+    # Imported late, here and below: it takes 8 MiB, and the server never needs it.
     from proxy.grant.stores.encryption import MOST_COST, EncryptingCodec
 
     return EncryptingCodec(passphrase, cost=MOST_COST).seal(record)
@@ -49,14 +55,14 @@ def _open(account: str, data: bytes, passphrase: Secret) -> Record:
         raise RecordError("is far too large for a bundle", "take the file that export wrote")
     try:
         record = EncryptingCodec(passphrase).unseal(account, data)
+    except NewerRecordError:
+        raise
+    except WrongKeyError:
+        raise RecordError(
+            "cannot be decrypted: the passphrase is another one, or the bundle is damaged",
+            "type the passphrase that export was given",
+        ) from None
     except RecordError as error:
-        if "decrypted" in error.what:
-            raise RecordError(
-                "cannot be decrypted: the passphrase is another one, or the bundle is damaged",
-                "type the passphrase that export was given",
-            ) from None
-        if "newer version" in error.what:
-            raise
         raise RecordError(
             error.what.replace("tokens.encryption_key", "a passphrase"),
             "take the file that export wrote",
@@ -69,11 +75,11 @@ def _open(account: str, data: bytes, passphrase: Secret) -> Record:
 async def take_in(
     lease: Lease, where: str, bundled: Record, known: int, refresh: Refresh
 ) -> Record:
-    """Spend a bundled record's token and store what it brings: the proof that it is alive.
+    """Spend a bundled record's token and store the new pair, which proves that the grant is alive.
 
-    Until then nothing is written, so that a refused bundle leaves what was there; the bundle is
-    what remains of a grant whose import was cut off. `known` is the generation in memory.
-    GrantEnded: the bundle is spent. TokenEndpointError: it could not be tried.
+    Nothing is written before that, so a refused bundle changes nothing; after an import that was
+    cut off, the bundle is the only copy. `known` is the generation in memory. GrantEnded: the
+    bundle is spent. TokenEndpointError: it could not be tried.
     """
     found = await lease.load()
     if found is not None and found.tokens is not None and found.ended is None:

@@ -1,4 +1,4 @@
-"""What a person does to a grant, as changes of its record under the lease: log in, name, retire."""
+"""Changes of a grant's record, each made under the lease."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -14,12 +14,11 @@ from proxy.grant.stores.record import Ended, Intent, LastRefresh, Record
 # Called before new tokens replace a grant: returns their owner, raises to refuse.
 Admit = Callable[[TokenSet], Awaitable[str | None]]
 
-
 SUCCEEDED = "succeeded"
 
 
 def presented_before(outcome: str) -> Problem:
-    """Say how the login came out whose code is to be presented a second time."""
+    """Build the answer to a code that was presented before: how that login came out."""
     if outcome == SUCCEEDED:
         what = "the login succeeded then"
     elif outcome:
@@ -36,8 +35,8 @@ def presented_before(outcome: str) -> Problem:
 
 
 def failed_login(error: ProxyError) -> str:
-    """Put the failure of a login into a sentence to keep."""
-    return str(error.args[-1])  # the detail stands last in every one of them
+    """Return the failure of a login as a sentence."""
+    return str(error.args[-1])  # the last argument of each is its detail
 
 
 async def log_in(
@@ -57,7 +56,7 @@ async def log_in(
 
 
 async def name(lease: Lease, subject: str) -> Record | None:
-    """Store whose grant it is; None where that is known, from a login meanwhile perhaps."""
+    """Store whose grant it is; None where that is stored already, or there is no grant."""
     record = await lease.load()
     if record is None or record.tokens is None or record.subject is not None:
         return None
@@ -67,7 +66,7 @@ async def name(lease: Lease, subject: str) -> Record | None:
 
 
 async def expire(lease: Lease, generation: int, now: float) -> Record | None:
-    """Store that the upstream refuses the access token of a grant that is dead."""
+    """Store that a dead grant's access token has ended, since the upstream refuses it."""
     record = await lease.load()
     if record is None or record.generation != generation:
         return None
@@ -79,9 +78,9 @@ async def expire(lease: Lease, generation: int, now: float) -> Record | None:
 
 
 async def tell_interrupted(lease: Lease, record: Record, intent: Intent) -> Record:
-    """Store that the holder of an intent is gone, for everybody who reads the record."""
+    """Store that the process that wrote an intent is gone."""
     detail = (
-        f"A refresh begun at {instant(intent.at)} was cut off; the access token serves to its end."
+        f"A refresh begun at {instant(intent.at)} was cut off; the access token is used to its end."
     )
     last = LastRefresh(intent.at, "unknown", "interrupted", detail)
     record = replace(record, last_refresh=last)

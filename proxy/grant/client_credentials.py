@@ -1,13 +1,10 @@
-"""The app by its own id and secret, without a person (RFC 6749 section 4.4); nothing is stored."""
+"""Client credentials: the app without a person (RFC 6749 section 4.4). Nothing is stored."""
 
 import asyncio
 import logging
-import secrets
-from collections.abc import Callable
 
 from proxy.config import AccountConfig, Config
 from proxy.errors import Outcome, Problem, TokenEndpointError
-from proxy.grant.backoff import backoff
 from proxy.grant.lifecycle import Why, instant
 from proxy.grant.live import Live
 from proxy.grant.source import Source
@@ -21,27 +18,16 @@ from proxy.system.clock import Clock
 
 logger = logging.getLogger(__name__)
 
-_chance = secrets.SystemRandom().random
-
 
 class ClientCredentials(Unattended, Source):
     """An account whose tokens are fetched when they are needed, and renewed ahead."""
 
     means = "client credentials (oauth.grant_type)"
 
-    def __init__(
-        self,
-        account: str,
-        endpoint: TokenEndpoint,
-        config: Config,
-        clock: Clock,
-        *,
-        jitter: Callable[[], float] = _chance,
-    ) -> None:
+    def __init__(self, account: str, endpoint: TokenEndpoint, config: Config, clock: Clock) -> None:
         Unattended.__init__(self, account)
         self._endpoint = endpoint
-        self._jitter = jitter
-        self._trouble = Trouble(account, clock, jitter)
+        self._trouble = Trouble(account, clock)
         self._last: LastRefresh | None = None
         self._tasks = Tasks(clock)
         self._task: asyncio.Task[None] | None = None
@@ -49,7 +35,7 @@ class ClientCredentials(Unattended, Source):
         Source.__init__(self, live, self, clock, self._trouble.retry_after)
 
     def configure(self, config: AccountConfig) -> None:
-        """Take up the secret and the scopes; a failure with others says nothing of them."""
+        """Apply the secret and the scopes, and end the back-off: what failed had others."""
         self._endpoint.oauth = config.oauth
         self._trouble.wait(0)
 
@@ -70,7 +56,7 @@ class ClientCredentials(Unattended, Source):
         )
 
     def readiness(self) -> Problem | None:
-        """Return why a token cannot be had; None too where none was needed yet."""
+        """Return why there is no token; None also where none was needed yet."""
         last = self._last
         if self._live.usable() or last is None or last.outcome == "ok":
             return None
@@ -80,7 +66,7 @@ class ClientCredentials(Unattended, Source):
         """Do nothing: a token is fetched when it is needed."""
 
     async def close(self) -> None:
-        """Give up what is under way: nothing of it would be stored."""
+        """Cancel a fetch under way: its result would not be stored."""
         if self._task is not None:
             self._task.cancel()
         await self._tasks.finish()
@@ -117,7 +103,8 @@ class ClientCredentials(Unattended, Source):
             self._failed(error)
         except Exception:
             logger.exception("token_not_fetched account=%s", self.account)
-            self._failed(TokenEndpointError(Outcome.UNKNOWN, "internal_error", "It failed."))
+            what = "The proxy failed; see its log."
+            self._failed(TokenEndpointError(Outcome.UNKNOWN, "internal_error", what))
         else:
             generation = self._live.generation + 1
             self._last = LastRefresh(began_at, "ok")
@@ -135,7 +122,7 @@ class ClientCredentials(Unattended, Source):
     def _failed(self, error: TokenEndpointError) -> None:
         attempts = self._last.attempts + 1 if self._last else 1
         self._last = LastRefresh(self._clock.now(), "failed", error.reason, error.detail, attempts)
-        self._trouble.wait(backoff(attempts, self._jitter(), error.retry_after))
+        self._trouble.back_off(attempts, error.retry_after)
         logger.warning(
             "token_not_fetched account=%s reason=%s attempt=%d detail=%s",
             self.account,

@@ -1,4 +1,4 @@
-"""Counts each refresh of an account once, by the instant of the last one that its status tells."""
+"""Reports each refresh of an account once, recognized by the time of the last one in its status."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""One refresh at a time: whoever needs one waits for the one under way, and cancels none."""
+"""One refresh at a time: callers share the one under way, and none of them cancels it."""
 
 import asyncio
 import logging
@@ -6,18 +6,20 @@ from contextlib import AbstractAsyncContextManager
 
 from proxy.errors import StoreError
 from proxy.grant import changes, lifecycle
-from proxy.grant.backoff import backoff
-from proxy.grant.known import Chance, Known
+from proxy.grant.bound import BoundStore
+from proxy.grant.known import Known
 from proxy.grant.lifecycle import Facts, Step, Why
 from proxy.grant.refresh import Refresh
-from proxy.grant.stores.base import Lease, TokenStore
+from proxy.grant.stores.base import Lease
 from proxy.grant.stores.record import Record
 from proxy.grant.tasks import Tasks
 from proxy.grant.token_endpoint import TokenEndpoint
+from proxy.system.clock import Clock
 
 logger = logging.getLogger(__name__)
 
-# Seconds without a refresh after the store was mended: a tick of the other replicas and a little.
+# Seconds without a refresh after the store was mended: the other replicas' tick, and a second to
+# spare.
 HOLD = 6.0
 
 
@@ -27,21 +29,21 @@ class Flight:
     def __init__(
         self,
         known: Known,
-        store: TokenStore,
+        store: BoundStore,
         endpoint: TokenEndpoint,
         tasks: Tasks,
-        chance: Chance,
+        clock: Clock,
         *,
         patience: float,
     ) -> None:
         self.refresh = Refresh(
-            endpoint, chance.clock, jitter=chance.jitter, stuck=self._stuck, pause=tasks.pause
+            endpoint, clock, delay=known.trouble.delay, stuck=self._stuck, pause=tasks.pause
         )
         self._known = known
         self._endpoint = endpoint
         self._store = store
         self._tasks = tasks
-        self._chance = chance
+        self._clock = clock
         self._patience = patience
         self._task: asyncio.Task[None] | None = None
         # Done when the refresh under way has ended, or is only waiting for the store.
@@ -58,7 +60,7 @@ class Flight:
         return self._task is not None and not self._task.done()
 
     def may_try(self) -> bool:
-        """Tell whether a refresh could bring something now."""
+        """Tell whether a refresh may bring a token now."""
         record, trouble = self._known.record, self._known.trouble
         if record is None:
             return trouble.error is not None and trouble.may_retry()
@@ -67,9 +69,9 @@ class Flight:
         return self.is_busy() or trouble.may_retry()
 
     def go_ahead(self) -> None:
-        """Begin to refresh ahead, if nothing speaks against it; waits for nothing."""
+        """Begin to refresh ahead, if that is allowed; never waits."""
         # On the hot path while little is left: the cheap questions first.
-        if self._task is not None and not self._task.done():
+        if self.is_busy():
             return
         record = self._known.record
         if record is None or record.ended is not None or record.intent is not None:
@@ -78,7 +80,7 @@ class Flight:
             self.begin(Why.AHEAD)
 
     async def settle(self, why: Why) -> None:
-        """Wait until a refresh, the one under way or a new one, has come to something."""
+        """Wait for the refresh under way, or a new one, to succeed or fail."""
         await asyncio.shield(self.begin(why))
 
     def begin(self, why: Why) -> asyncio.Future[None]:
@@ -91,7 +93,7 @@ class Flight:
         return self._settled
 
     def give_up(self) -> None:
-        """Stop what only waits its turn; what has the lease goes on to its end."""
+        """Cancel a refresh that waits for the lease; one that has it runs to its end."""
         if self._task is not None and not self._under_lease:
             self._task.cancel()
 
@@ -109,9 +111,9 @@ class Flight:
             known.note_store_error(error, writing=True)
             logger.warning("refresh_not_begun account=%s error=%s", known.account, error)
         except Exception:
-            # Nothing may end the keeper of the grant; what is unforeseen is tried again, slowly.
+            # An unforeseen error must not end the refreshing: try again, slowly.
             logger.exception("refresh_crashed account=%s", known.account)
-            known.trouble.wait(backoff(5, self._chance.jitter()))
+            known.trouble.back_off(5)
         finally:
             self._under_lease = False
             if not settled.done():
@@ -129,7 +131,7 @@ class Flight:
         record = known.record
         if found is None or record is None:
             return
-        now = self._chance.clock.now()
+        now = self._clock.now()
         facts = Facts(
             why,
             usable=live.usable(),
@@ -151,18 +153,19 @@ class Flight:
         known.trouble.store_works()
 
     async def _mend(self, lease: Lease, found: Record | None) -> Record | None:
-        """Write what is in memory over an older record; another's write meanwhile is an error."""
+        """Write the record in memory over an older one; StoreError if another process writes."""
         known = self._known
-        assert known.record is not None  # noqa: S101 - it is what the store is behind of
+        assert known.record is not None  # noqa: S101 - `is_behind` compared it
         await lease.save(known.record)
         known.trouble.store_works()
         known.mended(found)
-        # Another replica may know of a newer one still: it writes it before this one is spent.
+        # Another replica may have a newer record: it has time to write that before this one is
+        # spent.
         known.trouble.wait(HOLD)
         return known.record
 
     def _stuck(self, error: StoreError) -> None:
-        """Let the waiters of a refresh go: its new pair waits for the store."""
+        """Release those who wait for the refresh: its new pair cannot be stored yet."""
         self._known.note_store_error(error, writing=True)
         if self._settled is not None and not self._settled.done():
             self._settled.set_result(None)

@@ -1,35 +1,24 @@
 """What one process knows of a grant: the record in memory, the store's trouble, who watches.
 
-Costs no I/O but for `load`, `look_over` and `poll`, which see what other processes stored.
+Only `load`, `look_over` and `poll` do I/O: they see what other processes stored.
 """
 
 import logging
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
 
 from proxy.errors import Problem, StoreError, TokenEndpointError
 from proxy.grant import lifecycle
-from proxy.grant.backoff import backoff
-from proxy.grant.bound import OTHER_APP
+from proxy.grant.bound import OTHER_APP, BoundStore
 from proxy.grant.lifecycle import instant
 from proxy.grant.live import Live
 from proxy.grant.status import AccountStatus, explain, judge, warnings
-from proxy.grant.stores.base import TokenStore
 from proxy.grant.stores.record import Record
 from proxy.grant.token_endpoint import TokenEndpoint
-from proxy.grant.trouble import EndWarning, Trouble
+from proxy.grant.trouble import Trouble
 from proxy.grant.watchers import Watchers
 from proxy.system.clock import Clock
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Chance:
-    """What a back-off is computed with: the clock, and a number from 0 to 1 by chance."""
-
-    clock: Clock
-    jitter: Callable[[], float]
 
 
 class Known:
@@ -38,27 +27,26 @@ class Known:
     def __init__(
         self,
         account: str,
-        store: TokenStore,
+        store: BoundStore,
         live: Live,
         endpoint: TokenEndpoint,
-        chance: Chance,
+        trouble: Trouble,
+        clock: Clock,
         *,
         login_url: str | None,
     ) -> None:
         self.account = account
         self.live = live
-        self.trouble = Trouble(account, chance.clock, chance.jitter)
+        self.trouble = trouble
         self._store = store
-        self._clock = chance.clock
-        self._jitter = chance.jitter
+        self._clock = clock
         self._endpoint = endpoint
         self._login_url = login_url
-        self._watchers = Watchers()
+        self.watchers = Watchers()
         self.store_warnings: tuple[str, ...] = ()
         self._looked_over = False
         self._polled = False
         self._stamp: Hashable = None
-        self._ending = EndWarning()
         # The store came back older than memory, after a fail-over perhaps, and is to be mended.
         self.is_store_behind = False
         self._mended: str | None = None
@@ -68,11 +56,6 @@ class Known:
     def record(self) -> Record | None:
         """Return the record in memory."""
         return self.live.record
-
-    @property
-    def is_ended(self) -> bool:
-        """Tell whether there was a grant, and there is none any more."""
-        return self.record is not None and self.record.ended is not None
 
     def status(self) -> AccountStatus:
         """Return what is known."""
@@ -111,16 +94,12 @@ class Known:
             login_url=self._login_url,
         )
 
-    def subscribe(self, callback: Callable[[], None]) -> Callable[[], None]:
-        """Call back on every change of state, until the returned function is called."""
-        return self._watchers.subscribe(callback)
-
     def publish(self) -> None:
         """Tell the watchers, if anything has changed."""
-        self._watchers.tell(self.status())
+        self.watchers.tell(self.status())
 
     def adopt(self, record: Record | None, failure: TokenEndpointError | None = None) -> None:
-        """Take up a record that was read or written, and the failure that it tells of."""
+        """Take a record into memory that was read, or written because of `failure`."""
         before = self.record
         if self.is_behind(record):
             self.is_store_behind = True
@@ -139,23 +118,23 @@ class Known:
         if before is None or record is None or record.generation > before.generation:
             self._mended = None
         self.live.adopt(record)
-        self._polled = False  # what was stored since the last look has another stamp
+        self._polled = False  # a write of our own has changed the stamp
         last = record.last_refresh if record else None
         mark = self._endpoint.mark(record.tokens if record else None)
         if last is not None and lifecycle.counts(last, mark):
             if before is None or before.last_refresh != last:
                 retry_after = failure.retry_after if failure else None
-                wait = backoff(last.attempts, self._jitter(), retry_after)
+                wait = self.trouble.delay(last.attempts, retry_after)
                 self.trouble.wait(wait - max(0.0, self._clock.now() - last.at))
         elif self.trouble.error is None:
             self.trouble.wait(0)
         self.publish()
 
     def is_behind(self, found: Record | None) -> bool:
-        """Tell whether what the store holds is older than memory: then it is not followed.
+        """Tell whether the store's record is older than the one in memory, so that it is not taken.
 
-        A login that is younger than what is in memory is no older record, whatever its generation:
-        somebody began anew in an empty store.
+        A record of a later login is newer whatever its generation: somebody logged in to an emptied
+        store.
         """
         mine = self.record
         if mine is None or (mine.ended is not None and mine.ended.reason == OTHER_APP):
@@ -168,7 +147,7 @@ class Known:
         return (found.granted_at or 0.0) <= since
 
     def mended(self, found: Record | None) -> None:
-        """Tell that the store, which held an older record, was brought up to date."""
+        """Note that the store, which held an older record, was brought up to date."""
         self.is_store_behind = False
         self._times_mended += 1
         was = f"an older record (generation {found.generation})" if found else "no record"
@@ -186,13 +165,9 @@ class Known:
         self.publish()
 
     def note_store_error(self, error: StoreError, *, writing: bool = False) -> None:
-        """Remember what the store failed with."""
+        """Remember an error of the store."""
         self.trouble.store_failed(error, writing=writing)
         self.publish()
-
-    def look_at_the_end(self) -> None:
-        """Log that the grant's end comes near."""
-        self._ending.look(self.record, self._clock.now())
 
     async def load(self) -> None:
         """Read the grant once; raises StoreError."""
@@ -201,7 +176,7 @@ class Known:
         self.adopt(await self._store.load(self.account))
 
     async def look_over(self) -> None:
-        """Let the store prove that it can be written, until it has, and again after a failure."""
+        """Check that the store can be written, until it can, and again after a failure."""
         trouble = self.trouble
         has_failed = trouble.error is not None and not trouble.is_read_error
         if self._looked_over and not (has_failed and trouble.may_retry()):
@@ -220,7 +195,7 @@ class Known:
         self.store_warnings = warnings
 
     async def poll(self, is_busy: Callable[[], bool]) -> None:
-        """See what other processes stored; a refresh under way knows better."""
+        """Read what other processes stored, unless a refresh is under way: its record is newer."""
         try:
             stamp = await self._store.stamp(self.account)
             if stamp == self._stamp and self.trouble.error is None and self._polled:

@@ -1,11 +1,11 @@
-"""The rules of the grant as values: may the refresh token be spent now, and what state is told.
+"""The rules of the grant, without I/O: whether to spend the refresh token, and why a grant ended.
 
     lease → reload → [next_step] → "about to spend generation N", durably → spend → new pair,
     durably → only then use it → release
 
-`next_step` is asked under the lease, about the record as it was just reloaded. An intent that is
-found there is nobody's any more: its holder is gone, so the token's fate is unknown, and it is
-presented again only when the access token has ended (rule 4 of docs/behaviour.md).
+`next_step` is asked under the lease, about the record as it was just reloaded. An intent found
+there was left by a process that is gone, so it is unknown whether the token was spent: it is
+presented again only when the access token has ended (rule 4 of the grant in docs/behaviour.md).
 """
 
 from collections.abc import Callable
@@ -21,9 +21,8 @@ DAY = 86400.0
 WARN_DAYS = (1, 3, 7)
 # At most one forced refresh in this time: a path that always answers 401 must not spend tokens.
 FORCED_INTERVAL = 60.0
-
-
-# So many complete refusals, and the access token's end, need a person (rule 10 there).
+# After so many complete refusals, once the access token has ended, a person is needed (rule 10
+# there).
 MOST_REFUSALS = 3
 
 
@@ -60,12 +59,11 @@ class Facts:
     backing_off: bool = False
 
 
-# The first rule that applies decides; tests go through them one by one.
-RULES: tuple[tuple[Callable[[Record | None, Facts], bool], Step], ...] = (
-    (lambda record, _: record is None or record.tokens is None or record.ended is not None,
-     Step.ENDED),
+# The first rule that applies decides.
+RULES: tuple[tuple[Callable[[Record, Facts], bool], Step], ...] = (
+    (lambda record, _: record.tokens is None or record.ended is not None, Step.ENDED),
     (lambda _, facts: facts.newer and facts.usable and facts.why is not Why.IDLE, Step.USE),
-    (lambda record, facts: _is_unknown(record) and facts.usable, Step.WAIT),
+    (lambda record, facts: record.intent is not None and facts.usable, Step.WAIT),
     (lambda _, facts: facts.backing_off, Step.WAIT),
     (lambda _, facts: facts.why is Why.FORCED and facts.forced_lately, Step.USE),
     (lambda _, facts: facts.why is Why.FORCED, Step.SPEND),
@@ -76,13 +74,9 @@ RULES: tuple[tuple[Callable[[Record | None, Facts], bool], Step], ...] = (
 )  # fmt: skip
 
 
-def next_step(record: Record | None, facts: Facts) -> Step:
+def next_step(record: Record, facts: Facts) -> Step:
     """Decide about the record as reloaded under the lease."""
     return next(step for applies, step in RULES if applies(record, facts))
-
-
-def _is_unknown(record: Record | None) -> bool:
-    return record is not None and record.intent is not None
 
 
 def has_failed(record: Record) -> bool:
@@ -97,20 +91,20 @@ def is_refused(record: Record) -> bool:
 
 
 def counts(last: LastRefresh | None, mark: str | None) -> bool:
-    """Tell whether a failed attempt says something of the next one: not with other settings."""
+    """Tell whether a failed attempt counts for the next one: not if the settings have changed."""
     if last is None or last.outcome == "ok" or not last.attempts:
         return False
     return last.tried_with is None or last.tried_with == mark
 
 
 def is_backing_off(last: LastRefresh | None, mark: str | None, now: float) -> bool:
-    """Tell whether somebody's failed attempt is so young that it was not yet time for another.
+    """Tell whether any process failed so recently that it is too early for another attempt.
 
-    A clock that was set back says nothing.
+    A failure in the future does not count: the clock was set back.
     """
     if last is None or not counts(last, mark):
         return False
-    # Half of a wait is by chance; a tenth is for clocks that differ.
+    # At least the lower half of a wait is over; a tenth less, since clocks differ.
     return 0 <= now - last.at < 0.9 * backoff(last.attempts, 0.0)
 
 
@@ -125,7 +119,7 @@ def warning_days(expires_at: float, now: float) -> int | None:
 
 
 def instant(seconds: float) -> str:
-    """Write an instant as the status has it; one beyond the calendar as its last second."""
+    """Format seconds since the epoch as the status does; the last second of 9999 beyond it."""
     try:
         moment = datetime.fromtimestamp(seconds, UTC)
     except (OverflowError, ValueError, OSError):
@@ -139,7 +133,7 @@ def ended_reason(refresh_expires_at: float, now: float) -> str:
 
 
 def ended_detail(tokens: TokenSet, earlier: Intent | None, now: float, code: str) -> str:
-    """Say why a grant is dead, as truly as can be known.
+    """Say why a grant is dead, as far as it can be known.
 
     `earlier` is the intent of an attempt before this one whose answer never reached the store.
     """

@@ -1,8 +1,8 @@
-"""The grant as one process has it in memory: the credential, and until when, on both clocks.
+"""The grant in one process's memory: the credential, and its deadlines on both clocks.
 
-An access token is valid only while the wall clock and the monotonic one both say so: the first
-knows of suspends, the second of a wall clock that was set back. Neither is read twice for the same
-token, so no jump can make it live longer.
+An access token is valid only while the wall clock and the monotonic one both say so: the first goes
+on during a suspend, the second cannot be set back. The deadlines of a token are computed once, so
+no jump of a clock makes it live longer.
 """
 
 from dataclasses import dataclass
@@ -52,7 +52,7 @@ class Live:
         return self.record.generation if self.record else 0
 
     def adopt(self, record: Record | None) -> None:
-        """Take a record up; the deadlines of a token that is known already stay as they are."""
+        """Take a record into memory; a token that is known already keeps its deadlines."""
         before, self.record = self.record, record
         if record is None or record.tokens is None:
             self.credential = None
@@ -114,7 +114,7 @@ class Live:
         return now >= self._ahead_at or until >= self._ahead_until
 
     def idle(self) -> bool:
-        """Tell whether the last refresh is so long ago that the grant grows old."""
+        """Tell whether the last refresh is longer ago than tokens.idle_refresh."""
         if self.record is None or self.record.tokens is None:
             return False
         age = self._clock.now() - self.record.tokens.issued_at

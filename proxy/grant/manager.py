@@ -1,15 +1,14 @@
-"""TokenManager: one account's grant, kept alive and handed out.
+"""TokenManager: keeps one account's grant alive, and hands out its access token.
 
-Promises: `current` costs no I/O; whatever the number of callers, one refresh runs at a time; no
-caller's hang-up cancels it; a failed refresh takes nothing away from a valid access token; what is
-used is durable. Knows no user interface: it says what is wrong, and who watches decides.
+Promises: `current` does no I/O; one refresh runs at a time, whatever the number of callers; no
+caller's hang-up cancels it; a failed refresh leaves a valid access token in use; tokens are durable
+before they are used. It has no user interface: subscribers learn its state and decide what to show.
 
 It owns the long-lived tasks of the grant: a tick of at most 5 s, and the refresh under way.
 """
 
 import asyncio
 import logging
-import secrets
 from collections.abc import Callable
 
 from proxy.config import AccountConfig, Config, OAuthConfig
@@ -18,7 +17,7 @@ from proxy.grant import changes, lifecycle
 from proxy.grant.bound import BoundStore, binding_of
 from proxy.grant.bundle import bundler, open_bundle, take_in
 from proxy.grant.flight import Flight
-from proxy.grant.known import Chance, Known
+from proxy.grant.known import Known
 from proxy.grant.lifecycle import Why
 from proxy.grant.live import Live
 from proxy.grant.oauth import TokenSet
@@ -29,15 +28,15 @@ from proxy.grant.stores.base import TokenStore
 from proxy.grant.stores.record import Ended, Record
 from proxy.grant.tasks import Tasks
 from proxy.grant.token_endpoint import TokenEndpoint
+from proxy.grant.trouble import EndWarning, Trouble, chance
 from proxy.system.clock import Clock
 from proxy.system.secret import Secret
 
 logger = logging.getLogger(__name__)
 
 TICK = 5.0
-# A lease may be held for one token request, and a little longer.
+# Seconds; a lease may be held for one token request, and so much longer.
 LEASE_SPARE = 15.0
-_chance = secrets.SystemRandom().random
 
 
 class TokenManager(Source):
@@ -52,7 +51,7 @@ class TokenManager(Source):
         clock: Clock,
         *,
         oauth: OAuthConfig | None = None,
-        jitter: Callable[[], float] = _chance,
+        jitter: Callable[[], float] = chance,
         login_url: str | None = None,
     ) -> None:
         self.account = account
@@ -60,28 +59,25 @@ class TokenManager(Source):
         self._endpoint = endpoint
         self._live = Live(clock, config.tokens.refresh_margin, config.tokens.idle_refresh)
         self._tasks = Tasks(clock)
-        chance = Chance(clock, jitter)
+        trouble = Trouble(account, clock, jitter)
         self._known = Known(
-            account,
-            self._store,
-            self._live,
-            endpoint,
-            chance,
-            login_url=login_url,
+            account, self._store, self._live, endpoint, trouble, clock, login_url=login_url
         )
         self._flight = Flight(
             self._known,
             self._store,
             endpoint,
             self._tasks,
-            chance,
+            clock,
             patience=endpoint.oauth.timeout + LEASE_SPARE,
         )
-        super().__init__(self._live, self._flight, clock, self._known.trouble.retry_after)
+        self._ending = EndWarning()
+        super().__init__(self._live, self._flight, clock, trouble.retry_after)
 
     async def _give_up(self, generation: int) -> bool:
-        """End the access token of a dead grant, here at once and for all who read the record."""
-        if not self._known.is_ended:
+        """End the access token of a dead grant, in memory at once and then in the record."""
+        record = self._known.record
+        if record is None or record.ended is None:
             return False
         self._live.credential = None
         self._known.publish()
@@ -89,12 +85,12 @@ class TokenManager(Source):
         async def write() -> None:
             try:
                 async with self._flight.lease() as lease:
-                    record = await changes.expire(lease, generation, self._clock.now())
+                    expired = await changes.expire(lease, generation, self._clock.now())
             except StoreError as error:
                 logger.warning("record_not_saved account=%s error=%s", self.account, error)
                 return
-            if record is not None:
-                self._known.adopt(record)
+            if expired is not None:
+                self._known.adopt(expired)
 
         await asyncio.shield(self._tasks.spawn(write()))
         return True
@@ -111,12 +107,12 @@ class TokenManager(Source):
 
     def subscribe(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Call back on every change of state, until the returned function is called."""
-        return self._known.subscribe(callback)
+        return self._known.watchers.subscribe(callback)
 
     # Starting and stopping
 
     async def start(self) -> None:
-        """Read the grant and begin to keep it; a store that fails is told, and tried again."""
+        """Read the grant and begin to refresh it; a failing store is reported and tried again."""
         await self._known.look_over()
         await self._known.poll(self._flight.is_busy)
         record = self._known.record
@@ -138,7 +134,7 @@ class TokenManager(Source):
                 )
                 self._flight.begin(Why.IDLE)
             elif lifecycle.has_failed(record) and self._flight.may_try():
-                # The settings that it failed with may have been mended.
+                # The settings that it failed with may have been corrected.
                 self._flight.begin(Why.AHEAD if self._live.usable() else Why.EXPIRED)
         self._tasks.spawn(self._run_ticks())
 
@@ -147,12 +143,12 @@ class TokenManager(Source):
         await self._known.load()
 
     async def close(self) -> None:
-        """Stop, after what is under way has been stored; what only waits its turn is given up."""
+        """Stop once a refresh under way is stored; one that waits for the lease is cancelled."""
         self._flight.give_up()
         await self._tasks.finish()
 
     def configure(self, config: AccountConfig) -> None:
-        """Take up the secret and the scopes."""
+        """Apply the secret and the scopes."""
         self._endpoint.oauth = config.oauth
         self._known.publish()
 
@@ -164,7 +160,7 @@ class TokenManager(Source):
     async def exchange(
         self, code: Secret, code_verifier: Secret | None = None, admit: changes.Admit | None = None
     ) -> None:
-        """Turn a code into the grant: at once, once; the earlier grant serves until it is stored.
+        """Exchange a code for the grant, once; an earlier grant is used until that is stored.
 
         Problem with the reason `already_taken`: some process presented this code before (rule 11
         of docs/behaviour.md).
@@ -174,7 +170,7 @@ class TokenManager(Source):
         await asyncio.shield(self._tasks.spawn(self._exchange(code, code_verifier, admit)))
 
     async def take(self, fresh: TokenSet, subject: str | None) -> None:
-        """Store tokens that `admit` had refused, and whose they are, as the grant."""
+        """Store tokens that `admit` had refused as the grant, with its owner."""
         await asyncio.shield(self._tasks.spawn(self._take(fresh, subject)))
 
     async def logout(self) -> None:
@@ -182,7 +178,7 @@ class TokenManager(Source):
         await asyncio.shield(self._tasks.spawn(self._retire("The grant was forgotten.")))
 
     async def set_subject(self, subject: str) -> None:
-        """Remember whose grant it is, in words for people."""
+        """Store whose grant it is, in words for people."""
 
         async def write() -> None:
             async with self._flight.lease() as lease:
@@ -193,7 +189,7 @@ class TokenManager(Source):
         await asyncio.shield(self._tasks.spawn(write()))
 
     async def export(self, passphrase: Secret, deliver: Callable[[bytes], None]) -> str:
-        """Hand the grant over as an encrypted bundle, then retire it; return where it is kept.
+        """Hand the grant over as an encrypted bundle, retire it, and return the old record's place.
 
         `deliver` keeps the bundle durably, in a thread; if it raises, nothing is retired.
         GrantEnded: there is no grant to hand over.
@@ -294,5 +290,5 @@ class TokenManager(Source):
                 flight.begin(Why.EXPIRED)
             elif record is not None and record.intent is None and self._live.idle():
                 flight.begin(Why.IDLE)
-        known.look_at_the_end()
+        self._ending.look(known.record, self._clock.now())
         known.publish()

@@ -1,4 +1,4 @@
-"""OAuth as messages: what is sent to SmartRecruiters, and the callback. Values in, values out."""
+"""OAuth's messages: the requests to SmartRecruiters, and the callback. No I/O."""
 
 import base64
 import json
@@ -9,9 +9,9 @@ from urllib.parse import parse_qsl, quote, quote_plus, urlencode
 from proxy.config import OAuthConfig
 from proxy.system.secret import Secret
 
-# SmartRecruiters documents it; an answer does not state it.
+# Seconds, as SmartRecruiters documents; its answers do not state it.
 REFRESH_LIFETIME = 28 * 86400.0
-# RFC 6749 sections 4.1.2.1 and 5.2; any other word is not shown, for it could be anything.
+# RFC 6749 sections 4.1.2.1 and 5.2; any other word could be anything and is not shown.
 KNOWN_ERRORS = frozenset(
     {
         "access_denied", "invalid_client", "invalid_grant", "invalid_request", "invalid_scope",
@@ -24,7 +24,7 @@ CALLBACK_PARAMETERS = frozenset({"code", "state", "error", "error_description", 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TokenSet:
-    """What one answer of the token endpoint gave; instants on the wall clock."""
+    """The tokens of one answer of the token endpoint; instants in seconds since the epoch."""
 
     access_token: Secret
     refresh_token: Secret | None
@@ -36,7 +36,7 @@ class TokenSet:
 
     @property
     def lifetime(self) -> float:
-        """Return for how long the access token was issued."""
+        """Return the seconds for which the access token was issued."""
         return self.expires_at - self.issued_at
 
 
@@ -62,7 +62,7 @@ class TokenRequest:
 def build_authorization_url(oauth: OAuthConfig, state: str, code_challenge: str | None) -> str:
     """Build the URL to send the browser to (RFC 6749 section 4.1.1).
 
-    Spaces are `%20`; an empty scope is left out, for SmartRecruiters refuses `scope=`.
+    Spaces are `%20`; an empty scope is left out, since SmartRecruiters refuses `scope=`.
     """
     parameters = {
         **oauth.authorization_params,
@@ -80,9 +80,9 @@ def build_authorization_url(oauth: OAuthConfig, state: str, code_challenge: str 
 
 
 def parse_callback(query: str) -> Callback:
-    """Read the callback's query string; ValueError where it could be read in two ways.
+    """Parse the callback's query string; ValueError if it is malformed or ambiguous.
 
-    SmartRecruiters sends `code=500` beside `error=access_denied`: an error's code is no code.
+    SmartRecruiters sends `code=500` beside `error=access_denied`: with an error, it is ignored.
     """
     found: dict[str, str] = {}
     fields = parse_qsl(query, keep_blank_values=True, errors="strict", max_num_fields=100)
@@ -133,7 +133,7 @@ def build_client_request(oauth: OAuthConfig) -> TokenRequest:
 
 
 def _token_request(oauth: OAuthConfig, fields: dict[str, str]) -> TokenRequest:
-    # No compression: an answer is small, and what is not unpacked cannot be a bomb.
+    # No compression: an answer is small, and a compressed one could be a bomb.
     headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
     if oauth.client_authentication == "client_secret_basic":
         # RFC 6749 section 2.3.1: both are form-encoded before they are joined.

@@ -1,6 +1,6 @@
-"""Whose grant it is: one harmless call to the upstream with the account's own credential.
+"""Finds out whose grant it is, by one read-only call to the upstream with its own credential.
 
-Nothing is forwarded. A grant without the scope for it is no error.
+A grant without the scope for that call is no error: its owner stays unknown.
 """
 
 import json

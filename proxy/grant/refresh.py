@@ -1,4 +1,4 @@
-"""The one sequence that spends a refresh token, under a lease; nothing else ever does.
+"""The only sequence that spends a refresh token; it runs under a lease.
 
     record as reloaded
       → prepare the place of the next one                       (the disk is full: not spent)
@@ -7,8 +7,8 @@
       → save the new pair with generation N+1                    rotates, and closes here)
       → only then use it
 
-Never cancelled by a caller: it runs in a task of the manager's. A new pair that cannot be stored is
-held, with the lease, and stored as soon as that works; until then the earlier access token serves.
+No caller cancels it: it runs in a task of the manager's. A new pair that cannot be stored is kept
+in memory, with the lease, until it can; the earlier access token is used meanwhile.
 """
 
 import logging
@@ -18,7 +18,6 @@ from dataclasses import replace
 
 from proxy.errors import GrantEnded, Outcome, StoreError, TokenEndpointError
 from proxy.grant.answer import RotatedError
-from proxy.grant.backoff import backoff
 from proxy.grant.lifecycle import Why, counts, ended_detail, ended_reason, instant
 from proxy.grant.oauth import REFRESH_LIFETIME, TokenSet
 from proxy.grant.stores.base import Lease
@@ -30,20 +29,21 @@ logger = logging.getLogger(__name__)
 
 
 class Refresh:
-    """Spends generations of one account."""
+    """Spends the refresh tokens of one account."""
 
     def __init__(
         self,
         endpoint: TokenEndpoint,
         clock: Clock,
         *,
-        jitter: Callable[[], float],
+        delay: Callable[[int], float],
         stuck: Callable[[StoreError], None],
         pause: Callable[[float], Awaitable[bool]],
     ) -> None:
         self._endpoint = endpoint
         self._clock = clock
-        self._jitter = jitter
+        # The seconds to wait after so many failed attempts.
+        self._delay = delay
         self._stuck = stuck
         # Waits, and tells whether the program is stopping.
         self._pause = pause
@@ -51,9 +51,9 @@ class Refresh:
     async def spend(
         self, lease: Lease, record: Record, why: Why
     ) -> tuple[Record, TokenEndpointError | None]:
-        """Spend a record's refresh token; return the record that holds from now on.
+        """Spend a record's refresh token; return the record that replaces it, and what failed.
 
-        StoreError: the token was not spent, because the store would not have taken its successor.
+        StoreError: the token was not spent, because the store could not have kept the new pair.
         """
         tokens = record.tokens
         assert tokens is not None  # noqa: S101 - next_step has seen to it
@@ -81,10 +81,10 @@ class Refresh:
         return await self._store_new(lease, marked, fresh, why), None
 
     async def take_over(self, lease: Lease, record: Record) -> Record:
-        """Spend the token of a record that is not in the store, and store what it brings.
+        """Spend the token of a record that is not in the store, and store the new pair.
 
-        No intent is written: whatever fails, the store is as before. GrantEnded: the token is dead.
-        TokenEndpointError: in another way. StoreError: it was not spent.
+        No intent is written: whatever fails, the store stays as it was. GrantEnded: the token is
+        dead. TokenEndpointError: in another way. StoreError: it was not spent.
         """
         tokens = record.tokens
         assert tokens is not None  # noqa: S101 - the caller has seen to it
@@ -120,7 +120,7 @@ class Refresh:
         return new
 
     async def _keep(self, lease: Lease, new: Record) -> Record:
-        """Store a new pair, as often as it takes; StoreError only where the program stops."""
+        """Store a new pair, trying until it works; StoreError only when the program stops."""
         try:
             await lease.save(new)
         except StoreError as error:
@@ -150,24 +150,28 @@ class Refresh:
                 failure,
             )
             self._stuck(failure)
-            stopping = await self._pause(backoff(attempt, self._jitter()))
+            stopping = await self._pause(self._delay(attempt))
 
     async def _failed(
         self, lease: Lease, marked: Record, error: TokenEndpointError, earlier: Intent | None
     ) -> Record:
         unknown = error.outcome is Outcome.UNKNOWN
         outcome = "unknown" if unknown or earlier else "failed"
-        # One attempt that surely failed says nothing of an earlier one whose fate is unknown.
+        # This failure does not tell whether an earlier attempt, without an answer, spent the token.
         failed = replace(
             marked,
             intent=marked.intent if unknown else earlier,
             last_refresh=self._note(marked, error, outcome),
         )
-        await self._save_if_possible(lease, failed)
+        try:
+            await lease.save(failed)
+        except StoreError as store_error:
+            # Without this record the intent stands, which errs on the safe side.
+            logger.warning("record_not_saved account=%s error=%s", failed.account, store_error)
         return failed
 
     def _rotated(self, marked: Record, error: RotatedError) -> Record:
-        """Take the new refresh token; the access token stays, and the next attempt may follow."""
+        """Return the next record: the new refresh token beside the present access token."""
         assert marked.tokens is not None  # noqa: S101 - it was spent
         now = self._clock.now()
         tokens = replace(
@@ -242,13 +246,6 @@ class Refresh:
         except StoreError as store_error:
             logger.warning("record_not_saved account=%s error=%s", dead.account, store_error)
         return dead
-
-    async def _save_if_possible(self, lease: Lease, record: Record) -> None:
-        """Store what is only news; without it the intent stands, which errs on the safe side."""
-        try:
-            await lease.save(record)
-        except StoreError as error:
-            logger.warning("record_not_saved account=%s error=%s", record.account, error)
 
 
 def _next(record: Record, tokens: TokenSet, last_refresh: LastRefresh) -> Record:

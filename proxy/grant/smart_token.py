@@ -8,7 +8,7 @@ from proxy.grant.unattended import Unattended
 
 
 class SmartToken(Unattended):
-    """An account that calls with an API key, for as long as SmartRecruiters takes it."""
+    """An account that calls with an API key."""
 
     means = "a SmartRecruiters API key (smart_token)"
 
@@ -18,7 +18,7 @@ class SmartToken(Unattended):
         self.configure(config)
 
     def configure(self, config: AccountConfig) -> None:
-        """Take up the API key."""
+        """Apply the API key."""
         assert config.smart_token is not None  # noqa: S101 - it makes the account one of this kind
         line = b"X-SmartToken: %b\r\n" % config.smart_token.reveal().encode()
         self._generation += 1
@@ -33,7 +33,7 @@ class SmartToken(Unattended):
         return self._credential
 
     async def lasting(self, seconds: float | None = None) -> Credential:  # noqa: ARG002
-        """Return the API key's header: it has no end that is known."""
+        """Return the API key's header; when it ends is not known."""
         return self._credential
 
     async def rejected(self, generation: int) -> Credential | None:
@@ -41,7 +41,7 @@ class SmartToken(Unattended):
         return self._credential if generation != self._generation else None
 
     def status(self) -> AccountStatus:
-        """Return that there is a key; whether SmartRecruiters takes it, calls tell."""
+        """Return `authorized`: only a call can show whether SmartRecruiters accepts the key."""
         return AccountStatus(
             name=self.account,
             kind="smart_token",

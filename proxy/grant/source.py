@@ -1,7 +1,7 @@
-"""Where a credential comes from: what every kind of account does, and how most hand theirs out.
+"""`Account`, the interface of every kind of credential, and `Source`, which hands out tokens.
 
-`Account` is the one interface that the app, the control routes and the commands use; which kind of
-credential is behind it only `AccountStatus.kind` tells. `Source` hands out tokens that are renewed.
+The app, the control routes and the commands use `Account` alone; `AccountStatus.kind` tells which
+kind it is.
 """
 
 import math
@@ -26,7 +26,7 @@ class Account(Protocol):
     account: str
 
     def current(self) -> Credential | None:
-        """Return the valid credential from memory, or None; waits for nothing."""
+        """Return the valid credential from memory, or None; never waits."""
         ...
 
     async def credential(self) -> Credential:
@@ -34,7 +34,7 @@ class Account(Protocol):
         ...
 
     async def lasting(self, seconds: float | None = None) -> Credential:
-        """Return one that is valid for so long at least (default: as refreshed ahead)."""
+        """Return one valid for at least `seconds` (default: tokens.refresh_margin), or Problem."""
         ...
 
     async def rejected(self, generation: int) -> Credential | None:
@@ -62,11 +62,11 @@ class Account(Protocol):
         ...
 
     async def close(self) -> None:
-        """Stop, after what is under way has been stored."""
+        """Stop once a refresh under way is stored."""
         ...
 
     def configure(self, config: AccountConfig) -> None:
-        """Take up what may change while running: the secret, the scopes, the API key."""
+        """Apply what may change while running: the secret, the scopes, the API key."""
         ...
 
     def login_problem(self) -> Problem | None:
@@ -76,11 +76,11 @@ class Account(Protocol):
     async def exchange(
         self, code: Secret, code_verifier: Secret | None = None, admit: Admit | None = None
     ) -> None:
-        """Turn a code into the grant: at once, once."""
+        """Exchange a code for the grant, once."""
         ...
 
     async def take(self, fresh: TokenSet, subject: str | None) -> None:
-        """Store tokens that `admit` had refused, and whose they are, as the grant."""
+        """Store tokens that `admit` had refused as the grant, with its owner."""
         ...
 
     async def logout(self) -> None:
@@ -92,7 +92,7 @@ class Account(Protocol):
         ...
 
     async def export(self, passphrase: Secret, deliver: Callable[[bytes], None]) -> str:
-        """Hand the grant over as an encrypted bundle, then retire it; return where it is kept."""
+        """Hand the grant over as a bundle, retire it, and return the old record's place."""
         ...
 
     async def import_bundle(self, data: bytes, passphrase: Secret) -> None:
@@ -104,23 +104,23 @@ class Renewal(Protocol):
     """How a token is renewed: one at a time, and not before it is time."""
 
     def is_busy(self) -> bool:
-        """Tell whether it is under way."""
+        """Tell whether a renewal is under way."""
         ...
 
     def may_try(self) -> bool:
-        """Tell whether it could bring something now."""
+        """Tell whether a renewal may bring a token now."""
         ...
 
     def go_ahead(self) -> None:
-        """Begin ahead of the token's end, if nothing speaks against it; waits for nothing."""
+        """Begin ahead of the token's end, if that is allowed; never waits."""
         ...
 
     async def settle(self, why: Why) -> None:
-        """Wait until it has come to something."""
+        """Wait for the renewal under way, or a new one, to succeed or fail."""
         ...
 
 
-class Source:
+class Source(Account):
     """Hands out one account's token: from memory, or after one renewal."""
 
     def __init__(
@@ -133,16 +133,8 @@ class Source:
         self._forced_generation = 0
         self._forced_at = -math.inf
 
-    def status(self) -> AccountStatus:
-        """Return what is known, without I/O."""
-        raise NotImplementedError
-
-    def readiness(self) -> Problem | None:
-        """Return why a request would not be let through now, without I/O; None if it would."""
-        raise NotImplementedError
-
-    async def _give_up(self, generation: int) -> bool:  # noqa: ARG002 - for those who can
-        """End the access token where nothing can renew it any more; tell whether it is so."""
+    async def _give_up(self, generation: int) -> bool:  # noqa: ARG002 - a hook
+        """End the access token where it can never be renewed; tell whether that is so."""
         return False
 
     def current(self) -> Credential | None:
@@ -163,7 +155,7 @@ class Source:
         return credential
 
     async def lasting(self, seconds: float | None = None) -> Credential:
-        """Return a credential for at least so long (default: as refreshed ahead), or Problem.
+        """Return one valid for at least `seconds` (default: tokens.refresh_margin), or Problem.
 
         At most one renewal.
         """

@@ -1,4 +1,4 @@
-"""What is told of one account's grant: the JSON of `GET /-/status`, with no token in it."""
+"""The status of one account's grant, as `GET /-/status` and the page show it: without any token."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +16,7 @@ GRANT_ENDS = frozenset({"grant_expired", "grant_revoked", "logged_out", "other_a
 
 @dataclass(frozen=True, slots=True)
 class AccountStatus:
-    """What is known at one moment."""
+    """What is known of a grant at one moment; instants in seconds since the epoch."""
 
     name: str
     state: str
@@ -59,7 +59,7 @@ class AccountStatus:
 
     @property
     def refresh_expires_at(self) -> float | None:
-        """Return until when the grant lives without a refresh."""
+        """Return when the grant ends unless it is refreshed; None where it is not known."""
         tokens = self.tokens
         return tokens.refresh_expires_at if tokens and tokens.refresh_token else None
 
@@ -102,7 +102,7 @@ class AccountStatus:
 
 
 def _span(issued_at: float, expires_at: float, now: float) -> dict[str, Any]:
-    # A clock that was set back makes no token live longer than it was issued for.
+    # After the clock was set back, no token is shown as living longer than it was issued for.
     left = min(expires_at - now, expires_at - issued_at)
     return {
         "issued_at": instant(issued_at),
@@ -170,7 +170,7 @@ def explain(
         reason = ended.reason if ended else "never_authorized"
         return _login_required(reason, ended.detail if ended else "There is no grant.", login_url)
     if store_error is not None:
-        # Not where it is: callers and probes may ask without a key.
+        # The store's place is left out: callers and probes may ask without a key.
         detail = (
             f"The token store cannot be used ({store_error.what}). Nothing was lost. The log, "
             "srproxy status and srproxy check say where it is and what to do."
@@ -187,8 +187,8 @@ def explain(
 def _refused_detail(record: Record) -> str:
     said = record.last_refresh.detail if record.last_refresh else ""
     return (
-        f"SmartRecruiters has refused the refresh again and again. {said} The grant is kept and "
-        "tried on. Mend the configuration, or log in again."
+        f"SmartRecruiters has refused every recent refresh. {said} The grant is kept, and the "
+        "proxy goes on trying. Correct the configuration, or log in again."
     )
 
 

@@ -1,4 +1,4 @@
-"""The long-lived tasks of one TokenManager: begun here, never cancelled, waited for at the end."""
+"""The tasks of one TokenManager: no caller cancels them, and `finish` waits for them."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -8,7 +8,7 @@ from proxy.system.clock import Clock
 
 
 class Tasks:
-    """What runs detached from whoever asked for it."""
+    """Tasks that outlive whoever asked for them."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -21,14 +21,14 @@ class Tasks:
         return self._stopping.is_set()
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Run something that its caller's cancellation does not reach."""
+        """Start a task that its caller's cancellation does not cancel."""
         task = asyncio.get_running_loop().create_task(work)
         self._running.add(task)
         task.add_done_callback(self._done)
         return task
 
     async def pause(self, seconds: float) -> bool:
-        """Wait, but no longer than until the program stops; tell whether it does."""
+        """Wait, or until the program stops; tell whether it does."""
         sleep = asyncio.ensure_future(self._clock.sleep(seconds))
         stop = asyncio.ensure_future(self._stopping.wait())
         try:
@@ -39,7 +39,7 @@ class Tasks:
         return self.stopping
 
     async def finish(self) -> None:
-        """Say that the program stops, and wait until everything has come to its end."""
+        """Announce that the program stops, and wait for all tasks to end."""
         self._stopping.set()
         while self._running:
             await asyncio.wait(set(self._running))
@@ -47,4 +47,4 @@ class Tasks:
     def _done(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
         if not task.cancelled():
-            task.exception()  # whoever waits raises it; nobody may be waiting any more
+            task.exception()  # else asyncio complains where nobody waits for the task any more

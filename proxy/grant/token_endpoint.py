@@ -1,15 +1,14 @@
 """The token endpoint over HTTP: one POST, one answer, and what became of what was sent.
 
-Every failure leaves as a TokenEndpointError. It says NOT_SPENT where no connection came about, so
-that not a byte of the token can have left us; from the moment that one exists, whatever is neither
-tokens nor a complete answer is UNKNOWN.
+Every failure is a TokenEndpointError: NOT_SPENT if no connection was made, so that no byte of the
+token was sent; once there was one, anything but tokens or a complete answer is UNKNOWN.
 """
 
 import hmac
 
 from proxy.config import OAuthConfig
 from proxy.errors import Outcome, TokenEndpointError
-from proxy.grant.answer import TokenAnswer, parse_token_answer
+from proxy.grant.answer import lost_answer, parse_token_answer
 from proxy.grant.oauth import (
     TokenRequest,
     TokenSet,
@@ -33,7 +32,7 @@ class TokenEndpoint:
         self._wire = Wire(oauth.token_endpoint, dialer, oauth.timeout)
 
     async def exchange(self, code: Secret, code_verifier: Secret | None = None) -> TokenSet:
-        """Turn a code into tokens; never to be repeated with the same code."""
+        """Exchange a code for tokens; never to be repeated with the same code."""
         return await self._call(build_exchange_request(self.oauth, code, code_verifier))
 
     async def refresh(self, tokens: TokenSet, guard: Guard | None = None) -> TokenSet:
@@ -50,7 +49,7 @@ class TokenEndpoint:
         return await self._call(build_client_request(self.oauth))
 
     def mark(self, tokens: TokenSet | None) -> str | None:
-        """Return a mark that differs when the app's settings do; says nothing of the secret."""
+        """Return a digest that changes with the app's settings, and does not reveal the secret."""
         if tokens is None or tokens.refresh_token is None:
             return None
         request = build_refresh_request(self.oauth, tokens.refresh_token)
@@ -68,27 +67,7 @@ class TokenEndpoint:
         try:
             answer = await self._wire.send("POST", request.headers, request.body, guard)
         except WireError as error:
-            raise _translate(error) from None
-        broken = answer.broken
+            raise lost_answer(error) from None
         return parse_token_answer(
-            TokenAnswer(
-                answer.status,
-                answer.body,
-                answer.headers.get("content-type"),
-                answer.headers.get("retry-after"),
-                (broken.reason, broken.what) if broken else None,
-            ),
-            requested_at=requested_at,
-            scopes=self.oauth.scopes,
-            previous=previous,
+            answer, requested_at=requested_at, scopes=self.oauth.scopes, previous=previous
         )
-
-
-def _translate(error: WireError) -> TokenEndpointError:
-    if not error.sent:
-        return TokenEndpointError(Outcome.NOT_SPENT, error.reason, error.what)
-    return TokenEndpointError(
-        Outcome.UNKNOWN,
-        error.reason,
-        f"The token endpoint failed: {error.what}; whether the token was spent is not known.",
-    )

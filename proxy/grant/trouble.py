@@ -1,7 +1,8 @@
-"""What went wrong with the store, until when nothing is tried, and how near the grant's end is."""
+"""The store's last error, the back-off after failures, and the warning before a grant ends."""
 
 import logging
 import math
+import secrets
 from collections.abc import Callable
 
 from proxy.errors import StoreError
@@ -12,18 +13,20 @@ from proxy.system.clock import Clock
 
 logger = logging.getLogger(__name__)
 
+chance = secrets.SystemRandom().random
+
 
 class Trouble:
     """The store's last error, and one back-off for all that fails, on the monotonic clock."""
 
-    def __init__(self, account: str, clock: Clock, jitter: Callable[[], float]) -> None:
+    def __init__(self, account: str, clock: Clock, jitter: Callable[[], float] = chance) -> None:
         self._account = account
         self._clock = clock
         self._jitter = jitter
         self._attempts = 0
         self._retry_at = -math.inf
         self.error: StoreError | None = None
-        # Reading says nothing of writing: only a write takes back that writing fails.
+        # A read that works does not clear a write that failed.
         self.is_read_error = False
 
     def store_failed(self, error: StoreError, *, writing: bool) -> None:
@@ -33,13 +36,21 @@ class Trouble:
         self.error, self.is_read_error = error, not writing
         if writing:
             self._attempts += 1
-            self.wait(backoff(self._attempts, self._jitter()))
+            self.back_off(self._attempts)
 
     def store_works(self) -> None:
         """Forget the error."""
         if self.error is not None:
             logger.info("store_available account=%s", self._account)
         self.error, self._attempts = None, 0
+
+    def delay(self, attempts: int, retry_after: float | None = None) -> float:
+        """Return the seconds to wait after so many failed attempts in a row."""
+        return backoff(attempts, self._jitter(), retry_after)
+
+    def back_off(self, attempts: int, retry_after: float | None = None) -> None:
+        """Try nothing until the delay after so many failed attempts is over."""
+        self.wait(self.delay(attempts, retry_after))
 
     def wait(self, seconds: float) -> None:
         """Try nothing for so long."""
@@ -65,7 +76,7 @@ class EndWarning:
         self._days: int | None = None
 
     def look(self, record: Record | None, now: float) -> None:
-        """Look at the grant as it is now."""
+        """Log if the grant's end has come nearer."""
         if record is None or record.tokens is None or record.ended is not None:
             self._days = None
             return

@@ -1,4 +1,4 @@
-"""What accounts without a person behind them share: nobody logs in, out, or moves them."""
+"""What accounts without a login share: nobody logs in or out, and no grant can be moved."""
 
 from collections.abc import Callable
 
@@ -10,9 +10,9 @@ from proxy.system.secret import Secret
 
 
 class Unattended:
-    """What a person cannot do with such an account, and what there is nothing to do for."""
+    """The methods of `Account` that these refuse, or have nothing to do for."""
 
-    # How the text says what the account uses in place of a login.
+    # What the account uses in place of a login, for people.
     means = ""
 
     def __init__(self, account: str) -> None:
@@ -28,7 +28,7 @@ class Unattended:
         """Do nothing: nothing is stored."""
 
     def login_problem(self) -> Problem:
-        """Say that there is nothing to log in to."""
+        """Return why nobody can log in here."""
         return Problem(
             "bad_request",
             f"The account {self.account} uses {self.means}: nobody logs in to it, and it has no "

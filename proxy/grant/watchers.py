@@ -1,4 +1,4 @@
-"""Who watches a grant: told of every change that they could see, and of nothing else."""
+"""The subscribers of a grant, called on every change that they could see and on no other."""
 
 from collections.abc import Callable
 

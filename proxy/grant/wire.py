@@ -1,9 +1,9 @@
 """One request on a connection of its own, and whatever comes back, read as leniently as possible.
 
-A token answer may hold the only copy of a rotated token, so nothing about it may keep its body from
-being looked at: not a malformed header, not a length that is wrong, not a connection that breaks
-off. An HTTP library refuses such answers whole. Redirects are not followed, the environment is not
-read, at most 1 MiB is taken, and nothing of a request or an answer is repeated in an error.
+A token answer may hold the only copy of a rotated token, so its body is read in spite of malformed
+headers, a wrong length or a broken connection. An HTTP library refuses such answers. Redirects are
+not followed, the environment is not read, at most 1 MiB is taken, and nothing of a request or an
+answer is repeated in an error.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ _STATUS = re.compile(rb"HTTP/\d(?:\.\d)?[ \t]+(\d{3})")
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
 _CHUNK_SIZE = re.compile(rb"[ \t]*([0-9A-Fa-f]{1,8})[^\n]*\n")
 
-# Called when the connection stands and before a byte of the request is sent; raises to forbid it.
+# Called once connected, before a byte of the request is sent; raises to forbid sending.
 Guard = Callable[[], None]
 
 
@@ -42,7 +42,7 @@ class WireError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back: names in lower case, the body decoded as far as it can be."""
+    """What came back: header names in lower case, the body unpacked as far as possible."""
 
     status: int
     headers: Mapping[str, str] = field(repr=False)
@@ -52,7 +52,7 @@ class Answer:
 
 
 class Wire:
-    """The way to one URL, opened anew for every request: a late answer meets no other request."""
+    """A client of one URL, with a new connection for each request: no late answer meets another."""
 
     def __init__(self, url: str, dialer: Dialer, timeout: float) -> None:
         parts = urlsplit(url)
@@ -168,7 +168,7 @@ def _unframe(data: bytes, at_end: bool) -> _Framed:
         end = _HEAD_END.search(data)
         status = _status(data)
         if end is None or not status:
-            # No head that could be read: what there is may still hold tokens.
+            # The head is unreadable, but the data may still hold tokens.
             return _Framed(status, {}, data, False)
         if not 100 <= status <= 199:
             break

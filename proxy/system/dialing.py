@@ -18,11 +18,11 @@ from aiohappyeyeballs import AddrInfoType, start_connection
 
 from proxy.errors import Problem
 from proxy.system.network import OutboundProxy
+from proxy.system.origin import DEFAULT_PORTS
 
 # RFC 8305 section 5: how long the first address has before the next is tried beside it.
 HAPPY_EYEBALLS_DELAY: Final = 0.25
 MAX_PROXY_HEAD: Final = 16384
-DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 # Old proxies answer CONNECT by HTTP/1.0, some with bare LF. What frames a body in a 2xx is not
 # looked at: there is none (RFC 9110 section 9.3.6).
 HEAD_END: Final = re.compile(rb"\r?\n\r?\n")

@@ -8,6 +8,8 @@ X-Forwarded-* is not believed: anybody can send it.
 import ipaddress
 from urllib.parse import urlsplit
 
+DEFAULT_PORTS = {"http": 80, "https": 443}
+
 
 def build_origin(host: str, port: int | None = None, *, tls: bool = False) -> str:
     """Build the origin of a host name or an IP address, with or without a port."""

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from proxy.errors import Outcome, TokenEndpointError
 from proxy.grant.answer import (
     RotatedError,
-    TokenAnswer,
     parse_lifetime,
     parse_retry_after,
     parse_token_answer,
 )
 from proxy.grant.oauth import REFRESH_LIFETIME, TokenSet, parse_callback
+from proxy.grant.wire import Answer, WireError
 from proxy.system.secret import Secret
 
 NOW = 1_790_000_000.0
@@ -26,13 +26,12 @@ def parse(
     status: int,
     body: object,
     *,
-    content_type: str | None = None,
-    retry_after: str | None = None,
-    broken: tuple[str, str] | None = None,
+    headers: dict[str, str] | None = None,
+    broken: WireError | None = None,
     **options: Any,
 ) -> TokenSet:
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    answer = TokenAnswer(status, data, content_type, retry_after, broken)
+    answer = Answer(status, headers or {}, data, broken)
     return parse_token_answer(answer, requested_at=NOW, **options)
 
 
@@ -71,7 +70,7 @@ def test_scopes_of_the_answer_come_before_those_asked_for() -> None:
 def test_without_a_refresh_token_the_previous_stays_and_its_28_days_begin_anew() -> None:
     previous = parse(200, {"access_token": "a", "refresh_token": "r", "scope": "jobs_read"})
 
-    answer = TokenAnswer(200, b'{"access_token": "b"}')
+    answer = Answer(200, {}, b'{"access_token": "b"}')
     tokens = parse_token_answer(answer, requested_at=NOW + 1000, previous=previous)
 
     assert tokens.refresh_token is previous.refresh_token
@@ -151,7 +150,7 @@ def test_failures_are_told_apart(status: int, body: object, outcome: Outcome, re
 def test_an_echoed_secret_is_not_repeated(status: int) -> None:
     body = {"error": "canary-secret", "error_description": "canary-secret", "message": "canary"}
 
-    error = failure(status, body, retry_after="canary")
+    error = failure(status, body, headers={"retry-after": "canary"})
 
     assert "canary" not in f"{error} {error!r} {error.detail} {error.reason}"
 
@@ -168,7 +167,7 @@ def test_retry_after_is_seconds_or_nothing() -> None:
     assert parse_retry_after(" 0 ") == 0
     for value in (None, "", "-1", "1.5", "Wed, 21 Oct 2026 07:28:00 GMT", "9" * 30):
         assert parse_retry_after(value) is None
-    assert failure(503, b"", retry_after="7").retry_after == 7
+    assert failure(503, b"", headers={"retry-after": "7"}).retry_after == 7
 
 
 @pytest.mark.parametrize(
@@ -236,8 +235,8 @@ def test_no_oddity_loses_a_rotated_token(kind: str) -> None:
     for status in (200, 201, 302, 400, 500):
         assert rotated(ODD_BODIES[kind], status) == "new-refresh"
     for charset in ("utf-8", "iso-8859-1", "utf-16", "nonsense", "hex"):
-        content_type = f"application/json; charset={charset}"
-        assert rotated(ODD_BODIES[kind], content_type=content_type) == "new-refresh"
+        headers = {"content-type": f"application/json; charset={charset}"}
+        assert rotated(ODD_BODIES[kind], headers=headers) == "new-refresh"
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
-"""The contract that every store keeps; tests/stores/ runs one suite against all of them.
+"""The contract that every store keeps; tests/grant/stores/ runs one suite against all of them.
 
 Reading needs no lease; writing does, and one process at a time has it. A lease does not end while
-its holder lives (a file's lock), or is known to have ended (`ensure_held`). What `save` returned
-from is durable: it survives a kill and a loss of power. A record that cannot be read is a
+its holder lives (a file's lock), or is known to have ended (`ensure_held`). A record is durable
+once `save` returns: it survives a kill and a loss of power. A record that cannot be read is a
 StoreError that names the place and the remedy, and no method ever overwrites it.
 """
 
@@ -17,7 +17,7 @@ class Lease(Protocol):
     """The right to write one account's record, and to spend its refresh token."""
 
     async def load(self) -> Record | None:
-        """Read the record as it is now; what a killed writer left is put in order first."""
+        """Read the record as it is now, after recovering what a killed writer left."""
         ...
 
     async def save(self, record: Record) -> None:
@@ -25,11 +25,11 @@ class Lease(Protocol):
         ...
 
     async def prepare(self) -> None:
-        """Make ready for the save of a new generation: its place is taken, its write is short."""
+        """Prepare the save of a new generation: take its space, so that its write is short."""
         ...
 
     async def regain(self) -> Record | None:
-        """After a failed save: have the lease again, or StoreError; and read the record again."""
+        """After a failed save: take the lease again, or StoreError, and read the record again."""
         ...
 
     async def set_aside(self, record: Record) -> str:
@@ -46,7 +46,7 @@ class TokenStore(Protocol):
 
     @property
     def may_forget(self) -> bool:
-        """Tell whether a record may vanish without anybody's doing: it is then written again."""
+        """Tell whether the store may lose a record by itself: it is then written again."""
         ...
 
     async def start(self) -> Sequence[str]:
@@ -54,7 +54,7 @@ class TokenStore(Protocol):
         ...
 
     async def warnings(self) -> Sequence[str]:
-        """Return what `start` warns of, for who only looks: nothing is made or mended."""
+        """Return the warnings of `start`, but write nothing."""
         ...
 
     async def load(self, account: str) -> Record | None:
@@ -77,7 +77,7 @@ class TokenStore(Protocol):
         ...
 
     async def note_code(self, account: str, name: str, outcome: str) -> None:
-        """Note how the login of a code came out, for who opens its callback again."""
+        """Note how the login of a code came out, for when its callback is opened again."""
         ...
 
     def where(self, account: str) -> str:
@@ -85,5 +85,5 @@ class TokenStore(Protocol):
         ...
 
     async def close(self) -> None:
-        """Let go of what is open."""
+        """Close what is open."""
         ...

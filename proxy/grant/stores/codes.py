@@ -15,7 +15,7 @@ from typing import Final
 from proxy.grant.stores import folder as files
 from proxy.system.secret import Secret
 
-# The states of logins live ten minutes, and clocks of replicas differ a little.
+# Seconds; the states of logins live ten minutes, and the clocks of replicas may differ a little.
 LIFETIME: Final = 660
 LONGEST: Final = 2048
 # For Redis: takes the code's key beside the record's, or answers what was noted of it.
@@ -27,7 +27,7 @@ TAKE_SCRIPT: Final = (
 
 
 def digest(code: Secret) -> str:
-    """Return a name for a code that does not tell it."""
+    """Return a name for a code that does not reveal it."""
     return hashlib.sha256(code.reveal().encode()).hexdigest()[:32]
 
 
@@ -64,7 +64,7 @@ def note(folder: Path, account: str, name: str, outcome: str) -> None:
 
 def _old(folder: Path, account: str, now: float) -> Iterator[str]:
     for path in folder.glob(f"{account}.code-*"):
-        # A clock that was set back makes none of them live for ever.
+        # Those from the future too, after the clock was set back.
         if abs(now - _read(folder, path.name)[0]) > LIFETIME:
             yield path.name
 

@@ -20,6 +20,7 @@ from proxy.grant.stores.record import (
     PlainCodec,
     Record,
     RecordError,
+    WrongKeyError,
     open_grant,
     parse_envelope,
     to_envelope,
@@ -30,17 +31,16 @@ from proxy.system.secret import Secret
 # choose and many may try; this key is in a file of the same machine).
 COST = 2**15
 BLOCK = 8
-# A record says its own cost; more than this would be an attack on our memory.
+# A record states its own cost; a higher one could exhaust our memory.
 MOST_COST = 2**17
 SALT_SIZE = 16
 NONCE_SIZE = 12
 
 
 class EncryptingCodec:
-    """Records sealed under the first of some keys, and read under each of them.
+    """Seals records under the first key, and reads those under any of the keys.
 
-    So a key is changed: [new, old] while records under the old one are left, which the next save
-    of each ends.
+    To change a key, configure [new, old]: the next save of each record puts it under the new one.
     """
 
     def __init__(self, *keys: Secret, cost: int = COST) -> None:
@@ -74,7 +74,7 @@ class EncryptingCodec:
         """Decrypt and read a record."""
         envelope = parse_envelope(data)
         if "encrypted" not in envelope:
-            # Read it all the same, so that damage is called damage.
+            # Read it first, so that a damaged record is reported as such.
             PlainCodec().unseal(account, data)
             raise RecordError(
                 "is not encrypted, although tokens.encryption_key is set",
@@ -89,7 +89,7 @@ class EncryptingCodec:
                 continue
             self._salt = salt, cost
             return open_grant(account, parse_envelope(text))
-        raise RecordError(
+        raise WrongKeyError(
             "cannot be decrypted: the key is another one, or the record is damaged",
             "add the key it was written with to tokens.encryption_keys, after the new one; or move "
             "the record away and log in again",

@@ -4,7 +4,7 @@ The lease is the operating system's lock on `<account>.lock`: it ends with its h
 ends, and never before. All file work happens in one thread of the store's own, so that a write of
 new tokens waits for nothing else. `<account>.next` is the temporary name of a new generation,
 prepared before a token is spent: a killed writer may have left the only copy of it there, and the
-next holder takes it up.
+next holder recovers it.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ T = TypeVar("T")
 class FileStore:
     """Records as files below a folder; the folder itself may be anybody's (a mount point)."""
 
-    may_forget = False  # a file that is gone is in a volume that was unmounted
+    may_forget = False  # a missing file means that a volume was unmounted
 
     def __init__(self, path: Path, clock: Clock, codec: Codec | None = None) -> None:
         self._folder = path.absolute() / SUBFOLDER
@@ -49,7 +49,7 @@ class FileStore:
 
     async def start(self) -> Sequence[str]:
         """Make the folder and prove that it takes a file; finish what a killed writer began."""
-        await self._run(self._look_over)
+        await self.run(self._look_over)
         return ()
 
     async def warnings(self) -> Sequence[str]:
@@ -58,16 +58,16 @@ class FileStore:
 
     async def load(self, account: str) -> Record | None:
         """Read a record."""
-        return await self._run(self._load, account)
+        return await self.run(self._load, account)
 
     async def stamp(self, account: str) -> Hashable:
-        """Return what changes with every rename over the file."""
-        return await self._run(self._stamp, account)
+        """Return what changes with every save."""
+        return await self.run(self._stamp, account)
 
     @asynccontextmanager
     async def lease(self, account: str, patience: float) -> AsyncIterator["FileLease"]:
         """Wait for the account's turn in this process, then for its lock file."""
-        lock = await self._run(self._prepare_lock, account)
+        lock = await self.run(self._prepare_lock, account)
         try:
             async with asyncio.timeout(patience):
                 await self._turns[account].acquire()
@@ -82,24 +82,24 @@ class FileStore:
                 finally:
                     await lease.let_go()
             finally:
-                await asyncio.shield(self._run(lock.release))
+                await asyncio.shield(self.run(lock.release))
         finally:
             self._turns[account].release()
 
     async def _acquire(self, lock: "FileLock", patience: float) -> None:
         deadline = self._clock.monotonic() + patience
-        while not await self._run(self._try_lock, lock):
+        while not await self.run(self._try_lock, lock):
             if self._clock.monotonic() > deadline:
                 raise _held(lock)
             await asyncio.sleep(LOCK_INTERVAL)
 
     async def take_code(self, account: str, name: str) -> str | None:
         """Make the code's file, or read it."""
-        return await self._run(codes.take, self._folder, account, name, self._clock.now())
+        return await self.run(codes.take, self._folder, account, name, self._clock.now())
 
     async def note_code(self, account: str, name: str, outcome: str) -> None:
         """Write the outcome into the code's file."""
-        await self._run(codes.note, self._folder, account, name, outcome)
+        await self.run(codes.note, self._folder, account, name, outcome)
 
     def where(self, account: str) -> str:
         """Return the record's path."""
@@ -110,10 +110,7 @@ class FileStore:
         self._thread.shutdown(wait=False)
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run one of the store's own functions in its thread, for the lease."""
-        return await self._run(function, *args, **kwargs)
-
-    async def _run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a blocking function of the store's in its thread."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(
             self._thread, functools.partial(function, *args, **kwargs)
@@ -136,7 +133,7 @@ class FileStore:
                 files.check_name(self._folder, name)
         except OSError as error:
             raise files.store_error(self._folder, error, "cannot be written") from None
-        # A fallback to an existence lock would outlive its holder, and be broken by age.
+        # No fallback to an existence lock, which would outlive its holder.
         from filelock import FileLock  # 8 ms: a command that only reads takes no lease
 
         return FileLock(self._folder / name, mode=0o600, thread_local=False, fallback_to_soft=False)
@@ -175,11 +172,10 @@ class FileStore:
         return status.st_ino, status.st_mtime_ns, status.st_size, status.st_uid, status.st_mode
 
     def recover(self, account: str) -> Record | None:
-        """Read the record under the lease; first put in order what a killed writer left.
+        """Read the record under the lease, after recovering what a killed writer left.
 
-        Nothing is spent on the strength of a write that was not finished, so a leftover of the same
-        generation has no meaning any more. One of the next generation is the answer to a spent
-        token: the only copy.
+        A leftover of the same generation is removed: nothing was spent before its write was
+        finished. One of the next generation is the answer to a spent token, and the only copy.
         """
         record = self._load(account)
         name = f"{account}.next"
@@ -238,8 +234,8 @@ class FileStore:
 def _held(lock: "FileLock") -> StoreError:
     return StoreError(
         str(lock.lock_file),
-        "is held by another process for very long",
-        "see whether one hangs (fuser on that file names it), and end it",
+        "has been locked by another process for too long",
+        "see whether that process hangs (fuser on the file names it), and end it",
     )
 
 
@@ -261,7 +257,7 @@ class FileLease:
         return record
 
     async def prepare(self) -> None:
-        """Make the file of the next generation, so that storing it is one write."""
+        """Make the file of the next generation, so that storing it takes one write."""
         self._prepared = await self._store.run(self._store.prepare, self._account)
 
     async def save(self, record: Record) -> None:
@@ -275,8 +271,8 @@ class FileLease:
             await self._store.run(self._store.write, self._account, record, "part")
         else:
             data = self._store.seal(record)
-            # Here and now: in a thread, the interpreter's lock alone could cost milliseconds, and
-            # until this write a kill loses the grant.
+            # Not in the thread: switching to it could cost milliseconds, and a kill before this
+            # write loses the grant.
             prepared.put(data)
             await self._store.run(prepared.finish, f"{self._account}.json", len(data))
             await self.let_go()

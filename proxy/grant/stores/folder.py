@@ -1,9 +1,9 @@
-"""A private folder and its small files, handled so that nobody else's trick or a kill hurts.
+"""A private folder of small files, safe against other users and against kills.
 
-Every operation opens the folder anew and works relative to it. Files are born 0600, written whole
-under a temporary name, synced, renamed, and the folder is synced. What is a symbolic link, a pipe,
-a hard link, somebody else's, or open to everybody is refused with a StoreError that names the path
-and the remedy; no open ever waits. Blocking: for a thread.
+Every operation opens the folder anew and works relative to it. Files are created with mode 0600,
+written whole under a temporary name, synced, renamed, and the folder is synced. A symbolic link, a
+pipe, a hard link, another user's file or one open to everybody is refused with a StoreError that
+names the path and the remedy; no open ever waits. Blocking: for a thread.
 """
 
 import errno
@@ -34,7 +34,7 @@ _REMEDIES = {
 def store_error(path: Path, error: OSError, doing: str) -> StoreError:
     """Put an OSError into words: the path, what failed, what to do."""
     what = f"{doing}: {error.strerror or error}"
-    return StoreError(str(path), what, _REMEDIES.get(error.errno or 0, "mend it and try again"))
+    return StoreError(str(path), what, _REMEDIES.get(error.errno or 0, "correct it and try again"))
 
 
 @contextmanager
@@ -172,7 +172,7 @@ def _unreadable(path: Path, error: OSError) -> StoreError:
 
 
 def check_file(path: Path, status: os.stat_result) -> None:
-    """Refuse what is no regular file of a single name."""
+    """Refuse anything but a regular file without other hard links."""
     if not stat.S_ISREG(status.st_mode):
         raise _not_a_file(path, _kind(status.st_mode))
     if status.st_nlink > 1:
@@ -192,7 +192,7 @@ def _kind(mode: int) -> str:
 
 
 def _not_a_file(path: Path, kind: str) -> StoreError:
-    return StoreError(str(path), f"is {kind}, not a plain file", "remove it after a look at it")
+    return StoreError(str(path), f"is {kind}, not a plain file", "look at it, then remove it")
 
 
 def check_name(folder: Path, name: str) -> None:
@@ -281,7 +281,7 @@ def remove(folder: Path, name: str) -> None:
 
 
 class Prepared:
-    """A file that was made, filled and synced ahead, so that one `write` puts its content there.
+    """A file that was created, filled and synced ahead, so that storing its content is one write.
 
     The space is taken (the disk cannot be full when it matters), and what `put` wrote is safe from
     a kill when it returns; `finish` makes it safe from a loss of power and gives it its name.
@@ -326,7 +326,7 @@ class Prepared:
             raise store_error(self._folder / name, error, "cannot be written") from None
 
     def close(self) -> None:
-        """Let go of the file; one that was not needed is removed."""
+        """Close the file; one that was not used is removed."""
         os.close(self._fd)
         if not self._used:
             with suppress(OSError, StoreError), opened(self._folder) as directory:

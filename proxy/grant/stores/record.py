@@ -15,7 +15,7 @@ from proxy.system.secret import Secret
 
 FORMAT = "smartrecruiters-proxy grant"
 VERSION = 2
-# A record is some 2 KB; what is larger than this is none.
+# A record takes some 2 KB; anything larger than this is not one.
 MAX_RECORD = 1024 * 1024
 
 
@@ -28,9 +28,17 @@ class RecordError(Exception):
         self.remedy = remedy
 
 
+class NewerRecordError(RecordError):
+    """A newer version of the program wrote it."""
+
+
+class WrongKeyError(RecordError):
+    """None of the keys at hand decrypts it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """What a grant was given for; it is used for nothing else."""
+    """The app and servers that a grant was given for; it is used with no others."""
 
     client_id: str
     token_endpoint: str
@@ -139,9 +147,9 @@ def parse_envelope(data: bytes) -> dict[str, Any]:
     return envelope
 
 
-def _newer(how: str) -> RecordError:
-    # Reading past what is not known would lose it at the next write.
-    return RecordError(
+def _newer(how: str) -> NewerRecordError:
+    # What is ignored now would be lost at the next write.
+    return NewerRecordError(
         f"was written by a newer version of the program ({how})", "run that version again, or newer"
     )
 

@@ -1,4 +1,4 @@
-"""Grants in Redis, for replicas: one hash an account, written by the holder of the claim in it.
+"""Grants in Redis, for replicas: one hash per account, written by the holder of the claim in it.
 
 A lock with a time limit does not protect a rotating token: a holder that was paused for longer
 would send a token that another has spent. So the claim stands in the record itself; a script
@@ -6,9 +6,9 @@ compares claim and revision with every write; the claim is renewed while it is h
 anew by renewal; and a holder that finds it nearly over, on either clock, does not send
 (`ensure_held`).
 
-Nobody's clock is trusted with another's claim: it is over when it was seen unrenewed for its whole
-time, on the own monotonic clock. The server's clock may jump by a minute when a replica of it takes
-over, and those of the proxies may differ as they like.
+No clock of another machine is trusted: a claim is over once this process saw it unrenewed for its
+whole time, by its own monotonic clock. The server's clock may jump by a minute when a replica of it
+takes over, and the clocks of the proxies may differ.
 """
 
 import asyncio
@@ -138,14 +138,14 @@ class RedisStore:
                 yield lease
             finally:
                 renewing.cancel()
-                with suppress(StoreError):  # it ends by itself
+                with suppress(StoreError):  # the claim ends by itself
                     await asyncio.shield(lease.release())
         finally:
             self._turns[account].release()
 
     def _held(self, account: str) -> StoreError:
         return StoreError(
-            self.where(account), "is claimed by another process for very long", "try again"
+            self.where(account), "has been claimed by another process for too long", "try again"
         )
 
     def where(self, account: str) -> str:
@@ -180,11 +180,11 @@ class RedisStore:
         return int(await self.durably(account, claims.SAVE, owner, str(revision), data))
 
     async def durably(self, account: str, script: str, *arguments: str | bytes | float) -> Any:
-        """Run a script, and wait until what it wrote is where it is promised to be.
+        """Run a script, and wait until what it wrote is safe.
 
-        On the disk, where the server appends to a file and can say so (Redis 7.2): StoreError if it
-        does not in time. On a replica, where there is one: told if it is not in time, for then a
-        fail-over would lose it.
+        On the disk, if the server has an append-only file and can confirm it (Redis 7.2):
+        StoreError if that takes too long. On a replica, if there is one: logged if that takes too
+        long, since a fail-over would lose the write.
         """
         key = self.key(account)
 
@@ -206,7 +206,7 @@ class RedisStore:
             self._has_replicas = replication.get("connected_slaves", 0) > 0
         if acknowledged and acknowledged[0] == 0:
             logger.warning("write_not_replicated account=%s within_ms=%d", account, REPLICA)
-        # An error where it is unknown or nothing is appended: said at the start.
+        # Not a list where the server cannot confirm it, which `start` warns of.
         if isinstance(disk, list) and disk[0] < 1:
             raise StoreError(
                 self.where(account),
@@ -250,7 +250,7 @@ class RedisLease:
         self._clock = clock
         self._owner = secrets.token_hex(16)
         self._revision: int | None = None
-        # Until when the claim surely lasts: a suspend stops one clock, a correction moves the
+        # Until when the claim certainly lasts: a suspend stops one clock, a correction moves the
         # other.
         self._until = self._wall_until = 0.0
 
@@ -271,7 +271,7 @@ class RedisLease:
         return True
 
     async def keep(self) -> None:
-        """Renew the claim again and again, until cancelled."""
+        """Renew the claim at intervals, until cancelled."""
         while True:
             await asyncio.sleep(RENEWAL)
             try:
@@ -300,7 +300,7 @@ class RedisLease:
                 "was claimed by another process in the meantime"
                 if revision == -1
                 else "was changed by another process in the meantime",
-                "nothing is to be done: it is read again",
+                "nothing needs to be done: it is read again",
             )
         self._revision = revision
 
@@ -313,7 +313,7 @@ class RedisLease:
             raise StoreError(
                 self._store.where(self._account),
                 "is claimed by another process",
-                "it is waited for",
+                "nothing needs to be done: the proxy waits for it",
             )
         await self._store.durably(self._account, claims.RENEW, self._owner, claims.lasts())
         return await self.load()
@@ -331,7 +331,7 @@ class RedisLease:
             raise StoreError(
                 self._store.where(self._account),
                 "the claim ran out while this process was held up",
-                "nothing is to be done: it is claimed again",
+                "nothing needs to be done: it is claimed again",
             )
 
     async def release(self) -> None:

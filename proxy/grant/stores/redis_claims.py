@@ -8,7 +8,7 @@ from typing import Any
 
 from proxy.system.clock import Clock
 
-LASTS = 15.0  # seconds that a claim lasts without renewal: so long a killed holder blocks others
+LASTS = 15.0  # seconds that a claim lasts without renewal, and a killed holder blocks others
 # Beyond this, in milliseconds, a claim is over by the server's clock too, however it was set.
 _LONG_OVER = 90_000
 

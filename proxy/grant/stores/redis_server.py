@@ -1,4 +1,4 @@
-"""What a Redis says of itself: does it keep what it is given, through a crash and a fail-over?"""
+"""What a Redis says of itself: whether it keeps its data through a crash and a fail-over."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A server's answers; None where it does not let them be read."""
+    """What a server answered; None where it refuses to."""
 
     info: Mapping[str, Any] | None
     appendfsync: str | None
