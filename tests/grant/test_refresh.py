@@ -118,8 +118,7 @@ async def test_all_callers_hang_up_and_the_refresh_goes_on(grant: World) -> None
     await grant.clock.advance(1800)
     grant.server.release = asyncio.Event()
     callers = [asyncio.ensure_future(manager.credential()) for _ in range(10)]
-    while not grant.server.requests[1:]:
-        await asyncio.sleep(0)
+    await grant.asked(2)
     for caller in callers:
         caller.cancel()
     await asyncio.wait(callers)
@@ -134,8 +133,7 @@ async def test_stopping_waits_for_a_refresh_to_be_stored(grant: World) -> None:
     await grant.clock.advance(1800)
     grant.server.release = asyncio.Event()
     caller = asyncio.ensure_future(manager.credential())
-    while not grant.server.requests[1:]:
-        await asyncio.sleep(0)
+    await grant.asked(2)
     closing = asyncio.ensure_future(manager.close())
     await asyncio.sleep(0)
     assert not closing.done()
@@ -254,8 +252,7 @@ async def test_the_intent_is_stored_before_the_token_leaves(grant: World) -> Non
     await grant.clock.advance(1800)
     grant.server.release = asyncio.Event()
     caller = asyncio.ensure_future(manager.credential())
-    while not grant.server.requests[1:]:
-        await asyncio.sleep(0)
+    await grant.asked(2)
     during = await grant.record()
     grant.server.release.set()
     await caller
@@ -383,8 +380,7 @@ async def test_the_old_grant_serves_until_the_new_one_is_stored(grant: World) ->
     manager = await grant.authorized()
     grant.server.release = asyncio.Event()
     login = asyncio.ensure_future(manager.exchange(Secret(grant.server.issue_code())))
-    while not grant.server.requests[1:]:
-        await asyncio.sleep(0)
+    await grant.asked(2)
     during = manager.current()
     grant.server.release.set()
     await login

@@ -70,6 +70,11 @@ class World:
             await manager.close()
         self.opened.clear()
 
+    async def asked(self, count: int) -> None:
+        """Wait, with the clock at rest, until the server has had so many token requests."""
+        while len(self.server.requests) < count:
+            await asyncio.sleep(0)
+
     async def record(self) -> Record:
         record: Record | None = await self.store.load("default")
         assert record is not None
