@@ -29,10 +29,10 @@ from proxy.gateway.front.resend import send_inward
 from proxy.gateway.guards import Guards
 from proxy.gateway.limits import Limits, share_budget
 from proxy.gateway.upstream import Upstream
-from proxy.grant import Account
 from proxy.grant.accounts import Accounts
 from proxy.grant.counting import watch_refreshes
 from proxy.grant.owner import OwnerLookup
+from proxy.grant.source import Account
 from proxy.grant.stores.base import TokenStore
 from proxy.recording.har_writer import HarWriter
 from proxy.recording.inspector import Inspector

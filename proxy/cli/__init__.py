@@ -24,7 +24,7 @@ COMMANDS = {
     "login": ("proxy.cli.login", "Authorize once, in a browser or by pasting an address."),
     "open": ("proxy.cli.open", "Open the status page."),
     "status": ("proxy.cli.grant", "Show what is known of the grant."),
-    "token": ("proxy.cli.grant", "Print a fresh access token."),
+    "token": ("proxy.cli.token", "Print a fresh access token."),
     "wait": ("proxy.cli.wait", "Wait until the server is ready."),
     "run": ("proxy.cli.run", "Run a command with a proxy of its own."),
     "replay": ("proxy.cli.replay", "Serve the answers recorded in a HAR file."),

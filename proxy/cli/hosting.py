@@ -32,7 +32,7 @@ from proxy.telemetry.notify import Health, Notifier
 
 if TYPE_CHECKING:
     from proxy.app import App
-    from proxy.grant import Account
+    from proxy.grant.source import Account
 
 logger = logging.getLogger(__name__)
 

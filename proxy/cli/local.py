@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from proxy.cli.session import Session
 
 if TYPE_CHECKING:
-    from proxy.grant import Account
+    from proxy.grant.live import Credential
+    from proxy.grant.source import Account
 
 T = TypeVar("T")
 
@@ -23,6 +24,14 @@ def on_account(
             return await act(account)
 
     return run_async(run())
+
+
+def lasting_credential(session: Session, name: str, seconds: float | None) -> "Credential":
+    """Return a credential for so many seconds at least, refreshed first where it must be."""
+    from proxy.grant.stored import stored_credential
+
+    stored = stored_credential(session.config, name, session.clock, session.state_folder, seconds)
+    return stored or on_account(session, name, lambda account: account.lasting(seconds))
 
 
 @asynccontextmanager

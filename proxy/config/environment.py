@@ -4,7 +4,6 @@ Lists and mappings come as YAML or JSON text. A variable that begins like ours a
 an error; the exceptions are variables that others make for us. The environment is handed in.
 """
 
-import difflib
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -122,6 +121,9 @@ def _unknown(name: str, path: Path) -> Finding:
         for found in known
         if len(path) == 1 and found.endswith(f"__{name.removeprefix(PREFIX)}")
     ]
-    close = close or difflib.get_close_matches(name, known, n=1)
+    if not close:
+        import difflib  # only for somebody's slip
+
+        close = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {close[0]}?" if close else "accepted: the keys of config.example.yaml"
     return Finding(Place(name), f"{dotted(path)}: is not a key; {hint}")

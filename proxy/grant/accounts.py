@@ -10,9 +10,10 @@ from pathlib import Path
 
 from proxy.config import Config, OAuthConfig
 from proxy.config.names import login_path
-from proxy.grant import Account, TokenManager
 from proxy.grant.client_credentials import ClientCredentials
+from proxy.grant.manager import TokenManager
 from proxy.grant.smart_token import SmartToken
+from proxy.grant.source import Account
 from proxy.grant.stores.base import TokenStore
 from proxy.grant.stores.file import FileStore
 from proxy.grant.stores.record import Codec, PlainCodec

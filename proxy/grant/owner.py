@@ -8,8 +8,8 @@ import logging
 from collections.abc import Mapping
 
 from proxy.errors import ProxyError
-from proxy.grant import Account
 from proxy.grant.live import bearer
+from proxy.grant.source import Account
 from proxy.grant.wire import Wire, WireError
 from proxy.system.dialing import Dialer
 from proxy.system.secret import Secret

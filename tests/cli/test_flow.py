@@ -129,6 +129,9 @@ def test_from_nothing_to_a_token_without_a_server(setup):
     assert token.returncode == 0
     assert token.stderr == ""
     assert re.fullmatch(r"\S+\n", token.stdout)
+    imports = setup.run("token", environ={"PYTHONPROFILEIMPORTTIME": "1"}).stderr
+    assert "proxy.grant.stored" in imports
+    assert "asyncio" not in imports, "a token that is good needs no event loop"
     assert setup.run("token", "--header").stdout == f"Authorization: Bearer {token.stdout}"
     answer = requests.get(
         f"{setup.sandbox.origin}/users/me",

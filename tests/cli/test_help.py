@@ -171,10 +171,8 @@ def test_open_needs_a_running_server(srproxy):
 def test_commands_that_ask_the_server_import_neither_an_event_loop_nor_a_client_library():
     """asyncio alone would take 50 ms, each time."""
     modules = "grant, login, open, run, wait"
-    script = (
-        f"import sys; from proxy.cli import {modules}; "
-        "print({'asyncio', 'ssl', 'logging', 'aiohttp', 'filelock', 'platformdirs'} & {*sys.modules})"
-    )
+    heavy = "{'asyncio', 'ssl', 'logging', 'aiohttp', 'filelock', 'platformdirs'}"
+    script = f"import sys; from proxy.cli import {modules}; print({heavy} & {{*sys.modules}})"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
 
     assert done.stdout == "set()\n", done.stderr

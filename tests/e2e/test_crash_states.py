@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from proxy.errors import Problem
-from proxy.grant import TokenManager
+from proxy.grant.manager import TokenManager
 from proxy.grant.stores.file import FileStore
 from proxy.system.secret import Secret
 from tests.support.authorization_server import AuthorizationServer

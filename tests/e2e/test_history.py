@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from proxy.cli.clock import SystemClock
-from proxy.grant import TokenManager
 from proxy.grant.accounts import open_endpoint
+from proxy.grant.manager import TokenManager
 from proxy.system.secret import Secret
 from tests.support.authorization_server import (
     CLIENT_ID,

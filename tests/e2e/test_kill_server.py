@@ -15,8 +15,8 @@ import yaml
 from aiohttp import web
 
 from proxy.cli.clock import SystemClock
-from proxy.grant import TokenManager
 from proxy.grant.accounts import open_endpoint
+from proxy.grant.manager import TokenManager
 from proxy.grant.stores.file import FileStore
 from proxy.grant.stores.record import Record
 from proxy.system.secret import Secret

@@ -22,8 +22,8 @@ import requests
 from proxy.cli.clock import SystemClock
 from proxy.config import Config
 from proxy.errors import Problem
-from proxy.grant import TokenManager
 from proxy.grant.accounts import open_endpoint
+from proxy.grant.manager import TokenManager
 from proxy.grant.oauth import build_authorization_url, parse_callback
 from proxy.grant.stores.file import FileStore
 from proxy.system.secret import Secret

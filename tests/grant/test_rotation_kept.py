@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.errors import Problem
-from proxy.grant import TokenManager
 from proxy.grant.accounts import open_endpoint
 from proxy.grant.bound import binding_of
+from proxy.grant.manager import TokenManager
 from proxy.grant.oauth import TokenSet
 from proxy.grant.stores.record import Record
 from proxy.system.secret import Secret

@@ -10,8 +10,9 @@ from typing import Any
 
 from proxy.config import Config
 from proxy.errors import Problem
-from proxy.grant import Credential, TokenManager
 from proxy.grant.accounts import open_endpoint
+from proxy.grant.live import Credential
+from proxy.grant.manager import TokenManager
 from proxy.grant.stores.base import TokenStore
 from proxy.grant.stores.record import Record
 from proxy.system.secret import Secret

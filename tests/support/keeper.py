@@ -17,8 +17,8 @@ from proxy.cli.exits import InterruptedCommandError
 from proxy.cli.loop import run_async
 from proxy.config import Config
 from proxy.errors import Problem
-from proxy.grant import TokenManager
 from proxy.grant.accounts import open_endpoint
+from proxy.grant.manager import TokenManager
 from proxy.grant.stores import folder as files
 from proxy.grant.stores.base import TokenStore
 from proxy.grant.stores.encryption import EncryptingCodec

@@ -27,7 +27,6 @@ from proxy.system.clock import Clock
 if TYPE_CHECKING:
     from filelock import FileLock
 
-SUBFOLDER = "grants"
 LOCK_INTERVAL = 0.02
 
 P = ParamSpec("P")
@@ -40,7 +39,7 @@ class FileStore:
     may_forget = False  # a missing file means that a volume was unmounted
 
     def __init__(self, path: Path, clock: Clock, codec: Codec | None = None) -> None:
-        self._folder = path.absolute() / SUBFOLDER
+        self._folder = path.absolute() / files.SUBFOLDER
         self._clock = clock
         self._codec = codec or PlainCodec()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="srproxy-store")

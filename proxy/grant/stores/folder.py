@@ -19,6 +19,8 @@ from proxy.errors import StoreError
 
 logger = logging.getLogger(__name__)
 
+# Of `tokens.path`, which itself may be anybody's (a mount point).
+SUBFOLDER = "grants"
 _OPEN = os.O_NOFOLLOW | os.O_CLOEXEC
 _REMEDIES = {
     errno.ENOSPC: "free some space there",
