@@ -1,6 +1,6 @@
 """Names, origins and URLs of the configuration: which are accepted, and how they are kept.
 
-Never shows a URL with user information in it: that is where people put passwords.
+A URL with user information in it is never shown: it may hold a password.
 """
 
 import ipaddress
@@ -123,7 +123,7 @@ def endpoint(value: object) -> str:
 
 
 def upstream(value: object) -> str:
-    """Parse the upstream's URL; a slash at the end says nothing and is taken off."""
+    """Parse the upstream's URL; a slash at the end has no meaning and is removed."""
     return endpoint(value).rstrip("/")
 
 

@@ -1,4 +1,4 @@
-"""What changed from one configuration to another, and what of it a running server can take up."""
+"""What changed between two configurations, and which of it a running server can apply."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,8 @@ from proxy.config.section import Section, Shape, keys, same
 
 S = TypeVar("S", bound=Section)
 
-# What is looked up at each use, so that exchanging it is enough. It counts alike within an account.
+# Keys that are read at each use, so that replacing the configuration is enough; those of an account
+# too.
 TAKEN_UP = (
     ("access",),
     ("limits",),
@@ -32,15 +33,15 @@ class Changes:
     taken_up: tuple[str, ...]
     # These stay as they are until the server is started anew.
     need_restart: tuple[str, ...]
-    # What the server goes on with: the old configuration with what is taken up.
+    # The old configuration with the changes that are taken up: the server goes on with it.
     config: Config
 
 
 def compare(old: Config, new: Config) -> Changes:
     """Compare two configurations.
 
-    Where what can be taken up would be wrong without what cannot, nothing is: API keys that are
-    gone, while only a restart takes the listener back to the loopback.
+    If the changes that can be applied would be wrong without the others, none is: API keys that
+    were removed, while only a restart takes the listener back to loopback.
     """
     comparison = _Comparison(old, new)
     config = comparison.merged(old, new, ())
@@ -99,7 +100,7 @@ class _Comparison:
         }
 
     def _is_inherited(self, before: object, after: object, path: Path) -> bool:
-        """Tell whether an account only follows the top level, where the change is noted."""
+        """Tell whether an account only inherits the change, which is noted at the top level."""
         if path[0] != "accounts":
             return False
         above_before: object = self._old

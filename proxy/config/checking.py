@@ -1,4 +1,4 @@
-"""A whole configuration, checked: every fault at once, none hidden by another, none told twice."""
+"""Checks a whole configuration: every fault at once, none hidden, none reported twice."""
 
 from collections.abc import Mapping
 from typing import Any, Self
@@ -12,7 +12,7 @@ from proxy.errors import ConfigurationError
 
 
 class Config(Draft):
-    """The whole configuration. One that was built is right, and so are its accounts."""
+    """The whole configuration. A built one is valid, and so are its accounts."""
 
     @classmethod
     def build(cls, mapping: Mapping[str, Any]) -> Self:
@@ -41,7 +41,7 @@ def _accounts(
 ) -> dict[str, AccountConfig]:
     """Return all accounts; what one was not given comes from the top level.
 
-    One that names an app of its own does not take over the top level's API key.
+    One that names an app of its own does not inherit the top level's API key.
     """
     top = {name: given[name] for name in ("oauth", "smart_token") if name in given}
     found = {DEFAULT_ACCOUNT: made(AccountConfig, top)}
@@ -54,7 +54,7 @@ def _accounts(
 
 
 def _settle_encryption(tokens: dict[str, Any]) -> None:
-    """Let `encryption_keys` be complete, and `encryption_key` the first of them."""
+    """Make `encryption_keys` complete, and `encryption_key` the first of them."""
     if tokens.get("encryption_key") is not None:
         tokens.setdefault("encryption_keys", (tokens["encryption_key"],))
     elif tokens.get("encryption_keys"):

@@ -24,7 +24,7 @@ SERVICE_LINK = re.compile(
     r"SRPROXY(_[A-Z0-9]+)*_"
     r"(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"
 )
-# … and SRPROXY_PORT=tcp://10.0.0.1:80: only its value tells it from somebody's slip.
+# … and SRPROXY_PORT=tcp://10.0.0.1:80: only its value shows that it is not a misspelt key.
 SERVICE_PORT = re.compile(r"SRPROXY(_[A-Z0-9]+)*_PORT=(tcp|udp|sctp)://.*", re.DOTALL)
 
 
@@ -51,8 +51,8 @@ def read_environment(environ: Mapping[str, str]) -> Tree:
         if kind is None:
             tree.findings.append(_unknown(name, path))
         elif not environ[name].strip() and _guards(path):
-            what = "is empty, and nobody can tell whether that is meant"
-            accepted = "accepted: a value, or no such variable"
+            what = "is empty, which may be a mistake"
+            accepted = "accepted: a value; or remove the variable"
             tree.findings.append(Finding(Place(name), f"{dotted(path)}: {what}; {accepted}"))
         else:
             _take(tree, name, path, environ[name], kind)
@@ -75,7 +75,7 @@ def _take(tree: Tree, name: str, path: Path, text: str, kind: str) -> None:
     for part in path[:-1]:
         node = node.setdefault(str(part), {})
         if not isinstance(node, dict):
-            return  # the section as a whole is wrong, and said to be
+            return  # the section as a whole is reported as wrong
     last = str(path[-1])
     if isinstance(value, dict) and isinstance(node.get(last), dict):
         node[last] = {**value, **node[last]}
@@ -103,7 +103,7 @@ def _kind(section: type[Section], path: Path) -> str | None:
 
 
 def _guards(path: Path) -> bool:
-    """Tell whether a key guards or hides something: set to nothing, it is no choice but a slip."""
+    """Tell whether a key guards or hides something: empty, it would be an error and not "off"."""
     key = key_at(Config, path)
     return (
         path[0] == "access"

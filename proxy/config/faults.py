@@ -1,6 +1,6 @@
-"""What a wrong value is called: where it stands, what is wrong with it and what is accepted.
+"""Faults of a configuration: where the value is, what is wrong with it and what is accepted.
 
-Never holds the value of a secret: the texts are written by the parsers, which know what is one.
+No text holds the value of a secret: the parsers write the texts, and know which values are.
 """
 
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ def dotted(path: Sequence[str | int]) -> str:
         if isinstance(part, int):
             text += f"[{part}]"
         else:
-            # What somebody wrote as a key may hold anything, and is told on a terminal.
+            # An unknown key may hold any characters, and is printed on a terminal.
             name = part if part.isprintable() else part.encode("unicode_escape").decode()
             name = name if len(name) <= SHOWN else f"{name[:SHOWN]}…"
             text += f".{name}" if text else name

@@ -1,4 +1,4 @@
-"""Where a path of names leads in the table of keys, and which key somebody may have meant."""
+"""Finds the key at a path of names, and the key that an unknown one may have been meant for."""
 
 from collections.abc import Iterable, Iterator
 
@@ -56,7 +56,7 @@ def every_key(kind: type[Section], prefix: str = "") -> Iterator[str]:
 
 def nearest(kind: type[Section], path: Path) -> str:
     """Say which known key an unknown one is nearest to: a sibling, else one elsewhere."""
-    import difflib  # only for somebody's slip
+    import difflib  # only needed for an unknown key
 
     name = str(path[-1])
     siblings = known_names(section_at(kind, path[:-1]) or kind)

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from proxy.config import addresses, values
 from proxy.config import section as fields
-from proxy.config.kinds import MEBIBYTE, PEM, PORT, SECONDS
 from proxy.config.section import Section
+from proxy.config.values import MEBIBYTE, PEM, PORT, SECONDS
 
 
 class ProbesConfig(Section):

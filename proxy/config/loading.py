@@ -1,8 +1,8 @@
 """Configuration from a YAML file, the environment and secret files, checked as a whole.
 
 Precedence: flag over environment over file over default. Every problem is reported at once, one
-line each, `FILE:LINE:COLUMN: key.path: what is wrong; what is accepted`. Promises never to show the
-value of a secret, and never writes a file. The environment is handed in.
+line each, `FILE:LINE:COLUMN: key.path: what is wrong; what is accepted`. Never shows the value of a
+secret, and never writes a file. The environment is handed in.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -31,7 +31,7 @@ class Loaded:
 
     config: Config
     file: FilePath | None
-    # A file of the working directory that was not taken, since the user's own was.
+    # A file of the working directory that was ignored in favour of the user's own.
     passed_over: FilePath | None = None
     private_files: tuple[PrivateFile, ...] = ()
 
@@ -107,8 +107,8 @@ def load(
     """Load the configuration or raise ConfigurationError with every problem in it.
 
     `flags` maps dotted keys to what the command line said of them. Without `search` only a file
-    that somebody named is read. Without `secrets_needed` something random stands in for the app's
-    secret, and for secrets whose files cannot be read here: for those who only look for the server.
+    that somebody named is read. Without `secrets_needed` a random value stands in for the app's
+    secret, and for secrets whose files cannot be read: for commands that only look for the server.
     """
     found = find_file(option, environ, user_folder if search else lambda: None)
     path = found.path if search or found.named_by else None
@@ -119,7 +119,7 @@ def load(
         if tree is None:
             raise ConfigurationError([_unreadable(path, found.named_by)])
         if tree.findings and not tree.values:
-            # Nothing of it could be read: that every key is missing would be noise.
+            # Nothing of it could be read: to report every key as missing would be noise.
             raise ConfigurationError([str(finding) for finding in tree.findings])
         if holds_secret(tree.values):
             private.append(PrivateFile(path, ""))
@@ -212,20 +212,20 @@ def _flags(flags: Mapping[str, str]) -> Tree:
 
 
 def _merge(below: dict[str, Any], above: Mapping[str, Any], path: Path = ()) -> None:
-    """Lay one source over another: sections key by key, anything else as a whole."""
+    """Merge a source into those below it: sections key by key, anything else as a whole."""
     for name, value in above.items():
         here = (*path, name)
         key = key_at(Config, here)
         if isinstance(value, dict) and isinstance(below.get(name), dict):
             _merge(below[name], value, here)
         elif value is None and key is not None and key.section and key.shape is not Shape.SECTIONS:
-            below.setdefault(name, value)  # a section of which nothing is said
+            below.setdefault(name, value)  # an empty section
         else:
             below[name] = value
 
 
 class _Placing:
-    """Ties faults to places: the source with the last word on a key is the one that is named."""
+    """Finds the place of a fault: in the source of highest precedence that has the key."""
 
     def __init__(self, sources: Iterable[Source], file: FilePath | None) -> None:
         self._sources = list(reversed(list(sources)))
@@ -253,7 +253,7 @@ class _Placing:
 
 
 def _missing_files(config: Config) -> Iterable[Fault]:
-    """Find out now that a file is not there, rather than at the first connection."""
+    """Report files that cannot be read now, rather than at the first connection."""
     for path, key, file in paths_in(config):
         if not key.reads:
             continue

@@ -11,11 +11,11 @@ from typing import Literal
 from proxy.config import addresses, values
 from proxy.config import section as fields
 from proxy.config.allow_rules import allow_rule
-from proxy.config.kinds import DAY, MEBIBYTE, PEM, SECONDS, SECONDS_OR_ZERO
 from proxy.config.limit_rules import LimitRule, limit_rule
 from proxy.config.listening import ListenConfig
 from proxy.config.names import DEFAULT_ACCOUNT
 from proxy.config.section import Section
+from proxy.config.values import DAY, MEBIBYTE, PEM, SECONDS, SECONDS_OR_ZERO
 from proxy.system.secret import Secret
 
 
@@ -303,7 +303,7 @@ class NotifyConfig(Section):
 
 
 class Draft(Section):
-    """All sections: each value is right by itself, what they say together is not yet checked."""
+    """All sections: each value is valid by itself, rules between values are not checked yet."""
 
     listen: ListenConfig = fields.section(ListenConfig)
     oauth: OAuthConfig = fields.section(OAuthConfig)

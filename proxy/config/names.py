@@ -1,4 +1,4 @@
-"""Names that several rooms use, written once."""
+"""Names that several packages use."""
 
 from typing import Final
 from urllib.parse import urlencode
@@ -8,6 +8,6 @@ DEFAULT_ACCOUNT: Final = "default"
 
 
 def login_path(account: str) -> str:
-    """Return where the login of an account begins, below our own origin."""
+    """Return the path and query that begin the login of an account."""
     query = "" if account == DEFAULT_ACCOUNT else f"?{urlencode({'account': account})}"
     return f"/-/login{query}"

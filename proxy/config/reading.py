@@ -1,8 +1,8 @@
-"""Plain values into a section's own, each checked by itself, with every fault.
+"""Reads plain values into sections, each checked by itself, and collects every fault.
 
 A value that is wrong is left out, so that its default stands in for it; a list of sections with a
 fault in it is left out as a whole. What is read stays a mapping of what was given (`made` turns it
-into the section), so that one section can take over what another was given.
+into the section), so that one section can inherit what another was given.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,7 +17,7 @@ S = TypeVar("S", bound=Section)
 
 
 def read(kind: type[Section], mapping: object) -> tuple[dict[str, Any], list[Fault]]:
-    """Read a section of the given kind: what was given and is right, and every fault."""
+    """Read a section of the given kind: the valid values that were given, and every fault."""
     reader = _Reader(kind)
     return reader.section(kind, mapping, ()), reader.faults
 

@@ -27,7 +27,7 @@ def _required_secret(config: Draft) -> Iterator[Fault]:
 
 
 def _lacking(config: Draft, name: str, accepted: str) -> Iterator[Fault]:
-    """Return the accounts whose app lacks something; those that lack what is above are one."""
+    """Report accounts whose app lacks a value; where the top level lacks it, that alone."""
     lacking = [
         account.name
         for account in config.accounts.values()

@@ -14,9 +14,9 @@ OTHERS = stat.S_IRWXG | stat.S_IRWXO
 def read_secret(path: Path) -> str:
     """Read the secret that a file holds; OSError or ValueError says why it cannot be had.
 
-    A byte order mark and one line end (LF or CRLF) are what editors add: they are taken off.
+    A byte order mark and one line end (LF or CRLF) are removed: editors add them.
     """
-    # A pipe or a device could keep us waiting for ever.
+    # Reading a pipe or a device could block for ever.
     if not stat.S_ISREG(path.stat().st_mode):
         raise ValueError("what it names is not a file")
     with path.open("rb") as file:
@@ -35,7 +35,7 @@ def read_secret(path: Path) -> str:
 
 
 def unknown_secret() -> Secret:
-    """Return what stands in for a secret that cannot be had here: something that opens nothing."""
+    """Return a random value to stand in for a secret that cannot be read here."""
     return Secret(os.urandom(16).hex())
 
 
@@ -47,7 +47,7 @@ class PrivateFile:
     key: str
 
     def warning(self) -> str | None:
-        """Say that others may read the file, where they may."""
+        """Return a warning if others may read the file."""
         try:
             mode = self.path.stat().st_mode
         except OSError:

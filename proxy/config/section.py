@@ -55,12 +55,12 @@ def value(parse: Callable[[object], T], default: D, about: str = "") -> T | D:
 
 
 def required(parse: Callable[[object], T], accepted: str) -> T:
-    """Declare a value without which its section says nothing."""
+    """Declare a value that must be given."""
     return cast("T", Key(Shape.VALUE, None, "", parse, required=accepted))
 
 
 def fixed(default: T) -> T:
-    """Declare what nobody may write into a configuration."""
+    """Declare a value that is no key: the program itself sets it."""
     return cast("T", Key(Shape.FIXED, default))
 
 
@@ -133,8 +133,8 @@ def named(
 class Section:
     """A frozen value with declared fields, made from keyword arguments.
 
-    It behaves as a frozen dataclass does; compiling one for each section would double what the
-    import of this room takes of every command's start.
+    It behaves as a frozen dataclass does; compiling one for each section would double the time that
+    importing this package adds to every command.
     """
 
     _fields: ClassVar[Mapping[str, Key]] = {}
@@ -152,7 +152,7 @@ class Section:
         self.__dict__.update(given)
 
     def __setattr__(self, name: str, value: object) -> None:
-        """Refuse: what several parts of the program share does not change under them."""
+        """Refuse: several parts of the program share the configuration."""
         raise AttributeError(f"{type(self).__name__}.{name} cannot be changed")
 
     def __eq__(self, other: object) -> bool:
@@ -169,7 +169,7 @@ class Section:
 
 
 def same(one: Any, other: Any) -> bool:
-    """Tell whether two values of one key are equal; Secret itself compares with its like only."""
+    """Tell whether two values of a key are equal; a Secret compares with a Secret only."""
     return type(one) is type(other) and bool(one == other)
 
 

@@ -1,7 +1,7 @@
 """One source of configuration (a file, the environment, the flags) made ready to be merged.
 
-Relative paths count from the source's folder, and the content of each secret's file stands in the
-place of the key that named it.
+Relative paths count from the source's folder, and the content of each secret's file replaces the
+key that named it.
 """
 
 from collections.abc import Callable, Iterator
@@ -32,7 +32,7 @@ class Source:
     from_file: dict[Path, Path] = field(default_factory=dict)
     settled: set[Path] = field(default_factory=set)
     private: list[PrivateFile] = field(default_factory=list)
-    # What a source of higher precedence sets: no file is read in vain.
+    # Keys that a source of higher precedence sets: their files need not be read.
     overruled: frozenset[Path] = frozenset()
     # Whether a secret's file that cannot be read is a fault.
     secrets_needed: bool = True

@@ -1,4 +1,4 @@
-"""Configuration text as plain values that remember where each of them stands.
+"""Reads configuration text into plain values, with the place of each.
 
 YAML is read by a walk over its nodes: scalars stay the text they were written as (null excepted),
 so that `0600` and a secret of digits survive, and every key and value has its line and column.
@@ -15,12 +15,13 @@ import yaml
 from proxy.config.faults import Path, dotted
 
 NULL = "tag:yaml.org,2002:null"
-# What plain scalars resolve to; a tag that someone wrote out is not among our values.
+# The tags of plain scalars; any other tag was written out, and is refused.
 PLAIN = {f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "timestamp")}
 MERGE = "tag:yaml.org,2002:merge"
 # A configuration has a few hundred values; aliases can make a short text mean millions.
 MOST_NODES = 10_000
-# The parser quotes what it found. One sign of YAML's own is no secret; a longer piece may be.
+# The parser's messages quote what it found: a single sign of YAML is shown, a longer piece may be a
+# secret.
 QUOTED = re.compile(r"'([^']*)'|\"([^\"]*)\"")
 
 
@@ -66,12 +67,6 @@ class Tree:
             if path[:length] in self.key_places:
                 return self.key_places[path[:length]]
         return None
-
-    def forget(self, path: Path) -> None:
-        """Forget the places of a path and of all below it."""
-        for places in (self.key_places, self.value_places):
-            for known in [known for known in places if known[: len(path)] == path]:
-                del places[known]
 
 
 def parse_yaml(
@@ -173,7 +168,7 @@ class _Reader:
             if key in seen:
                 first = "" if self._one_place else f" (first in line {seen[key]})"
                 self.report(
-                    place, (*path, key), f"stands there twice{first}", "accepted: each key once"
+                    place, (*path, key), f"is given twice{first}", "accepted: each key once"
                 )
                 continue
             seen[key] = key_node.start_mark.line + 1

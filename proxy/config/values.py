@@ -1,4 +1,4 @@
-"""The kinds of value that a configuration holds, each with its own words for what is wrong.
+"""Parsers of the kinds of value that a configuration holds, each with its own error texts.
 
 Scalars may come as text (YAML's raw scalars, the environment): a number's text is read as a number,
 and text stays as it was written, so that `0600` and a secret of digits survive.
@@ -20,19 +20,19 @@ NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 WHOLE = re.compile(r"[+-]?[0-9]+")
 TRUE = {"true", "yes", "on", "1"}
 FALSE = {"false", "no", "off", "0"}
-ACCOUNT_NAME = re.compile(r"[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?")
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-# RFC 6749 section 3.3
-SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
 VISIBLE = re.compile(r"[\x21-\x7e]+")
-# What compose, shells, Helm and Ansible fill in, when they do.
+# Templates of compose, shells, Helm and Ansible, left unfilled.
 TEMPLATE = re.compile(r"\$\{[^}]*\}|\{\{.*\}\}")
 QUOTES = "\"'"
-MODE = re.compile(r"0?[67][0-7]{2}")
 # What proxy.grant.oauth sets itself: an extra parameter of that name would be a second one.
 OWN_PARAMETERS = {
     "client_id", "redirect_uri", "scope", "state", "code_challenge", "code_challenge_method",
 }  # fmt: skip
+
+
+DAY = 86400
+MEBIBYTE = 1024 * 1024
+PEM = "a file with certificates in PEM form"
 
 
 def absent(value: object) -> bool:
@@ -93,7 +93,7 @@ def text(value: object) -> str:
 
 
 def client_id(value: object) -> str:
-    """Parse the client id; that one is needed at all is a rule of its own."""
+    """Parse the client id; whether it may be absent is checked in rules."""
     if absent(value):
         return ""
     parsed = text(value)
@@ -120,7 +120,7 @@ def optional(parse: Callable[[object], T]) -> Callable[[object], T | None]:
 
 
 def nullable(parse: Callable[[object], T]) -> Callable[[object], T | None]:
-    """Let null alone stand for "not set": empty text there is a slip."""
+    """Let null alone stand for "not set": empty text there is an error."""
     return lambda value: None if value is None else parse(value)
 
 
@@ -134,16 +134,6 @@ def path(value: object) -> Path:
         return Path(value).expanduser()
     except RuntimeError:
         raise Wrong("the home folder of ~ is not known", "accepted: a path without ~") from None
-
-
-def socket_mode(value: object) -> str:
-    """Parse the mode of a Unix socket: octal digits as text."""
-    if isinstance(value, str) and MODE.fullmatch(value):
-        return value
-    raise Wrong(
-        f"{found(value)} is not a mode that lets its owner in",
-        'accepted: octal digits in quotes, such as "0600" or "0660"',
-    )
 
 
 def slip_in(value: str) -> str | None:
@@ -182,14 +172,14 @@ def secret(least: int = 1, accepted: str = "") -> Callable[[object], Secret]:
 
 
 def client_secret(value: object) -> Secret:
-    """Parse the client secret; that one is needed at all is a rule of its own."""
+    """Parse the client secret; whether it may be absent is checked in rules."""
     if absent(value):
         return Secret("")
     return secret()(value)
 
 
 def api_key(value: object) -> Secret:
-    """Parse the key of a caller: what fits into a header and is no empty key."""
+    """Parse the key of a caller: not empty, and fit for a header."""
     key = secret()(value)
     if not VISIBLE.fullmatch(key.reveal()):
         raise Wrong(
@@ -199,23 +189,44 @@ def api_key(value: object) -> Secret:
     return key
 
 
-def key_name(value: object) -> str:
-    """Parse the name of an API key: it stands in logs and in metrics."""
-    if isinstance(value, str) and NAME.fullmatch(value):
-        return value
-    raise Wrong(
-        f"{found(value)} is no name for a key", "accepted: letters, digits, '.', '_', '-', up to 64"
-    )
+def matching(pattern: str, what: str, accepted: str) -> Callable[[object], str]:
+    """Make the parser of text that a regular expression matches as a whole."""
+
+    def parse(value: object) -> str:
+        if isinstance(value, str) and re.fullmatch(pattern, value):
+            return value
+        raise Wrong(f"{found(value)} is {what}", accepted)
+
+    return parse
 
 
-def account_name(value: object) -> str:
-    """Parse the name of an account: it stands in Host names, and in files' names."""
-    if isinstance(value, str) and ACCOUNT_NAME.fullmatch(value):
-        return value
-    raise Wrong(
-        f"{found(value)} is no name for an account",
-        "accepted: small letters, digits, '_', '-', up to 63 (NAME.localhost leads to it)",
-    )
+SECONDS = seconds(DAY)
+SECONDS_OR_ZERO = seconds(DAY, zero=True)
+PORT = whole(0, 65535)
+
+socket_mode = matching(
+    "0?[67][0-7]{2}",
+    "not a mode that gives its owner access",
+    'accepted: octal digits in quotes, such as "0600" or "0660"',
+)
+# It stands in logs and in metrics.
+key_name = matching(
+    "[A-Za-z0-9][A-Za-z0-9._-]{0,63}",
+    "no name for a key",
+    "accepted: letters, digits, '.', '_', '-', up to 64",
+)
+# It stands in Host names, and in files' names.
+account_name = matching(
+    "[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?",
+    "no name for an account",
+    "accepted: small letters, digits, '_', '-', up to 63 (NAME.localhost leads to it)",
+)
+# RFC 6749 section 3.3.
+scope = matching(
+    r"[\x21\x23-\x5b\x5d-\x7e]+",
+    "not one scope",
+    "accepted: a list, such as [candidates_read, jobs_read]",
+)
 
 
 def further_account(value: object) -> str:
@@ -235,15 +246,6 @@ def subject(value: object) -> str:
     raise Wrong(
         f"{found(value)} is no subject of a certificate",
         'accepted: text such as "CN=reports" or "CN=reports,O=Example"',
-    )
-
-
-def scope(value: object) -> str:
-    """Parse one scope."""
-    if isinstance(value, str) and SCOPE.fullmatch(value):
-        return value
-    raise Wrong(
-        f"{found(value)} is not one scope", "accepted: a list, such as [candidates_read, jobs_read]"
     )
 
 
