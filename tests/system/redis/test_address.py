@@ -13,6 +13,7 @@ GOOD = {
     "redis+sentinel://a,b:2,[::1]/main/2": (
         (("a", 26379), ("b", 2), ("::1", 26379)), "main", 2, None, None,
     ),
+    "redis+sentinel://[::1]:1,[::2]:3/main": ((("::1", 1), ("::2", 3)), "main", 0, None, None),
     "rediss+sentinel://u:p@a/main": ((("a", 26379),), "main", 0, "u", "p"),
 }  # fmt: skip
 
