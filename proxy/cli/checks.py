@@ -14,14 +14,12 @@ from email.utils import parsedate_to_datetime
 from enum import IntEnum
 from pathlib import Path
 
-import aiohttp
-
 from proxy.cli.session import Session
 from proxy.errors import ConfigurationError
+from proxy.grant.wire import Answer, Wire, WireError
 from proxy.system.dialing import Dialer, DialError
 from proxy.system.loopback import is_loopback
 from proxy.system.network import build_ssl_context, outbound_proxy
-from proxy.system.session import open_session
 
 TIMEOUT = 15.0
 # Tokens live 30 minutes: a minute is noticed by nobody, five shorten every token's life.
@@ -112,37 +110,37 @@ async def _reach(session: Session, key: str, url: str, dialer: Dialer) -> AsyncI
             return
         yield Finding(Grade.GOOD, f"{key}: the name {host} resolves")
     try:
-        async with (
-            open_session(dialer, TIMEOUT) as client,
-            client.get(url, allow_redirects=False) as answer,
-        ):
-            date = answer.headers.get("Date")
-            now = session.clock.now()
-    except (DialError, aiohttp.ClientError, OSError) as error:
+        answer = await _get(url, dialer)
+    except (DialError, WireError) as error:
         yield _unreachable(f"{key}: {host}:{port}{way}", error)
         return
     secure = "TLS and HTTP" if url.startswith("https:") else "HTTP (plain, to this machine)"
     yield Finding(Grade.GOOD, f"{key}: {secure} with {host}:{port} work{way}")
     if key == "oauth.token_endpoint":
-        yield _clock(date, now)
+        yield _clock(answer.headers.get("date"), session.clock.now())
 
 
-def _unreachable(where: str, error: Exception) -> Finding:
-    match error:
-        case DialError():
-            return Finding(Grade.BAD, f"{where}: {error.what}", error.remedy)
-        case TimeoutError():
-            return Finding(
-                Grade.BAD,
-                f"{where}: connected, and no answer within {TIMEOUT:g} s",
-                "check what is between, and try again",
-            )
-        case _:
-            return Finding(
-                Grade.BAD,
-                f"{where}: connected, and no answer in HTTP came ({type(error).__name__})",
-                "check what answers there",
-            )
+async def _get(url: str, dialer: Dialer, headers: Mapping[str, str] | None = None) -> Answer:
+    answer = await Wire(url, dialer, TIMEOUT).send("GET", headers or {})
+    if not answer.status:  # no head that could be read
+        raise answer.broken or WireError("http_protocol_error", "the answer was malformed")
+    return answer
+
+
+def _unreachable(where: str, error: DialError | WireError) -> Finding:
+    if isinstance(error, DialError):
+        return Finding(Grade.BAD, f"{where}: {error.what}", error.remedy)
+    if error.reason == "http_response_timeout":
+        return Finding(
+            Grade.BAD,
+            f"{where}: connected, and no answer within {TIMEOUT:g} s",
+            "check what is between, and try again",
+        )
+    return Finding(
+        Grade.BAD,
+        f"{where}: connected, and no answer in HTTP came ({error.what})",
+        "check what answers there",
+    )
 
 
 def _clock(date: str | None, now: float) -> Finding:
@@ -168,20 +166,12 @@ async def check_upstream_call(session: Session, lines: bytes) -> Finding:
     url = f"{config.upstream.url}/users/me"
     dialer = _dialer(session, url, build_ssl_context(config.upstream.ca_file))
     try:
-        async with (
-            open_session(dialer, TIMEOUT) as client,
-            client.get(
-                url,
-                headers={name: value},
-                allow_redirects=False,
-            ) as answer,
-        ):
-            status = int(answer.status)
-    except (DialError, aiohttp.ClientError, OSError) as error:
+        answer = await _get(url, dialer, {name: value})
+    except (DialError, WireError) as error:
         return Finding(
             Grade.BAD, f"GET /users/me failed ({type(error).__name__})", "see the lines above"
         )
-    match status:
+    match answer.status:
         case 200:
             return Finding(Grade.GOOD, "GET /users/me with the grant: 200")
         case 401:
@@ -198,5 +188,7 @@ async def check_upstream_call(session: Session, lines: bytes) -> Finding:
             )
         case _:
             return Finding(
-                Grade.NOTE, f"GET /users/me with the grant: {status}", "try again, or another path"
+                Grade.NOTE,
+                f"GET /users/me with the grant: {answer.status}",
+                "try again, or another path",
             )

@@ -243,8 +243,6 @@ def _parse_scope(value: object) -> tuple[str, ...]:
 
 def lost_answer(error: WireError) -> TokenEndpointError:
     """Say what became of what was sent, where no complete answer came."""
-    if not error.sent:
-        return TokenEndpointError(Outcome.NOT_SPENT, error.reason, error.what)
     detail = f"The token endpoint failed: {error.what}; whether the token was spent is not known."
     return TokenEndpointError(Outcome.UNKNOWN, error.reason, detail)
 

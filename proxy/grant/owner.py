@@ -11,7 +11,7 @@ from proxy.errors import ProxyError
 from proxy.grant.live import bearer
 from proxy.grant.source import Account
 from proxy.grant.wire import Wire, WireError
-from proxy.system.dialing import Dialer
+from proxy.system.dialing import Dialer, DialError
 from proxy.system.secret import Secret
 
 logger = logging.getLogger(__name__)
@@ -49,8 +49,8 @@ class OwnerLookup:
         name, _, value = lines.decode("ascii").strip().partition(": ")
         try:
             answer = await self._wire.send("GET", {name: value, "Accept": "application/json"})
-        except WireError as error:
-            logger.info("owner_unknown error=%s", error.reason)
+        except (DialError, WireError) as error:
+            logger.info("owner_unknown error=%s", error.args[0])
             return None
         return parse_owner(answer.body) if answer.status == 200 else None
 

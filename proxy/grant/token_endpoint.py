@@ -18,7 +18,7 @@ from proxy.grant.oauth import (
 )
 from proxy.grant.wire import Guard, Wire, WireError
 from proxy.system.clock import Clock
-from proxy.system.dialing import Dialer
+from proxy.system.dialing import Dialer, DialError
 from proxy.system.secret import Secret
 
 
@@ -66,6 +66,8 @@ class TokenEndpoint:
         requested_at = self._clock.now()
         try:
             answer = await self._wire.send("POST", request.headers, request.body, guard)
+        except DialError as error:
+            raise TokenEndpointError(Outcome.NOT_SPENT, error.code, error.detail) from None
         except WireError as error:
             raise lost_answer(error) from None
         return parse_token_answer(

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from typing import cast
 from urllib.parse import urlsplit
 
-from proxy.errors import Problem
 from proxy.system.dialing import Dialer
 
 # As golang.org/x/oauth2 has it: no token answer is larger.
@@ -31,13 +30,12 @@ Guard = Callable[[], None]
 
 
 class WireError(Exception):
-    """No usable answer came; `sent` tells whether anything of the request can have left us."""
+    """The request was sent, or a part of it, and no usable answer came."""
 
-    def __init__(self, reason: str, what: str, *, sent: bool) -> None:
+    def __init__(self, reason: str, what: str) -> None:
         super().__init__(reason)
         self.reason = reason
         self.what = what
-        self.sent = sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +62,7 @@ class Wire:
     async def send(
         self, method: str, headers: Mapping[str, str], body: bytes = b"", guard: Guard | None = None
     ) -> Answer:
-        """Send one request and return the answer; WireError where there is none."""
+        """Send a request, return the answer; DialError: nothing was sent; WireError: no answer."""
         lines = {"Host": self._authority, **headers, "Connection": "close"}
         if body:
             lines["Content-Length"] = str(len(body))
@@ -72,10 +70,7 @@ class Wire:
         head += "".join(f"{name}: {value}\r\n" for name, value in lines.items())
         request = head.encode("latin-1") + b"\r\n" + body
         deadline = asyncio.get_running_loop().time() + self._timeout
-        try:
-            receiver = await self._dialer.dial(_Receiver)
-        except Problem as problem:
-            raise WireError(problem.code, problem.detail, sent=False) from None
+        receiver = await self._dialer.dial(_Receiver)
         try:
             if guard is not None:
                 guard()
@@ -85,7 +80,7 @@ class Wire:
                     await receiver.ended
             except TimeoutError:
                 receiver.failure = WireError(
-                    "http_response_timeout", "no answer within the time-out", sent=True
+                    "http_response_timeout", "no answer within the time-out"
                 )
             return receiver.answer()
         finally:
@@ -124,9 +119,7 @@ class _Receiver(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         if error is not None:
-            self.failure = WireError(
-                "connection_terminated", "the connection was broken off", sent=True
-            )
+            self.failure = WireError("connection_terminated", "the connection was broken off")
         self._end()
 
     def _end(self) -> None:
@@ -135,12 +128,10 @@ class _Receiver(asyncio.Protocol):
 
     def answer(self) -> Answer:
         if len(self._data) > MAX_ANSWER + MAX_HEAD:
-            raise WireError(
-                "unusable_answer", "the answer is larger than any token answer", sent=True
-            )
+            raise WireError("unusable_answer", "the answer is larger than any token answer")
         if not self._data:
             raise self.failure or WireError(
-                "connection_terminated", "the connection was closed without an answer", sent=True
+                "connection_terminated", "the connection was closed without an answer"
             )
         framed = _unframe(bytes(self._data), self.failure is None)
         body, whole, broken = framed.body, framed.whole, None
@@ -149,7 +140,7 @@ class _Receiver(asyncio.Protocol):
             whole = whole and unpacked
         if not whole:
             broken = self.failure or WireError(
-                "http_protocol_error", "the answer was malformed or cut short", sent=True
+                "http_protocol_error", "the answer was malformed or cut short"
             )
         return Answer(framed.status, framed.headers, body, broken)
 

@@ -2,8 +2,8 @@
 
 Everything that leaves this machine by TCP is dialed here, so that calls, the token endpoint, the
 owner's name and `srproxy check` cannot differ. Through an outbound proxy the peer is reached by
-CONNECT: the proxy carries bytes that it cannot read and never sees a credential of ours. Nothing
-that a peer answers gets into a Problem.
+CONNECT: the proxy carries bytes that it cannot read and never sees a credential of ours. No Problem
+repeats anything that a peer answers.
 """
 
 import asyncio
@@ -23,8 +23,8 @@ from proxy.system.origin import DEFAULT_PORTS
 # RFC 8305 section 5: how long the first address has before the next is tried beside it.
 HAPPY_EYEBALLS_DELAY: Final = 0.25
 MAX_PROXY_HEAD: Final = 16384
-# Old proxies answer CONNECT by HTTP/1.0, some with bare LF. What frames a body in a 2xx is not
-# looked at: there is none (RFC 9110 section 9.3.6).
+# Old proxies answer CONNECT by HTTP/1.0, some with bare LF. The framing headers of a 2xx are
+# ignored: it has no body (RFC 9110 section 9.3.6).
 HEAD_END: Final = re.compile(rb"\r?\n\r?\n")
 STATUS_LINE: Final = re.compile(rb"HTTP/1\.[01] ([1-9][0-9]{2})(?=[ \r\n])")
 CHALLENGES: Final = re.compile(rb"^proxy-authenticate[ \t]*:(.*)$", re.IGNORECASE | re.MULTILINE)
@@ -60,7 +60,7 @@ class Dialer:
         name: str = "upstream",
         key: str = "upstream.url",
     ) -> None:
-        """Name the peer for people, and the configuration key that holds `url`.
+        """`name` names the peer for people, `key` the configuration key that holds `url`.
 
         A context that is still to be built is built at the first TLS connection: reading the
         system's certificates takes 40 ms, and a command may need no connection.
@@ -73,7 +73,7 @@ class Dialer:
         self._timeout = timeout
         self._name = name
         self._key = key
-        # With a proxy in front its failures are worth telling apart from the peer's.
+        # With an outbound proxy, its failures are told apart from the peer's.
         self._first_hop = "outbound proxy" if outbound else name
         self._first_key = "upstream.proxy or HTTPS_PROXY" if outbound else key
 
@@ -86,7 +86,7 @@ class Dialer:
             raise self._translate(error) from error
 
     async def _dial(self, make_protocol: Callable[[], P], until: float) -> P:
-        """Try the addresses until one of them connects to its end: nothing was sent before that."""
+        """Try the addresses until one connection is complete; no request is sent before that."""
         loop = asyncio.get_running_loop()
         first = self.outbound or self
         found = await loop.getaddrinfo(first.host, first.port, type=socket.SOCK_STREAM)
@@ -175,7 +175,7 @@ class Dialer:
             f"Ask whoever runs the proxy to allow {self.host}, port {self.port}.",
         )
 
-    def _translate(self, error: OSError) -> Problem:
+    def _translate(self, error: OSError) -> DialError:
         hop, key = self._first_hop, self._first_key
         match error:
             case ssl.SSLCertVerificationError():
