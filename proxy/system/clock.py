@@ -1,13 +1,13 @@
-"""The clock as a seam: time is handed in, so that tests need not wait and no module reads it.
+"""The clock, which is passed in: tests need not wait, and no other module reads the time.
 
-`proxy.cli` makes the real one; tests make one whose hands they move.
+`proxy.cli` makes the real one; tests make one that they move.
 """
 
 from typing import Protocol
 
 
 class Clock(Protocol):
-    """Two hands: the wall clock for what is stored, the monotonic one for durations."""
+    """The wall clock for what is stored, and the monotonic clock for durations."""
 
     def now(self) -> float:
         """Return seconds since the epoch, on the wall clock (may jump either way)."""

@@ -1,8 +1,8 @@
 """The sockets the proxy listens on: both loopback families, a given host, a Unix socket.
 
-Binding happens before anything else is started, so that a taken or privileged port is said at once
-and costs nothing. A name that means both families gets one port number on both: whoever held the
-other family's port could otherwise take the callback's code (RFC 8252 section 8.3 asks for this).
+Binding happens before anything else is started, so that a taken or privileged port is reported at
+once. A name that means both families gets one port number on both: whoever held the other family's
+port could otherwise take the callback's code (RFC 8252 section 8.3 asks for this).
 """
 
 import ctypes
@@ -31,7 +31,7 @@ ABSENT_FAMILY = {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL}
 
 @dataclass(slots=True)
 class Listeners:
-    """Bound sockets, what to call them, and what could not be had (no IPv6)."""
+    """Bound sockets, and notes on what is not available here (no IPv6)."""
 
     tcp: list[socket.socket] = field(default_factory=list)
     unix: socket.socket | None = None
@@ -50,7 +50,7 @@ class Listeners:
 
     @classmethod
     def adopt(cls, sockets: Sequence[socket.socket]) -> "Listeners":
-        """Take sockets that somebody else has opened: systemd, from a socket unit."""
+        """Use sockets that systemd has opened, from a socket unit."""
         listeners = cls()
         for listener in sockets:
             if listener.family == socket.AF_UNIX:
@@ -100,7 +100,7 @@ def open_listeners(
 
 
 def free_port() -> int:
-    """Find a port that is free on both loopback families, for those who must name it beforehand."""
+    """Find a port that is free on both loopback families, for who must know it beforehand."""
     listeners = open_listeners("localhost", 0)
     listeners.close()
     assert listeners.port is not None  # noqa: S101 - there is one for TCP
@@ -120,7 +120,7 @@ def _bind_tcp(listeners: Listeners, host: str, port: int, reuse_port: bool) -> N
                     listener = _bind_one(address, family, number, reuse_port)
                 except OSError as error:
                     if error.errno in ABSENT_FAMILY and len(addresses) > 1:
-                        notes.append(f"{address} cannot be had here: {error.strerror}")
+                        notes.append(f"{address} is not available here: {error.strerror}")
                         continue
                     raise _start_error(error, address, number or port) from error
                 number = listener.getsockname()[1]
@@ -211,7 +211,7 @@ def _bind_unix(listeners: Listeners, path: Path, mode: int) -> None:
     _remove_stale(path)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listeners.unix = listener
-    # The mode is right from the first instant: a chmod afterwards would leave a gap.
+    # Made with its mode: between the bind and a chmod others could connect.
     previous = os.umask(0o777 & ~mode)
     try:
         listener.bind(str(path))

@@ -1,7 +1,7 @@
 """What every connection that leaves this machine shares: TLS settings and the outbound proxy.
 
 Certificates are always verified; a `ca_file` is added to the system's roots and replaces none.
-Never reads the environment itself: it is handed in.
+Never reads the environment itself: it is passed in.
 """
 
 import base64
@@ -57,7 +57,7 @@ class OutboundProxy:
 
 
 class TlsObject(ssl.SSLObject):
-    """TLS as the event loop's transport runs it, with the buffer of what came and is not read."""
+    """The event loop's TLS, with its buffer of received and unread bytes at hand."""
 
     incoming: ssl.MemoryBIO
 
@@ -75,7 +75,7 @@ class ClientContext(ssl.SSLContext):
         server_hostname: str | bytes | None = None,
         session: ssl.SSLSession | None = None,
     ) -> ssl.SSLObject:
-        """Remember the buffer: nothing else lets it out."""
+        """Keep the buffer: nothing else gives access to it."""
         made = super().wrap_bio(incoming, outgoing, server_side, server_hostname, session)
         if isinstance(made, TlsObject):
             made.incoming = incoming
@@ -127,7 +127,7 @@ def outbound_proxy(
 ) -> OutboundProxy | None:
     """Choose the outbound HTTP proxy for a URL: the setting, else HTTPS_PROXY but for NO_PROXY.
 
-    This machine itself is reached without one unless the setting says so.
+    Loopback is reached without a proxy unless the setting names one.
     """
     if setting is not None:
         return OutboundProxy.parse(setting.reveal())
@@ -160,7 +160,7 @@ def _either(environ: Mapping[str, str], name: str) -> str:
 
 
 def is_excepted(host: str, port: int, exceptions: str) -> bool:
-    """Tell whether NO_PROXY's value has a host, by name, suffix, network or `*`."""
+    """Tell whether NO_PROXY's value covers a host, by name, suffix, network or `*`."""
     for entry in exceptions.replace(",", " ").lower().split():
         if entry == "*":
             return True

@@ -1,4 +1,4 @@
-"""What the whole process is set to before it serves: no core dump, private files, a calm allocator.
+"""Settings of the whole process: no core dump, private files, a tuned allocator and collector.
 
 Linux offers each of these; elsewhere a step that is missing is left out.
 """
@@ -16,14 +16,14 @@ M_ARENA_MAX = -8  # malloc.h
 # Bodies move in pieces of up to 256 KiB: with the stock thresholds glibc maps and unmaps memory
 # for each of them. Measured at 64 KiB answers: 22 to 58 % more requests a second.
 ALLOCATOR_THRESHOLD = 4 * 1024 * 1024
-# Listeners, log, store, resolver, connections turned away: what is open beside the connections.
+# Listeners, log, store, resolver, connections turned away: what is open besides the connections.
 SPARE_DESCRIPTORS = 200
 
 
 def open_standard_streams() -> None:
-    """Put the null device where a standard stream is closed (`2>&-`).
+    """Open the null device in place of a closed standard stream (`2>&-`).
 
-    Or the next file or socket that is opened would get its number, and be written to as stderr.
+    Otherwise the next file or socket would get its number, and be written to as stderr.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:
@@ -63,10 +63,10 @@ def tune() -> None:
             mallopt(M_TRIM_THRESHOLD, ALLOCATOR_THRESHOLD)
             # Our few threads wait more than they allocate: an arena for each is memory lost.
             mallopt(M_ARENA_MAX, 1)
-    # What is built at start lives as long as the process: the collector need not walk it again.
-    # What is left is little, so all of it can be looked at often: a connection that has ended is a
-    # cycle, and holds its buffers until then. Not collected first, which takes 50 ms before the
-    # first answer and finds a few hundred objects.
+    # What is built at start lives as long as the process: the collector need not walk it again. The
+    # rest is little, so all of it can be collected often: a connection that has ended is a cycle,
+    # and holds its buffers until then. Not collected first, which takes 50 ms before the first
+    # answer and finds a few hundred objects.
     gc.freeze()
     gc.set_threshold(10_000, 10, 10)
 
@@ -115,7 +115,7 @@ def collector_paused() -> Iterator[None]:
 
 
 def environment_warnings(environ: Mapping[str, str]) -> list[str]:
-    """Name what in the environment endangers secrets; the caller logs it."""
+    """Return what in the environment endangers secrets or speed; the caller logs it."""
     warnings = []
     if environ.get("SSLKEYLOGFILE"):
         warnings.append(

@@ -1,9 +1,9 @@
 """Secret: a value that cannot be printed, formatted, pickled or compared loosely.
 
 Every credential in the program (client secret, tokens, keys, passphrases) travels in this type.
-There is one way out, `reveal()`, so that a reader can find every place where a secret is used.
-Living ones are known (weakly) to the last gate of the logs, which masks them wherever they turn up:
-nobody has to remember to announce one.
+There is one way out, `reveal()`, so that a reader can find every place where a secret is used. The
+log's last filter knows every living one, by weak references, and masks its value wherever it turns
+up: none has to be registered.
 """
 
 from typing import ClassVar, NoReturn

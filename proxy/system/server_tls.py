@@ -1,7 +1,7 @@
 """TLS towards callers: the certificate we show, theirs if one is asked for, and renewal on disk.
 
-Each handshake takes the settings that hold at its moment, so a certificate that was renewed is
-shown from the next connection on, and none is dropped. A pair that does not fit changes nothing.
+Each handshake uses the current settings, so a renewed certificate is shown from the next connection
+on, and no connection is dropped. A certificate and key that do not fit change nothing.
 """
 
 import ssl
@@ -30,13 +30,13 @@ class ServerTls:
         self.context.sni_callback = self._choose
 
     def has_changed(self) -> bool:
-        """Tell whether a file is another than the one in use."""
+        """Tell whether a file has changed since it was loaded."""
         return self._look() != self._stamp
 
     def reload(self) -> None:
-        """Take up the files; where they do not fit, ConfigurationError and nothing changes."""
+        """Load the files again; where they do not fit, ConfigurationError and nothing changes."""
         stamp = self._look()
-        self._stamp = stamp  # a pair that does not fit is told once, not at every look
+        self._stamp = stamp  # a pair that does not fit is reported once, not at every check
         current = self._build()
         self.expires_at = certificate_end(self._cert_file)
         self._current = current
@@ -113,7 +113,7 @@ def subject_names(certificate: dict[str, Any] | None) -> tuple[str, ...]:
     pairs = [pair for rdn in certificate.get("subject", ()) for pair in rdn]
     common = [value for name, value in pairs if name == "commonName"]
     full = ",".join(f"{SHORT.get(name, name)}={_escape(value)}" for name, value in reversed(pairs))
-    # A common name that reads as a whole subject would pass for that one.
+    # Left out if it looks like a full subject, for which it could be taken.
     plain = [name for name in common[-1:] if "=" not in name]
     return (*plain, full) if full else ()
 

@@ -1,7 +1,7 @@
 """systemd's two interfaces: readiness (sd_notify, for `Type=notify`) and sockets handed over.
 
-Without a socket named by the service manager nothing happens; a socket that cannot be reached is
-no reason to stop serving. Never reads the environment itself: it is handed in.
+Without a socket named by the service manager nothing happens; a socket that cannot be reached is no
+reason to stop serving. Never reads the environment itself: it is passed in.
 """
 
 import socket
@@ -12,7 +12,6 @@ from proxy.errors import StartError
 
 READY = "READY=1"
 STOPPING = "STOPPING=1"
-RELOADING = "RELOADING=1"
 FIRST_SOCKET = 3  # sd_listen_fds(3): SD_LISTEN_FDS_START
 PROBES = "probes"  # FileDescriptorName= of a socket for the second listener
 

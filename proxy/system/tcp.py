@@ -30,7 +30,7 @@ UNACKED, LAST_ACK_RECEIVED, BYTES_ACKED = 24, 56, 120
 
 
 class RawSocket(Protocol):
-    """As much of a socket as a transport lets out."""
+    """The part of a socket that a transport gives access to."""
 
     @property
     def family(self) -> int: ...
@@ -75,9 +75,9 @@ def delivery(connection: RawSocket) -> Delivery | None:
 
 
 def has_hung_up(connection: RawSocket | None) -> bool:
-    """Tell whether the peer has closed, for while nothing is read, which would show it.
+    """Tell whether the peer has closed, while nothing is being read that would show it.
 
-    Linux alone tells of a FIN behind what is not read yet; a reset is told everywhere.
+    Only Linux reports a FIN behind unread data; a reset is reported everywhere.
     """
     if connection is None or connection.fileno() < 0:
         return False
@@ -97,7 +97,7 @@ def unread(connection: RawSocket) -> int:
 
 
 class Outflow:
-    """Whether the peer takes what is written to it."""
+    """Tells whether the peer takes what is written to it."""
 
     __slots__ = ("_acknowledged", "_held", "_moved_at", "_socket", "_transport")
 
@@ -111,7 +111,7 @@ class Outflow:
     def is_stuck(self, now: float, limit: float) -> bool:
         """Tell whether something waits to be taken, and nothing was for `limit` seconds.
 
-        To be asked every second or so: the time is told from one look to the next.
+        Call it every second or so: the time is measured between calls.
         """
         waiting = self._transport.get_write_buffer_size()
         if not waiting or self._has_moved(waiting):

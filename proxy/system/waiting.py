@@ -1,4 +1,4 @@
-"""Small ends of asyncio work: what is undone later, cancelled, or awaited unless told to hurry."""
+"""Small helpers for asyncio: close later, cancel and wait, wait unless forced."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -16,7 +16,7 @@ def later(close: Callable[[], object]) -> Callable[[], Coroutine[Any, Any, None]
 
 
 def cancelling(task: asyncio.Task[None]) -> Callable[[], Coroutine[Any, Any, None]]:
-    """Return what cancels a task and waits for its end."""
+    """Make a coroutine function that cancels a task and waits for its end."""
 
     async def cancel() -> None:
         task.cancel()

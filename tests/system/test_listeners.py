@@ -61,7 +61,7 @@ def test_absent_ipv6_serves_ipv4_and_says_so(monkeypatch: pytest.MonkeyPatch) ->
     listeners = open_listeners("localhost", 0)
     try:
         assert [item.getsockname()[0] for item in listeners.tcp] == ["127.0.0.1"]
-        assert "::1 cannot be had here" in listeners.notes[0]
+        assert "::1 is not available here" in listeners.notes[0]
     finally:
         listeners.close()
 

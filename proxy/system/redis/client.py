@@ -1,4 +1,4 @@
-"""A client of Redis that follows a fail-over, never waits long, and fails in our words.
+"""A client of Redis that follows a fail-over, never waits long, and raises RedisError alone.
 
 Imported only where Redis is used: the extra `redis` brings redis-py.
 """
@@ -100,7 +100,7 @@ class RedisClient:
         tls: dict[str, Any] = {"tls": _Tls(address, ca_file)} if address.tls else {}
         common: dict[str, Any] = {
             "protocol": 2,
-            # A write that was done and is repeated would find the record changed.
+            # No retry: a write that was done would find its own record changed.
             "retry": Retry(NoBackoff(), 0),
         }
         options: dict[str, Any] = {
@@ -130,7 +130,7 @@ class RedisClient:
             for host, port in address.hosts
         ]
         sentinel = Sentinel([])  # type: ignore[no-untyped-call]
-        # Its own way of making them takes no class of connection.
+        # Sentinel's constructor takes no class of connection.
         sentinel.sentinels = list(self._sentinels)
         managed = _VerifiedPrimaryConnection if tls else SentinelManagedConnection
         primary: Redis = sentinel.master_for(
@@ -142,7 +142,7 @@ class RedisClient:
         """Await a command of redis-py's; whatever fails is a RedisError.
 
         A server that was demoted to a replica is left: the next connection asks DNS or Sentinel
-        anew, and the command, of which nothing was done, is sent once more.
+        anew, and the command, which had no effect, is sent once more.
         """
         try:
             async with asyncio.timeout(TIMEOUT + 1):

@@ -1,6 +1,6 @@
-"""What can go wrong with Redis, in our words and with the remedy.
+"""What can go wrong with Redis, in our own words and with the remedy.
 
-Never in the server's: it may repeat a command's arguments, and those hold tokens.
+The server's words are never shown: they may repeat a command's arguments, which hold tokens.
 """
 
 import socket
@@ -101,7 +101,12 @@ def explain(error: BaseException) -> RedisError:
                 "see whether it runs, the network to it, and whether its port speaks TLS (rediss://)",
             )
     if type(error).__name__ == "ConnectionError":
-        return RedisError("broke the connection off", "see whether it runs, and its log")
+        # With TLS 1.3 a server that misses a client certificate may only hang up.
+        return RedisError(
+            "broke the connection off",
+            "see whether it runs, its log, and whether it asks for a client certificate "
+            "(?ssl_certfile=…&ssl_keyfile=…)",
+        )
     return RedisError(
         f"does not answer as it should ({type(error).__name__})",
         "see whether it runs, is writable and has memory left",
