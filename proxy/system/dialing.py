@@ -11,7 +11,7 @@ import re
 import socket
 import ssl
 from collections.abc import Callable, Sequence
-from typing import Final, TypeVar
+from typing import Final, TypeVar, cast
 from urllib.parse import urlsplit
 
 from aiohappyeyeballs import AddrInfoType, start_connection
@@ -35,7 +35,7 @@ EXPIRED, NOT_YET_VALID = 10, 9
 WRONG_NAME: Final = (62, 64)  # a host's, an address's
 UNKNOWN_ISSUER: Final = (2, 18, 19, 20, 21)
 
-P = TypeVar("P", bound=asyncio.BaseProtocol)
+P = TypeVar("P")  # an asyncio.Protocol by its methods
 
 
 class DialError(Problem):
@@ -122,12 +122,12 @@ class Dialer:
         if callable(self._context):
             self._context = self._context()
         _, protocol = await asyncio.get_running_loop().create_connection(
-            make_protocol,
+            cast("Callable[[], asyncio.Protocol]", make_protocol),
             sock=connected,
             ssl=self._context,
             server_hostname=self.host if self._context is not None else None,
         )
-        return protocol
+        return cast("P", protocol)
 
     async def _tunnel(self, connected: socket.socket, outbound: OutboundProxy) -> None:
         loop = asyncio.get_running_loop()

@@ -12,17 +12,13 @@ from proxy.control.application import build_application
 from proxy.telemetry.traffic import RequestRecord
 from tests.control.conftest import Client, Serve, World, make_config
 from tests.control.support import begin, come_back
+from tests.support import records
 
 
 def make_record(number: int, **changes: Any) -> RequestRecord:
-    record = RequestRecord(
-        request_id=f"r{number}", at=1_790_000_000.0 + number, method="GET",
-        target=b"/candidates?limit=10&q=Ada", caller="ats", status=200, whose="upstream",
-        duration=0.12, upstream_duration=0.11,
-    )  # fmt: skip
-    for name, value in changes.items():
-        setattr(record, name, value)
-    return record
+    usual = {"target": b"/candidates?limit=10&q=Ada", "caller": "ats", "duration": 0.12}
+    usual["upstream_duration"] = 0.11
+    return records.make_record(f"r{number}", 1_790_000_000.0 + number, **{**usual, **changes})
 
 
 async def read_event(answer: ClientResponse) -> tuple[str, Any]:

@@ -8,6 +8,7 @@ import pytest
 
 from proxy.errors import Problem
 from proxy.gateway.front import CallerConnection
+from proxy.gateway.front.connection import SURELY_LEAVES
 from tests.support.proxying import GET, HOST, FakeCredentials, Harness, proxying
 from tests.support.recorder import OK, RecordedConnection, Recorder
 
@@ -305,7 +306,8 @@ async def test_what_is_pipelined_waits_for_answers_to_be_read() -> None:
             unwritten = connection._transport.get_write_buffer_size()
             sending.cancel()
 
-    assert unwritten <= 65536 + 200
+    # One answer, and what of the one before it was still taken for sent.
+    assert unwritten <= 65536 + 200 + SURELY_LEAVES
     assert waiting <= 65536 + 262144  # the limit, and one read
     assert served < 200  # what the kernel's buffers took of their answers
 

@@ -4,8 +4,8 @@ import json
 import re
 import shutil
 import subprocess
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -14,22 +14,25 @@ from proxy.gateway.upstream.pool import PoolStats
 from proxy.telemetry.metrics import AccountSample, Callers, Metrics
 from proxy.telemetry.metrics.metrics import MOST_SERIES
 from proxy.telemetry.traffic import RequestRecord
+from tests.support.records import make_record
 
 ROOT = Path(__file__).parents[2]
-RECORD = RequestRecord(
-    request_id="r",
-    at=0.0,
-    method="GET",
-    target=b"/candidates/secret-id?pageId=secret",
-    status=200,
-    whose="upstream",
-    account="default",
-    operation="GET /candidates/{id}",
-    duration=0.03,
-    upstream_duration=0.02,
-    bytes_in=10,
-    bytes_out=1000,
-)
+
+
+def finished(**members: Any) -> RequestRecord:
+    usual: dict[str, Any] = {
+        "target": b"/candidates/secret-id?pageId=secret",
+        "account": "default",
+        "operation": "GET /candidates/{id}",
+        "duration": 0.03,
+        "upstream_duration": 0.02,
+        "bytes_in": 10,
+        "bytes_out": 1000,
+    }
+    return make_record(**{**usual, **members})
+
+
+RECORD = finished()
 
 
 def samples(metrics: Metrics) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
@@ -57,9 +60,9 @@ def test_requests_are_counted_by_their_exact_status_and_every_label():
     for record in (
         RECORD,
         RECORD,
-        replace(RECORD, status=429),
-        replace(RECORD, status=403, whose="proxy", code="not_allowed", caller="reader"),
-        replace(RECORD, status=0, aborted=True),
+        finished(status=429),
+        finished(status=403, whose="proxy", code="not_allowed", caller="reader"),
+        finished(status=0, aborted=True),
     ):
         metrics.observe([record])
 
@@ -75,7 +78,7 @@ def test_requests_are_counted_by_their_exact_status_and_every_label():
 def test_durations_and_bytes_are_added_up():
     metrics = Metrics("1.0")
     metrics.observe([RECORD])
-    metrics.observe([replace(RECORD, duration=500.0, upstream_duration=0.02)])
+    metrics.observe([finished(duration=500.0, upstream_duration=0.02)])
 
     def bucket(le: str) -> float:
         return value(metrics, f"{duration}_bucket", le=le, **labels)
@@ -93,7 +96,7 @@ def test_durations_and_bytes_are_added_up():
 def test_a_caller_cannot_make_series():
     metrics = Metrics("1.0")
     for number in range(1000):
-        metrics.observe([replace(RECORD, method=f"M{number}", target=b"/%d" % number)])
+        metrics.observe([finished(method=f"M{number}", target=b"/%d" % number)])
 
     assert len(metrics.series) == 1
     assert requests(metrics, method="other") == 1000
@@ -102,7 +105,7 @@ def test_a_caller_cannot_make_series():
 def test_no_label_grows_without_bound_whatever_is_observed():
     metrics = Metrics("1.0")
     for number in range(MOST_SERIES + 50):
-        metrics.observe([replace(RECORD, operation=f"GET /{number}", account=f"{number}")])
+        metrics.observe([finished(operation=f"GET /{number}", account=f"{number}")])
 
     assert len(metrics.series) == MOST_SERIES + 1
     rest = dict.fromkeys(("method", "status", "code", "caller", "account", "operation"), "other")
@@ -113,7 +116,7 @@ def test_our_own_refusals_are_no_latency_of_the_upstream_s():
     metrics = Metrics("1.0")
     metrics.observe([RECORD])
     metrics.observe([
-        replace(RECORD, status=503, whose="proxy", code="connection_limit_reached", duration=30.0)
+        finished(status=503, whose="proxy", code="connection_limit_reached", duration=30.0)
     ])  # fmt: skip
 
     operation = "GET /candidates/{id}"
@@ -127,8 +130,8 @@ def test_our_own_refusals_are_no_latency_of_the_upstream_s():
 def test_what_the_vendor_s_limits_do_is_told_by_operation_and_account():
     metrics = Metrics("1.0")
     metrics.held = lambda: 3
-    metrics.observe([replace(RECORD, held=0.7, rate_limit="4"), RECORD])
-    metrics.observe([replace(RECORD, rate_limit="a lot")])
+    metrics.observe([finished(held=0.7, rate_limit="4"), RECORD])
+    metrics.observe([finished(rate_limit="a lot")])
     metrics.limited("GET /candidates/{id}", "default")
 
     labels = {"operation": "GET /candidates/{id}", "account": "default"}
@@ -223,7 +226,7 @@ def families() -> set[str]:
     metrics.callers = lambda: Callers(0, 0)
     metrics.certificate_expires_at = lambda: 1.0
     metrics.accounts = lambda: [AccountSample("default", True, 1.0, 1.0)]
-    metrics.observe([replace(RECORD, held=1.0, rate_limit="1")])
+    metrics.observe([finished(held=1.0, rate_limit="1")])
     metrics.limited("other", "default")
     return {
         re.sub(r"_(bucket|count|sum)$", "", name)

@@ -5,6 +5,7 @@ import base64
 import io
 import json
 import logging
+from typing import Any
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -16,14 +17,11 @@ from proxy.telemetry.logs import Output, set_level
 from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.traffic import AccessLog, RequestRecord, Traffic, describe, path_and_keys
 from proxy.telemetry.traffic.traffic import MOST_PENDING, RECENT
+from tests.support.records import make_record
 
 
-def record(target: bytes = b"/candidates?limit=10", **members: object) -> RequestRecord:
-    made = RequestRecord("id-1", 1764058000.1234, "GET", target)
-    made.status, made.whose = 200, "upstream"
-    for name, value in members.items():
-        setattr(made, name, value)
-    return made
+def record(target: bytes = b"/candidates?limit=10", **members: Any) -> RequestRecord:
+    return make_record(target=target, **members)
 
 
 def access_lines(records: list[RequestRecord], *, as_json: bool) -> list[str]:

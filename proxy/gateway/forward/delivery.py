@@ -5,6 +5,7 @@ body is neither looked at nor copied.
 """
 
 import re
+from typing import Final
 
 from proxy.gateway.forward.forwarder import Forwarder
 from proxy.gateway.forward.seams import Framing, Inbound, Tap, Transform
@@ -15,7 +16,10 @@ from proxy.gateway.http1 import Headers, RequestHead, ResponseHead
 BODILESS = (204, 304)
 CONTENT_LENGTH = re.compile(rb"\r\ncontent-length:[^\r\n]*(?=\r\n)", re.IGNORECASE)
 # Bound once: before Python 3.12 each look-up of an enum's member costs a function call.
-NO_BODY, BY_LENGTH, BY_CHUNKS, BY_CLOSE = Framing
+NO_BODY: Final = Framing.NONE
+BY_LENGTH: Final = Framing.LENGTH
+BY_CHUNKS: Final = Framing.CHUNKED
+BY_CLOSE: Final = Framing.CLOSE
 
 
 class Delivery:

@@ -16,7 +16,7 @@ Both sides tell it what happens by plain calls; it never blocks and is over exac
 import asyncio
 from collections.abc import Coroutine
 from enum import Enum
-from typing import Any
+from typing import Any, Final
 
 from proxy.config.names import DEFAULT_ACCOUNT
 from proxy.errors import Problem
@@ -50,7 +50,12 @@ class State(Enum):
 
 
 # Bound once: before Python 3.12 each look-up of an enum's member costs a function call.
-OBTAINING, AWAITING, RENEWING, SKIPPING, ANSWERING, OVER = State
+OBTAINING: Final = State.OBTAINING
+AWAITING: Final = State.AWAITING
+RENEWING: Final = State.RENEWING
+SKIPPING: Final = State.SKIPPING
+ANSWERING: Final = State.ANSWERING
+OVER: Final = State.OVER
 
 
 class Exchange(AnswerSink):

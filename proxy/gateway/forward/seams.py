@@ -18,42 +18,54 @@ class Framing(Enum):
     CLOSE = "close"  # for HTTP/1.0: ended by the end of the connection
 
 
-class Inbound(Protocol):
+class Inbound:
     """The caller's side of one request: where its answer goes and its body comes from."""
 
     @property
     def cors(self) -> list[tuple[bytes, bytes]]:
         """Headers of ours that the answer carries for a browser."""
-        ...
+        raise NotImplementedError
 
     def origin(self) -> bytes:
         """Name the origin that the caller used for us (proxy.system.origin)."""
-        ...
+        raise NotImplementedError
 
     def date_line(self) -> bytes:
         """Build a Date header for an answer that has none."""
-        ...
+        raise NotImplementedError
 
-    def send_interim(self, head: bytes) -> None: ...
-    def send_head(self, head: bytes, framing: Framing) -> None: ...
-    def send(self, data: bytes) -> None: ...
-    def flush(self) -> None: ...
-    def end(self, trailers: Headers) -> None: ...
+    def send_interim(self, head: bytes) -> None:
+        raise NotImplementedError
+
+    def send_head(self, head: bytes, framing: Framing) -> None:
+        raise NotImplementedError
+
+    def send(self, data: bytes) -> None:
+        raise NotImplementedError
+
+    def flush(self) -> None:
+        raise NotImplementedError
+
+    def end(self, trailers: Headers) -> None:
+        raise NotImplementedError
 
     def send_whole(self, head: bytes, body: bytes) -> None:
         """Send a whole answer, framed by its length, and end."""
-        ...
+        raise NotImplementedError
 
     def refuse(self, problem: Problem) -> None:
         """Answer with a problem of ours; the head must not have been sent."""
-        ...
+        raise NotImplementedError
 
     def abort(self, problem: Problem) -> None:
         """Break the answer off so that it cannot look complete."""
-        ...
+        raise NotImplementedError
 
-    def pause_body(self) -> None: ...
-    def resume_body(self) -> None: ...
+    def pause_body(self) -> None:
+        raise NotImplementedError
+
+    def resume_body(self) -> None:
+        raise NotImplementedError
 
 
 class Credential(Protocol):

@@ -1,13 +1,12 @@
 """What a request needs of the connection that it came on."""
 
-from typing import Protocol
-
 from proxy.gateway.forward import Prepared
 from proxy.gateway.front.outgoing import Outgoing
+from proxy.gateway.front.registry import Registered
 from proxy.gateway.guards import Admission, Peer
 
 
-class CallerSide(Protocol):
+class CallerSide(Registered):
     """The connection that a request came on."""
 
     out: Outgoing
@@ -18,16 +17,23 @@ class CallerSide(Protocol):
     write_paused: bool
 
     @property
-    def is_draining(self) -> bool: ...
+    def is_draining(self) -> bool:
+        raise NotImplementedError
+
     @property
-    def is_retiring(self) -> bool: ...
-    def pause_reading(self) -> None: ...
-    def resume_reading(self) -> None: ...
+    def is_retiring(self) -> bool:
+        raise NotImplementedError
+
+    def pause_reading(self) -> None:
+        raise NotImplementedError
+
+    def resume_reading(self) -> None:
+        raise NotImplementedError
 
     def answered(self) -> None:
         """Hear that the answer is told to its end; `left` is called once it has been written."""
-        ...
+        raise NotImplementedError
 
     def broken_off(self) -> None:
         """Hear that the answer was broken off and the connection closed."""
-        ...
+        raise NotImplementedError

@@ -12,11 +12,12 @@ exists.
 import asyncio
 import re
 from enum import Enum
-from typing import cast
+from typing import Final, cast
 
 from proxy.errors import Problem
 from proxy.gateway.forward import Prepared
 from proxy.gateway.front.answers import build_control_request
+from proxy.gateway.front.caller_side import CallerSide
 from proxy.gateway.front.outgoing import Outgoing
 from proxy.gateway.front.registry import Connections
 from proxy.gateway.front.request import InboundRequest
@@ -51,18 +52,21 @@ class State(Enum):
 
 
 # Bound once: before Python 3.12 each look-up of an enum's member costs a function call.
-IDLE, FORWARDING, LEAVING, DELEGATED, LINGERING = State
-FORWARD, TOKEN = Route.FORWARD, Route.TOKEN
+IDLE: Final = State.IDLE
+FORWARDING: Final = State.FORWARDING
+LEAVING: Final = State.LEAVING
+DELEGATED: Final = State.DELEGATED
+LINGERING: Final = State.LINGERING
+FORWARD: Final = Route.FORWARD
+TOKEN: Final = Route.TOKEN
 SERVED_HERE = (FORWARD, TOKEN)  # not by the control protocol
 PROBES = frozenset({Route.LIVE, Route.READY, Route.METRICS})
 
 
-class CallerConnection(asyncio.Protocol):
-    """A caller's connection, and what is under way on it."""
+class CallerConnection(CallerSide):
+    """A caller's connection, and what is under way on it; an asyncio.Protocol by its methods."""
 
     def __init__(self, services: Services, connections: Connections) -> None:
-        self.out: Outgoing = cast("Outgoing", None)  # once connected
-        self.peer: Peer = cast("Peer", None)  # once connected
         self.ahead = b""  # what came behind the request under way
         self.write_paused = False
         self.prepared = Prepared()
@@ -72,7 +76,7 @@ class CallerConnection(asyncio.Protocol):
         self.resting_since = 0.0
         self._services = services
         self._connections = connections
-        self._transport: asyncio.Transport = cast("asyncio.Transport", None)  # once connected
+        self._transport: asyncio.Transport  # once connected, as `out` and `peer`
         self._state = IDLE
         self._heads = HeadBuffer(services.listen.max_head_size)
         self._previous: RequestHead | None = None

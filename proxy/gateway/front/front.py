@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from typing import cast
 
 from proxy.config import ListenConfig
 from proxy.errors import Problem
@@ -53,7 +54,8 @@ class Front:
 
     def __call__(self) -> asyncio.Protocol:
         """Make the protocol of a new connection."""
-        return CallerConnection(self._services, self._connections)
+        connection = CallerConnection(self._services, self._connections)
+        return cast("asyncio.Protocol", connection)
 
     @property
     def connections(self) -> int:

@@ -6,7 +6,6 @@ It stands where an exchange does, so that bodies are read, bounded and timed as 
 import base64
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 from proxy.errors import Problem
 from proxy.gateway.forward import CONTINUE, Forwarder, Inbound, Prepared
@@ -36,12 +35,12 @@ class Reply:
         )
 
 
-class Answering(Inbound, Protocol):
+class Answering(Inbound):
     """The caller's side of a request that is answered here."""
 
     def reply(self, reply: Reply) -> None:
         """Answer; `refuse` answers with a problem."""
-        ...
+        raise NotImplementedError
 
 
 class Here:

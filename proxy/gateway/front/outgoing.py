@@ -3,13 +3,16 @@
 import asyncio
 import socket
 import struct
+from typing import Final
 
 from proxy.gateway.forward import Framing
 from proxy.gateway.http1 import Headers, encode_last_chunk
 from proxy.system.tcp import Outflow, unread
 
 # Bound once: before Python 3.12 each look-up of an enum's member costs a function call.
-NO_BODY, BY_CHUNKS, BY_CLOSE = Framing.NONE, Framing.CHUNKED, Framing.CLOSE
+NO_BODY: Final = Framing.NONE
+BY_CHUNKS: Final = Framing.CHUNKED
+BY_CLOSE: Final = Framing.CLOSE
 # Up to this size one copy is cheaper than a second system call.
 JOINED_WRITE = 65536
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER on, for no time: close is a reset then

@@ -6,7 +6,6 @@ a request is refused once its head is read, so that a probe is always answered.
 """
 
 import asyncio
-from typing import Protocol
 
 from proxy.errors import Problem
 from proxy.gateway.guards import Route
@@ -20,7 +19,7 @@ SHED_LIMIT = 128
 ALWAYS = frozenset({Route.LIVE, Route.READY})
 
 
-class Registered(Protocol):
+class Registered:
     """A connection, as the registry knows it."""
 
     resting_since: float
@@ -28,22 +27,29 @@ class Registered(Protocol):
     @property
     def is_busy(self) -> bool:
         """Tell whether a request is under way."""
-        ...
+        raise NotImplementedError
 
     @property
     def is_resting(self) -> bool:
         """Tell whether nothing happens on it: no request, no part of a head."""
-        ...
+        raise NotImplementedError
 
     @property
     def holds_drain(self) -> bool:
         """Tell whether the drain waits for it."""
-        ...
+        raise NotImplementedError
 
-    def close_if_idle(self) -> None: ...
-    def evict(self) -> None: ...
-    def break_off(self) -> None: ...
-    def check_deadline(self, now: float) -> None: ...
+    def close_if_idle(self) -> None:
+        raise NotImplementedError
+
+    def evict(self) -> None:
+        raise NotImplementedError
+
+    def break_off(self) -> None:
+        raise NotImplementedError
+
+    def check_deadline(self, now: float) -> None:
+        raise NotImplementedError
 
 
 class Connections:

@@ -3,13 +3,14 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Final
 
 from proxy.config.names import DEFAULT_ACCOUNT, login_path
 from proxy.errors import Problem
 from proxy.gateway.forward import Exchange, Framing
 from proxy.gateway.front.answers import build_preflight_answer, build_problem_answer, origin_of
 from proxy.gateway.front.caller_side import CallerSide
-from proxy.gateway.front.here import Here, Reply, dry_run, token
+from proxy.gateway.front.here import Answering, Here, Reply, dry_run, token
 from proxy.gateway.front.records import begin_record
 from proxy.gateway.front.services import Services
 from proxy.gateway.guards import Admission, Guards, Route, WrongKey
@@ -24,11 +25,13 @@ from proxy.telemetry.audit import audit
 from proxy.telemetry.traffic import RequestRecord
 
 # Bound once: before Python 3.12 each look-up of an enum's member costs a function call.
-FORWARD, TOKEN = Route.FORWARD, Route.TOKEN
-BY_CHUNKS, BY_CLOSE = Framing.CHUNKED, Framing.CLOSE
+FORWARD: Final = Route.FORWARD
+TOKEN: Final = Route.TOKEN
+BY_CHUNKS: Final = Framing.CHUNKED
+BY_CLOSE: Final = Framing.CLOSE
 
 
-class InboundRequest:
+class InboundRequest(Answering):
     """The request under way on a connection; without a head, what could not be read as one."""
 
     __slots__ = (

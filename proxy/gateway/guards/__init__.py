@@ -13,11 +13,11 @@ user. So the gates stand before everything, each sufficient against its own kind
 Nothing here does I/O or knows the time. Nothing of a request is ever repeated in a Problem.
 """
 
-from proxy.gateway.guards.gate import Admission, Guards, Head
+from proxy.gateway.guards.gate import Admission, Guards
 from proxy.gateway.guards.keys import WrongKey
 from proxy.gateway.guards.peer import Peer
 from proxy.gateway.guards.routes import Route
 from proxy.gateway.guards.rules import RuleSet
 from proxy.gateway.guards.targets import origin_form
 
-__all__ = ["Admission", "Guards", "Head", "Peer", "Route", "RuleSet", "WrongKey", "origin_form"]
+__all__ = ["Admission", "Guards", "Peer", "Route", "RuleSet", "WrongKey", "origin_form"]

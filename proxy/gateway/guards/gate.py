@@ -6,7 +6,6 @@ target, Host, web pages, API key, allow rules. The first refusal ends it, and no
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
 from urllib.parse import urlsplit
 
 from proxy.config import Config
@@ -38,24 +37,12 @@ from proxy.gateway.guards.targets import (
     split_absolute,
 )
 from proxy.gateway.guards.token_requests import TokenAnswer, answer_token_request
+from proxy.gateway.http1 import Headers, RequestHead
 
 KEY_HEADER = b"x-api-key"
 # RFC 9110 section 9.2.1: they change nothing.
 READING = frozenset({b"GET", b"HEAD", b"OPTIONS"})
 USUAL_METHODS = frozenset(METHODS_TAKEN.encode().split(b", "))
-
-
-class Head(Protocol):
-    """What a guard looks at of a request."""
-
-    @property
-    def method(self) -> bytes: ...
-    @property
-    def target(self) -> bytes: ...
-    @property
-    def minor(self) -> int: ...
-    @property
-    def fields(self) -> Mapping[bytes, bytes]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +98,11 @@ class Guards:
         """Tell whether a call by this method is kept from the upstream (access.dry_run)."""
         return self._dry_run and method not in READING
 
-    def token_answer(self, head: Head, body: bytes) -> TokenAnswer:
+    def token_answer(self, head: RequestHead, body: bytes) -> TokenAnswer:
         """Answer a tool that asks for a token itself; the head was checked as Route.TOKEN."""
         return answer_token_request(head.fields, body, self._keys)
 
-    def check(self, head: Head, route: Route, peer: Peer) -> Admission:
+    def check(self, head: RequestHead, route: Route, peer: Peer) -> Admission:
         """Let a request in, or raise the Problem that refuses it."""
         method, target, fields = head.method, head.target, head.fields
         if route is Route.TOKEN and method != b"POST":
@@ -155,7 +142,7 @@ class Guards:
             raise
         return self._admit(number, account, allowed)
 
-    def cors_headers(self, head: Head, admission: Admission | None) -> list[tuple[bytes, bytes]]:
+    def cors_headers(self, head: RequestHead, admission: Admission | None) -> Headers:
         """Build what an answer carries for CORS, in place of the upstream's own such headers.
 
         Without an admission (a refusal is being answered) the origin is looked up in the head.
@@ -166,11 +153,11 @@ class Guards:
             return self._origins.answer_headers(admission.origin)
         return self.cors_headers_for(head.fields.get(b"origin"))
 
-    def cors_headers_for(self, origin: bytes | None) -> list[tuple[bytes, bytes]]:
+    def cors_headers_for(self, origin: bytes | None) -> Headers:
         """Build what an answer to a web page of that origin carries for CORS."""
         return self._origins.answer_headers(self._origins.allowed(origin))
 
-    def preflight(self, head: Head) -> list[tuple[bytes, bytes]] | None:
+    def preflight(self, head: RequestHead) -> Headers | None:
         """Build the headers of a 204 if this admitted request is a CORS preflight."""
         origin = self._origins.allowed(head.fields.get(b"origin"))
         if origin is None or not self._is_preflight(head):
@@ -180,7 +167,7 @@ class Guards:
         )
 
     @staticmethod
-    def _is_preflight(head: Head) -> bool:
+    def _is_preflight(head: RequestHead) -> bool:
         return head.method == b"OPTIONS" and b"access-control-request-method" in head.fields
 
     def _choose(self, fields: Mapping[bytes, bytes], number: int) -> str:
@@ -194,7 +181,7 @@ class Guards:
                 " admin). Calls to the API, /-/status, probes and metrics are open to this one.",
             )
 
-    def _inspect(self, head: Head, route: Route, peer: Peer) -> bytes:
+    def _inspect(self, head: RequestHead, route: Route, peer: Peer) -> bytes:
         """Look closely at an unusual request; return its target without an authority."""
         # RFC 9110 section 7.8: any other offer may be ignored; this one would change the protocol.
         if b"websocket" in head.fields.get(b"upgrade", b"").lower():

@@ -37,8 +37,12 @@ IDLE_TIMEOUT: Final = re.compile(rb"timeout\s*=\s*([0-9]{1,6})", re.IGNORECASE)
 MAY_BE_HELD_OR_EMPTY: Final = (204, 304, 401)
 
 
-class UpstreamConnection(asyncio.Protocol):
-    """A connection of the pool; an exchange begins it, writes to it and is told what comes back."""
+class UpstreamConnection:
+    """A connection of the pool; an exchange begins it, writes to it and is told what comes back.
+
+    An asyncio.Protocol by its methods, not by its base: a class with a base that is not compiled
+    is not compiled either (see upstream/seams.py).
+    """
 
     __slots__ = (
         "_clock", "_decoder", "_ended_well", "_head", "_held", "_home", "_lost", "_method",
@@ -52,7 +56,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._clock = clock
         self._response_timeout = response_timeout
         self.transport: asyncio.Transport | None = None
-        self._wire: Wire = cast("Wire", None)  # once connected
+        self._wire: Wire  # once connected
         self._sink: AnswerSink | None = None
         self._head = HeadBuffer(MAX_HEAD, response=True)
         self._decoder: BodyDecoder | None = None

@@ -1,7 +1,6 @@
 """What is told of one request: no header, no body and no value of a query."""
 
 import re
-from dataclasses import dataclass
 
 from proxy.telemetry.logs import redact
 
@@ -13,34 +12,40 @@ REMEMBERED = 4096
 QUERY_KEY = re.compile(r"[A-Za-z_$][A-Za-z0-9_.$\[\]-]{0,63}(?:%5[BD][A-Za-z0-9_.-]{0,16})*")
 
 
-@dataclass(slots=True)
 class RequestRecord:
     """What is told of one request; durations in seconds, sizes in bytes."""
 
-    request_id: str
-    at: float  # when its head had come, on the wall clock
-    method: str
-    target: bytes
-    caller: str | None = None
-    status: int = 0
-    whose: str = "proxy"
-    code: str | None = None
-    duration: float = 0.0
-    upstream_duration: float = 0.0
-    bytes_in: int = 0
-    bytes_out: int = 0
-    replays: int = 0
-    traceparent: str | None = None
-    aborted: bool = False
-    rate_limit: str | None = None  # the upstream's X-RateLimit-Remaining, for the status page
-    named: bool = False  # the caller chose request_id
-    account: str | None = None  # whose credential serves it; None: refused before that was known
-    operation: str = "other"  # the API operation that it is, such as GET /candidates/{id}
-    client: str | None = None  # the caller's address; None: it came over the Unix socket
-    held: float = 0.0  # how long the vendor's limits held it back
-    # Of a 403 of the upstream's: the scopes that the call needs, and those that the grant has.
-    needs: tuple[str, ...] = ()
-    granted: tuple[str, ...] | None = None
+    __slots__ = (
+        "aborted", "account", "at", "bytes_in", "bytes_out", "caller", "client", "code",
+        "duration", "granted", "held", "method", "named", "needs", "operation", "rate_limit",
+        "replays", "request_id", "status", "target", "traceparent", "upstream_duration", "whose",
+    )  # fmt: skip
+
+    def __init__(self, request_id: str, at: float, method: str, target: bytes) -> None:
+        self.request_id = request_id
+        self.at = at  # when its head had come, on the wall clock
+        self.method = method
+        self.target = target
+        self.caller: str | None = None
+        self.status = 0
+        self.whose = "proxy"
+        self.code: str | None = None
+        self.duration = 0.0
+        self.upstream_duration = 0.0
+        self.bytes_in = 0
+        self.bytes_out = 0
+        self.replays = 0
+        self.traceparent: str | None = None
+        self.aborted = False
+        self.rate_limit: str | None = None  # X-RateLimit-Remaining, for the status page
+        self.named = False  # the caller chose request_id
+        self.account: str | None = None  # whose credential serves it; None: refused before that
+        self.operation = "other"  # the API operation that it is, such as GET /candidates/{id}
+        self.client: str | None = None  # the caller's address; None: it came over the Unix socket
+        self.held = 0.0  # how long the vendor's limits held it back
+        # Of a 403 of the upstream's: the scopes that the call needs, those that the grant has.
+        self.needs: tuple[str, ...] = ()
+        self.granted: tuple[str, ...] | None = None
 
 
 class _ShownKeys(dict[str, str]):

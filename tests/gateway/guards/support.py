@@ -1,23 +1,28 @@
 """Heads by hand, and the verdict of the guards on them."""
 
-from dataclasses import dataclass, field
 from typing import Any
 
 from proxy.config import Config
 from proxy.errors import Problem
 from proxy.gateway.guards import Guards, Peer
+from proxy.gateway.http1 import RequestHead
 
 HOST = b"localhost:8080"
 KEY = "k" * 24
 OTHER_KEY = "o" * 24
 
 
-@dataclass(slots=True)
-class Head:
-    method: bytes = b"GET"
-    target: bytes = b"/candidates"
-    minor: int = 1
-    fields: dict[bytes, bytes] = field(default_factory=lambda: {b"host": HOST})
+def make_head(
+    method: bytes = b"GET",
+    target: bytes = b"/candidates",
+    minor: int = 1,
+    fields: dict[bytes, bytes] | None = None,
+) -> RequestHead:
+    fields = {b"host": HOST} if fields is None else fields
+    framing = (None, False)
+    return RequestHead(
+        method, target, minor, [], fields, framing, keep_alive=True, raw=b"", block=b""
+    )
 
 
 def guards(**sections: Any) -> Guards:
@@ -25,11 +30,13 @@ def guards(**sections: Any) -> Guards:
     return Guards(Config.build({"oauth": oauth, **sections}))
 
 
-def head(target: bytes = b"/candidates", method: bytes = b"GET", **fields: bytes | None) -> Head:
+def head(
+    target: bytes = b"/candidates", method: bytes = b"GET", **fields: bytes | None
+) -> RequestHead:
     """Make a head; field names with `_` for `-`, `host=None` for none."""
     given = {name.replace("_", "-").encode(): value for name, value in fields.items()}
     merged = {b"host": HOST, **given}
-    return Head(method, target, 1, {k: v for k, v in merged.items() if v is not None})
+    return make_head(method, target, 1, {k: v for k, v in merged.items() if v is not None})
 
 
 def peer_at(local_ip: str | None) -> Peer:
@@ -37,7 +44,7 @@ def peer_at(local_ip: str | None) -> Peer:
     return Peer("127.0.0.1", (local_ip, 8080) if local_ip is not None else None)
 
 
-def verdict(gate: Guards, request: Head, local_ip: str | None = "127.0.0.1") -> str:
+def verdict(gate: Guards, request: RequestHead, local_ip: str | None = "127.0.0.1") -> str:
     """Return the code of the refusal, or "ok"."""
     try:
         gate.check(request, gate.classify(request.target), peer_at(local_ip))

@@ -3,7 +3,8 @@
 import pytest
 
 from proxy.errors import Problem
-from proxy.gateway.guards import Guards, Head, Route
+from proxy.gateway.guards import Guards, Route
+from proxy.gateway.http1 import RequestHead
 from tests.gateway.guards.support import KEY, OTHER_KEY, guards, head, peer_at
 
 ACCOUNTS = {"acme": {"oauth": {"client_id": "other", "client_secret": "t" * 20}}}
@@ -20,7 +21,7 @@ KEYED = guards(
 ALONE = guards()
 
 
-def outcome(gate: Guards, request: Head) -> str:
+def outcome(gate: Guards, request: RequestHead) -> str:
     try:
         return gate.check(request, Route.FORWARD, peer_at(None)).account
     except Problem as problem:
