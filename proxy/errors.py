@@ -203,7 +203,7 @@ class GrantEnded(ProxyError):
 
 
 class Outcome(StrEnum):
-    """What is known of a token request that did not succeed (rule 4 in docs/behaviour.md)."""
+    """What is known of a token request that did not succeed (rule 4 of the grant)."""
 
     NOT_SPENT = "not_spent"  # no connection, a complete 4xx but invalid_grant, or a 503
     INVALID_GRANT = "invalid_grant"

@@ -16,7 +16,7 @@ from proxy.errors import (
     TokenEndpointError,
 )
 
-# contract.md, "Errors made by the proxy": code and status are public.
+# Code and status are public (docs/behaviour.md, "Errors made by the proxy").
 PUBLIC = {
     "login_required": 503,
     "token_endpoint_unavailable": 503,

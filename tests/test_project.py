@@ -20,11 +20,13 @@ from tests.support.reference import every_setting, table
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 REFERENCE = (ROOT / "docs/configuration.md").read_text()
+BEHAVIOUR = (ROOT / "docs/behaviour.md").read_text()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 LOCKS = ["requirements.lock", "requirements-test.lock"]
 HASHED = ["requirements.hashes.lock", "requirements-build.lock"]
 # Longer and a module has more than one noun (docs/architecture.md).
 LONGEST_MODULE = 400
+MODULES = sorted(path for room in ("proxy", "tests") for path in ROOT.glob(f"{room}/**/*.py"))
 
 
 SETTINGS = dict(every_setting())
@@ -92,7 +94,43 @@ def test_the_image_carries_the_version():
 
 @pytest.mark.parametrize("code", KINDS)
 def test_every_error_code_is_documented(code):
-    assert f"`{code}`" in (ROOT / "docs/behaviour.md").read_text()
+    assert f"`{code}`" in BEHAVIOUR
+
+
+def numbered_rules() -> dict[str, list[int]]:
+    """The numbers of each section's rules in docs/behaviour.md, by the section's short name."""
+    rules = {}
+    for section in re.split(r"^## ", BEHAVIOUR, flags=re.MULTILINE)[1:]:
+        numbers = [int(n) for n in re.findall(r"^(\d+)\. ", section, re.MULTILINE)]
+        if numbers:
+            rules[section.partition("\n")[0].partition(",")[0]] = numbers
+    return rules
+
+
+RULES = numbered_rules()
+SECTIONS = re.findall(r"^## (.+)$", BEHAVIOUR, re.MULTILINE)
+RULE = re.compile(rf"\brules? (\d+)(?: and (\d+))?(?: of ({'|'.join(RULES)})\b)?", re.IGNORECASE)
+
+
+def text_of(path: Path) -> str:
+    """A module's text with each run of space, line ends and comment signs as one space."""
+    return re.sub(r"[\s#]+", " ", path.read_text())
+
+
+def test_the_rules_are_numbered_without_a_gap():
+    assert list(RULES) == ["Requests", "Answers", "Callers", "SmartRecruiters' limits", "The grant"]
+    assert all(numbers == list(range(1, len(numbers) + 1)) for numbers in RULES.values())
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_every_rule_that_code_names_is_in_the_document(path):
+    text = text_of(path)
+    for match in RULE.finditer(text):
+        numbers, section = [int(n) for n in match.group(1, 2) if n], match[3]
+        assert section, f"{match[0]}: of which section of docs/behaviour.md?"
+        assert set(numbers) <= set(RULES[section[0].upper() + section[1:]]), match[0]
+    for heading in re.findall(r"docs/behaviour\.md, \"([^\"]+)\"", text):
+        assert heading in SECTIONS
 
 
 @pytest.mark.parametrize("name", LOCKS + HASHED)

@@ -30,7 +30,7 @@ from proxy.config import Config
 from proxy.config.names import DEFAULT_ACCOUNT, login_path
 from proxy.system import process
 
-# As long as a `state` lives (contract: short-lived; ten minutes).
+# As long as a `state` lives (rule 1 of the grant).
 WAIT = 600.0
 INTERVAL = 0.3
 # For the server to begin telling of failures; the login does not depend on it.

@@ -147,7 +147,7 @@ class Server:
         """Return one account of `/-/status`."""
         for account in self.status().get("accounts", []):
             if account.get("name") == name:
-                assert isinstance(account, dict)  # noqa: S101 - the contract's JSON
+                assert isinstance(account, dict)  # noqa: S101 - docs/behaviour.md
                 return account
         raise CommandError(f"the server at {self.place} knows no account {name!r}")
 

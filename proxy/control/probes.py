@@ -39,7 +39,7 @@ class Probes:
         )
 
     async def status(self, request: web.Request) -> web.StreamResponse:
-        """Answer the contract's status JSON, of the account that the query names or of all."""
+        """Answer the status as JSON, of the account that the query names or of all."""
         accounts = self._context.accounts
         names = [asked_account(request, accounts)] if "account" in request.query else accounts
         return web.json_response(status_json(self._context, names))

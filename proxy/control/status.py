@@ -1,4 +1,4 @@
-"""The contract's status JSON, for the route and the event stream."""
+"""The JSON of `/-/status`, for the route and the event stream."""
 
 from collections.abc import Iterable
 from typing import Any

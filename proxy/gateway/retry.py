@@ -1,4 +1,4 @@
-"""May a request be sent again? Rules 6 and 7 of forwarding (docs/behaviour.md), on values.
+"""May a request be sent again? Rules 8 and 9 of requests in docs/behaviour.md, on values.
 
 Nothing here knows a connection, a clock or chance; whoever asks says what happened.
 """
@@ -13,7 +13,7 @@ def is_idempotent(method: bytes) -> bool:
 
 
 def may_resend(method: bytes, *, replayable: bool, reused: bool, answered: bool) -> bool:
-    """Decide after a connection was lost with a request on it (rule 7).
+    """Decide after a connection was lost with a request on it.
 
     Only where losing it is what idle connections do: a reused one, before any byte of the answer.
     A POST or PATCH may have been acted on, and nobody can know.

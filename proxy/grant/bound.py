@@ -1,4 +1,4 @@
-"""A grant belongs to the app and the servers it was given for (rule 9 of docs/behaviour.md).
+"""A grant belongs to the app and the servers it was given for (rule 9 of the grant).
 
 `BoundStore` stands between a TokenManager and its store. A record that is bound to another app is
 shown as one without a grant, with the reason `other_app`, so that nothing of it can be sent,

@@ -22,7 +22,7 @@ WARN_DAYS = (1, 3, 7)
 # At most one forced refresh in this time: a path that always answers 401 must not spend tokens.
 FORCED_INTERVAL = 60.0
 # After so many complete refusals, once the access token has ended, a person is needed (rule 10
-# there).
+# of the grant).
 MOST_REFUSALS = 3
 
 

@@ -163,7 +163,7 @@ class TokenManager(Source):
         """Exchange a code for the grant, once; an earlier grant is used until that is stored.
 
         Problem with the reason `already_taken`: some process presented this code before (rule 11
-        of docs/behaviour.md).
+        of the grant).
         TokenEndpointError, or what `admit` raises: nothing changed. StoreError: the new grant could
         not be stored, or, if the store could not even be read, nothing was sent.
         """

@@ -118,7 +118,7 @@ async def test_ready_says_the_reason_by_its_code(serve: Serve, world: World) -> 
     assert (body["code"], body["reason"]) == ("login_required", "never_authorized")
 
 
-async def test_status_is_the_contracts_json(serve: Serve, world: World) -> None:
+async def test_status_is_the_documented_json(serve: Serve, world: World) -> None:
     client = await serve()
     world.account.authorize()
 

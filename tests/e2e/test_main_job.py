@@ -397,7 +397,7 @@ def test_ended_grant_asks_for_a_login_and_a_login_mends_it(
     sandbox.end_grants()
     first = get(proxy, "/users/me")
 
-    # Rule 5: the upstream's own 401 is passed on; from then on we know.
+    # Rule 5 of the grant: the upstream's own 401 is passed on; from then on we know.
     assert first.status_code == 401
     assert_login_required(get(proxy, "/users/me"), "grant_revoked")
     assert len(sandbox.refreshes) == 1

@@ -96,7 +96,7 @@ async def test_a_caller_that_is_not_read_from_and_hangs_up_is_noticed_all_the_sa
     assert upstream.connections == []
 
 
-# ── rule 6 ──
+# ── rule 8 of requests ──
 
 
 @pytest.mark.parametrize(
@@ -229,7 +229,7 @@ async def test_a_hang_up_while_the_refresh_runs_cancels_the_request() -> None:
     assert len(upstream.requests) == 1
 
 
-# ── rule 7 ──
+# ── rule 9 of requests ──
 
 
 def drops_the_second(then: bytes = b""):

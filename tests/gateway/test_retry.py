@@ -1,4 +1,4 @@
-"""May a request be sent again: the whole truth table of rule 7."""
+"""May a request be sent again: the whole truth table of rule 9 of requests."""
 
 from itertools import product
 

@@ -1,4 +1,4 @@
-"""What is known of SmartRecruiters, at work in the data path (rules 12 and 13 of forwarding)."""
+"""What is known of SmartRecruiters, at work in the data path (rules 4 and 5 of answers)."""
 
 import pytest
 

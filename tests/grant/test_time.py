@@ -106,7 +106,7 @@ async def test_idle_refresh_looks_at_the_monotonic_clock_too() -> None:
         assert manager.status().generation == 2
 
 
-async def test_the_status_has_the_contracts_form(grant: World) -> None:
+async def test_the_status_has_the_documented_form(grant: World) -> None:
     manager = await grant.authorized()
     await grant.clock.advance(1790)
     manager.current()

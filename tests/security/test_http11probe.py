@@ -22,7 +22,7 @@ TESTS: list[dict[str, Any]] = DATA["tests"]
 # Ours on purpose, each with the reason.
 DEPARTURES = {
     "COMP-OPTIONS-STAR": "`*` is about the server itself, and an API has nothing to say there: "
-    "refused with 400 by the contract",
+    "refused with 400 (rule 2 of requests)",
     "COMP-UNKNOWN-METHOD": "which methods exist is the upstream's to say; a token passes as it is",
     "COMP-HTTP12-VERSION": "a version that does not exist is malformed (400), not a version that "
     "might come (505)",

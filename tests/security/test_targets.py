@@ -25,7 +25,7 @@ async def test_an_absolute_form_for_somebody_else_is_refused(target):
 
 
 async def test_an_absolute_form_for_us_is_served_in_origin_form():
-    """C01, overruled by the contract: legacy tools send it."""
+    """C01, overruled by rule 3 of requests: legacy tools send it."""
     result = await attack(get(b"http://localhost/p?q"))
 
     assert result.targets == [b"/p?q", b"/canary"]

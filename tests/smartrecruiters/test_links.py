@@ -1,4 +1,4 @@
-"""Links in JSON bodies: which are rewritten, however the body is cut (rule 12 of forwarding)."""
+"""Links in JSON bodies: which are rewritten, however the body is cut (rule 4 of answers)."""
 
 import json
 import tracemalloc

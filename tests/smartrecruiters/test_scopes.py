@@ -1,4 +1,4 @@
-"""What a 403 and a 404 are explained by (rule 13 of forwarding)."""
+"""What a 403 and a 404 are explained by (rule 5 of answers)."""
 
 import pytest
 

@@ -2,13 +2,16 @@
 
     OBTAINING ─▶ AWAITING ─▶ ANSWERING ─▶ OVER
         ▲            │
-        │            ├─▶ RENEWING   a 401 is held back while the grant is refreshed (rule 6)
-        │            └─▶ SKIPPING   a 429 is read to its end and waited out (rule 11)
-        └────────────┴── sent again, also after a lost connection where that is safe (rule 7)
+        │            ├─▶ RENEWING   a 401 is held back while the grant is refreshed
+        │            └─▶ SKIPPING   a 429 is read to its end and waited out
+        └────────────┴── sent again, also after a lost connection where that is safe
 
 Obtaining is one step, `_obtain`: leave by the limits, then a credential, then a connection; it
 waits only for what is not at hand. What was obtained is given back exactly once, in `_finish`. The
-caller's hang-up cancels it from any state (rule 8). The rules are those of docs/behaviour.md.
+caller's hang-up cancels it from any state.
+
+In docs/behaviour.md a 401 is rule 8 of requests, a lost connection rule 9 of requests, a hang-up
+rule 13 of requests, and a 429 rule 5 of SmartRecruiters' limits.
 
 Both sides tell it what happens by plain calls; it never blocks and is over exactly once.
 """

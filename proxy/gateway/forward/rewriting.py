@@ -1,4 +1,4 @@
-"""Links in bodies of answers (rule 12 of forwarding): which are rewritten, and their heads."""
+"""Links in bodies of answers (rule 4 of answers): which are rewritten, and their heads."""
 
 import re
 from collections.abc import Callable

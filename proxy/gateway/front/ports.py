@@ -17,7 +17,7 @@ from proxy.system.systemd import HandedOver
 logger = logging.getLogger(__name__)
 
 BACKLOG = 1024
-# How often the certificate's files are looked at; the contract promises 60 s.
+# How often the certificate's files are read again; a pair that was renewed serves soon after.
 CERTIFICATE_INTERVAL = 20.0
 # How long a process that is being replaced serves on what the kernel had already given it.
 HANDOVER_TIME = 1.0

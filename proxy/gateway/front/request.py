@@ -108,7 +108,7 @@ class InboundRequest(Answering):
         self._services.traffic.catch_up()
 
     def give_token(self, guards: Guards, head: RequestHead, rest: bytes) -> None:
-        """Answer a tool that asks for a token itself (rule 10 of docs/behaviour.md)."""
+        """Answer a tool that asks for a token itself (rule 4 of requests)."""
         record = self._record = begin_record(self._services, self._caller.peer, head)
         try:
             guards.check(head, TOKEN, self._caller.peer)

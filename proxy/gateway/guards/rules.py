@@ -1,4 +1,4 @@
-"""Allow rules: `"METHODS PATH"` against a method and a path (contract, "Allow rules").
+"""Allow rules: `"METHODS PATH"` against a method and a path (rule 6 of callers).
 
 Rules only ever allow, and they are read literally: case counts, GET does not imply HEAD, nothing is
 decoded. A path that the upstream might read differently than we do matches no rule but the bare

@@ -1,8 +1,8 @@
 """Targets: which forms of a request target are taken, and what of it goes upstream.
 
-The bytes that pass are passed as they came, never decoded and encoded again (contract, rule 1 of
-forwarding). So what must not pass is refused rather than mended: whoever normalises a path hopes
-that the other side normalises alike.
+The bytes that pass are passed as they came, never decoded and encoded again (rule 1 of requests in
+docs/behaviour.md). So what must not pass is refused rather than mended: whoever normalises a path
+hopes that the other side normalises alike.
 """
 
 import re

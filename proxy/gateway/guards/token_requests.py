@@ -1,4 +1,4 @@
-"""What a tool is answered that insists on asking for a token itself (rule 10, docs/behaviour.md).
+"""The answer to a tool that asks for a token itself (rule 4 of requests in docs/behaviour.md).
 
 It gets a token of ours, never one of SmartRecruiters': with API keys the key that it sent as the
 client's secret or as the refresh token, so that its next call is let in; else a placeholder that

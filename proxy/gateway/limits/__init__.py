@@ -1,4 +1,4 @@
-"""When a request may be sent: SmartRecruiters' limits, kept ahead of time (rule 11 of forwarding).
+"""When a request may be sent (docs/behaviour.md, "SmartRecruiters' limits").
 
 window    how many a second, how many at once: arithmetic with instants handed in
 row       one account's calls in order, callers by turns

@@ -244,7 +244,7 @@ class World:
         if outcome in ("connection_refused", "connection_terminated", "cut"):
             if during("restart", 0.5):
                 return "upstream was restarting"
-            # Rule 7: a POST whose fate is unknown is not sent again.
+            # Rule 9 of requests: a POST whose fate is unknown is not sent again.
             unknown = outcome == "connection_terminated" and ask.method == "POST"
             if unknown and ask.id not in self.upstream.seen.answered:
                 return "connection closed under a POST"

@@ -1,7 +1,7 @@
 """Random valid requests and answers through the proxy, with h11 as the independent judge.
 
 h11 speaks the caller's part to the proxy and the upstream's part behind it; what one end says must
-be what the other end hears, but for the headers that the contract names.
+be what the other end hears, but for the headers that docs/behaviour.md names.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from tests.support.recorder import RecordedConnection, Recorder
 
 Header = tuple[bytes, bytes]
 
-# What goes through whole: not what hop-by-hop rules, framing or the contract take or set.
+# What goes through whole: not what hop-by-hop rules, framing or the proxy take or set.
 RESERVED = {
     b"host", b"connection", b"keep-alive", b"proxy-connection", b"proxy-authenticate", b"te",
     b"transfer-encoding", b"content-length", b"upgrade", b"http2-settings", b"authorization",

@@ -1,4 +1,4 @@
-"""One account's limits at work: waking, refusing, learning from answers (rule 11 of forwarding)."""
+"""One account's limits at work: waking, refusing, learning from answers."""
 
 import asyncio
 import gc

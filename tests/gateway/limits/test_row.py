@@ -1,4 +1,4 @@
-"""Who may go and who comes next: arithmetic alone (rule 11 of forwarding)."""
+"""Who may go and who comes next: arithmetic alone."""
 
 import random
 import tracemalloc

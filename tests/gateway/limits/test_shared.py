@@ -1,4 +1,4 @@
-"""The budget that replicas share, on a real Redis (rule 11 of forwarding)."""
+"""The budget that replicas share, on a real Redis (rule 7 of SmartRecruiters' limits)."""
 
 import asyncio
 import itertools
