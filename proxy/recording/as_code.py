@@ -1,7 +1,7 @@
 """A recorded request as a line to paste: curl, Python (requests), PowerShell.
 
-For the address that the caller used, through the proxy again. Credentials are left out: the proxy
-sets its own, and a caller's key stands as a placeholder.
+It calls the address that the caller used, through the proxy again. Credentials are left out: the
+proxy sets its own, and a placeholder stands for a caller's key.
 """
 
 import json
@@ -11,7 +11,7 @@ import shlex
 from proxy.recording.exchange import Headers, RecordedExchange
 from proxy.recording.har import as_text
 
-# Made by every client itself, or a credential.
+# Headers that every client sets itself, and credentials.
 LEFT_OUT = frozenset(
     {
         "host", "content-length", "connection", "keep-alive", "transfer-encoding", "te", "trailer",
@@ -22,7 +22,7 @@ LEFT_OUT = frozenset(
 )  # fmt: skip
 KEY_HEADER = ("X-API-Key", "YOUR-KEY")
 BODY_FILE = "body.bin"
-# A terminal acts on them, and may take the end of what was pasted from one.
+# Control characters: a terminal acts on them, and one may end what is pasted.
 CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 # All of them are single quotes to PowerShell.
 SINGLE_QUOTES = re.compile("['\u2018\u2019\u201a\u201b]")
@@ -45,7 +45,7 @@ def as_curl(exchange: RecordedExchange, *, needs_key: bool = False) -> str:
         if text is None:
             parts += ["--data-binary", f"@{BODY_FILE}"]
         else:
-            parts += ["--data-raw", shlex.quote(text)]  # to it a leading @ names no file
+            parts += ["--data-raw", shlex.quote(text)]  # it takes a leading @ as it is
     return " ".join(parts)
 
 

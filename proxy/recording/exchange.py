@@ -43,7 +43,7 @@ class Timings:
 
     @property
     def total(self) -> float:
-        """Return all of it."""
+        """Return the seconds from the request to the answer's end."""
         return self.held + self.connect + self.wait + self.receive
 
 

@@ -1,7 +1,7 @@
 """An exchange as an entry of a HAR 1.2 file (http://www.softwareishard.com/blog/har-12-spec/).
 
-Bodies are text where they are text, base64 otherwise. A compressed body stands decoded, as browsers
-write it, and its bytes as they went in `_raw`, so that it can be answered again byte for byte.
+Text bodies are written as text, others as base64. A compressed body is written decoded, as browsers
+do, and its original bytes in `_raw`, so that it can be answered again byte for byte.
 """
 
 import base64
@@ -28,7 +28,7 @@ CREDENTIALS = frozenset(
     }
 )  # fmt: skip
 TEXT = re.compile(r"text/|application/(?:[\w.+-]*\+)?(?:json|xml|javascript|x-www-form-urlencoded)")
-# Others cost a decoder what strangers choose: punycode's takes quadratic time.
+# Other decoders may be slow on hostile input: punycode's takes quadratic time.
 CHARSETS = frozenset(
     {
         "utf-8", "utf8", "us-ascii", "ascii", "iso-8859-1", "latin1", "iso-8859-15",
@@ -36,7 +36,7 @@ CHARSETS = frozenset(
     }
 )  # fmt: skip
 CHARSET = re.compile(r"charset\s*=\s*\"?([\w.:-]+)", re.IGNORECASE)
-# What a small compressed body may grow to: more would be a bomb.
+# Bytes that a compressed body may grow to when decoded: more would be a bomb.
 LONGEST_DECODED = 16 * 1024 * 1024
 SURELY_DECODED = 1024 * 1024
 MOST_GROWTH = 16
@@ -92,9 +92,10 @@ def build_entry(exchange: RecordedExchange, mask: Mask) -> Json:
 
 
 def parse_entry(entry: Json) -> RecordedExchange | None:
-    """Read an entry of any program's HAR; None for what is no answered HTTP request.
+    """Read an entry of any program's HAR; None where it has no complete answer.
 
-    Browsers, Postman and mitmproxy write compressed bodies decoded: their `Content-Encoding` goes.
+    Browsers, Postman and mitmproxy write compressed bodies decoded: their `Content-Encoding` is
+    dropped.
     """
     try:
         request, response = entry["request"], entry["response"]
@@ -144,7 +145,7 @@ def decoded(message: Message) -> bytes | None:
 
 
 def as_text(message: Message, data: bytes) -> str | None:
-    """Return a body as text where its media type says so, and it is."""
+    """Return a body as text; None where its media type or its bytes are not text."""
     media_type = message.header("content-type").lower()
     if not TEXT.match(media_type.strip()):
         return None
@@ -160,49 +161,48 @@ def as_text(message: Message, data: bytes) -> str | None:
 
 def _content(response: Message, mask: Mask) -> Json:
     media_type = response.header("content-type") or "x-unknown"
-    content: Json = {"mimeType": media_type}
-    plain = decoded(response)
-    data = response.body.data if plain is None else plain
-    content["size"] = response.body.size if response.body.truncated else len(data)
+    data, body = _body(response, mask)
+    content: Json = {
+        "mimeType": media_type,
+        "size": response.body.size if response.body.truncated else len(data),
+    }
     if data is not response.body.data:
         content["compression"] = len(data) - response.body.size
-    told = _told(response, data, mask)
-    content |= told
-    if response.body.truncated:
-        content["comment"] = f"only the first {len(response.body.data)} bytes were kept"
-    elif response.header("content-encoding") and _is_whole(told, data):
-        content["_raw"] = base64.b64encode(response.body.data).decode()
-    return content
+    return content | body
 
 
 def _post_data(request: Message, mask: Mask) -> Json:
-    plain = decoded(request)
-    data = request.body.data if plain is None else plain
-    told = _told(request, data, mask)
-    is_whole = _is_whole(told, data)
-    encoding = told.pop("encoding", None)
-    post_data: Json = {"mimeType": request.header("content-type"), "params": [], **told}
-    if encoding is not None:
-        post_data["_encoding"] = encoding  # the standard has no place for it
+    _, body = _body(request, mask)
+    if "encoding" in body:
+        body["_encoding"] = body.pop("encoding")  # the standard has no place for it
     if request.body.truncated:
-        post_data["comment"] = f"only the first {len(request.body.data)} bytes were kept"
-        post_data["_truncated"] = True
-    elif request.header("content-encoding") and is_whole:
-        post_data["_raw"] = base64.b64encode(request.body.data).decode()
-    return post_data
+        body["_truncated"] = True
+    return {"mimeType": request.header("content-type"), "params": [], **body}
 
 
-def _told(message: Message, data: bytes, mask: Mask) -> Json:
+def _body(message: Message, mask: Mask) -> tuple[bytes, Json]:
+    """Return a body, decoded where that can be done, and the members that hold it."""
+    plain = decoded(message)
+    data = message.body.data if plain is None else plain
+    members = _members(message, data, mask)
+    if message.body.truncated:
+        members["comment"] = f"only the first {len(message.body.data)} bytes were kept"
+    elif message.header("content-encoding") and _is_whole(members, data):
+        members["_raw"] = base64.b64encode(message.body.data).decode()
+    return data, members
+
+
+def _members(message: Message, data: bytes, mask: Mask) -> Json:
     text = as_text(message, data)
-    # Only what is the same bytes again may stand as text.
+    # Written as text only if that encodes to the same bytes again.
     if text is not None and text.encode("utf-8", "surrogatepass") == data:
         return {"text": mask(text)}
     return {"text": base64.b64encode(data).decode(), "encoding": "base64"}
 
 
-def _is_whole(told: Json, data: bytes) -> bool:
-    """Tell whether nothing was masked: else the raw bytes would show it."""
-    return "encoding" in told or told["text"].encode("utf-8", "surrogatepass") == data
+def _is_whole(members: Json, data: bytes) -> bool:
+    """Tell whether nothing was masked, which the raw bytes would show."""
+    return "encoding" in members or members["text"].encode("utf-8", "surrogatepass") == data
 
 
 def _headers(headers: Headers, mask: Mask) -> list[Json]:

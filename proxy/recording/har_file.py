@@ -1,8 +1,8 @@
-"""HAR files: one that grows by an entry at a time, and any that is read as far as it is whole.
+"""HAR files: written one entry at a time, and read up to the last whole entry.
 
 A growing file is valid JSON after each entry: an entry is one line, and the closing brackets are
 written behind it in the same write. A kill within a write leaves a part of one entry, which the
-next start takes off again.
+next start removes.
 """
 
 import json
@@ -26,7 +26,7 @@ class HarFile:
     """A HAR file that finished exchanges are appended to. Blocking; for a thread of its own."""
 
     def __init__(self, path: Path, creator: tuple[str, str]) -> None:
-        """Open or begin the file, mending what a kill has left; HarError if it is not ours."""
+        """Open or create the file, and remove what a kill left; HarError if it is not ours."""
         self._path = path
         name, version = creator
         opening = json.dumps({"version": "1.2", "creator": {"name": name, "version": version}})
@@ -48,7 +48,7 @@ class HarFile:
         self._is_first = False
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         os.close(self._fd)
 
     def _write(self, data: bytes) -> None:

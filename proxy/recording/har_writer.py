@@ -1,7 +1,7 @@
 """Writes finished exchanges to a HAR file, in a thread of its own: a slow disk stalls no call.
 
-What waits is bounded; beyond it exchanges are dropped, counted and told. A disk that is full is
-told once, and tried again with the next exchange.
+The queue is bounded; exchanges beyond it are dropped, counted and logged. A full disk is logged
+once, and tried again with the next exchange.
 """
 
 import logging
@@ -30,7 +30,7 @@ class HarWriter:
         mask: Callable[[str], str],
         max_waiting: int = MAX_WAITING,
     ) -> None:
-        """Open the file; HarError or OSError if it cannot be had."""
+        """Open the file; HarError or OSError if it cannot be used."""
         self._file = HarFile(path, creator)
         self._mask = mask
         self._max_waiting = max_waiting
@@ -44,7 +44,7 @@ class HarWriter:
         self._thread.start()
 
     def add(self, exchange: RecordedExchange) -> None:
-        """Have an exchange written; never waits."""
+        """Queue an exchange to be written; never waits."""
         with self._changed:
             weight = weigh(exchange)
             if self._bytes + weight > self._max_waiting:
@@ -57,7 +57,7 @@ class HarWriter:
             self._changed.notify()
 
     def close(self) -> None:
-        """Write what waits, then let go of the file. Blocking."""
+        """Write the queue, then close the file. Blocking."""
         with self._changed:
             self._closing = True
             self._changed.notify()

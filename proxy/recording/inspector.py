@@ -1,4 +1,4 @@
-"""What the inspector can do: look at the exchanges kept in memory, and send one of them again."""
+"""The inspector: shows the exchanges kept in memory, and sends one of them again."""
 
 import re
 import secrets
@@ -16,14 +16,14 @@ TARGET = re.compile(r"/[!-~\x80-\xff]*")
 NAME = METHOD
 VALUE = re.compile(r"[\t -~\x80-\xff]*")
 ACCOUNT = "x-srproxy-account"
-# Made anew by whoever sends, or meant for the connection that is gone.
+# Headers that are set anew, or that were meant for the first connection.
 NOT_SENT = frozenset(
     {
         "host", "content-length", "transfer-encoding", "connection", "keep-alive", "te", "trailer",
         "upgrade", "expect", "proxy-connection", "x-request-id",
     }
 )  # fmt: skip
-# The caller's keys: of whoever presses the button, never of whoever sent the request first.
+# Headers with credentials or an origin: of whoever sends it again, never of the first sender.
 KEYS = frozenset(
     {"authorization", "x-smarttoken", "x-api-key", "x-srproxy-key", "cookie", "origin", "referer"}
 )
@@ -31,7 +31,7 @@ KEYS = frozenset(
 
 @dataclass(slots=True)
 class Draft:
-    """A request to be sent: what was kept, and what a person changed of it."""
+    """A kept request to be sent again, perhaps edited."""
 
     method: str
     target: str
@@ -106,7 +106,7 @@ def _is_sent(name: str, value: str) -> bool:
 
 def _build(draft: Draft, host: str, credentials: Headers, nonce: bytes) -> bytes:
     if not METHOD.fullmatch(draft.method):
-        raise Problem("bad_request", "The method is no HTTP method.")
+        raise Problem("bad_request", "The method is not an HTTP method.")
     if not TARGET.fullmatch(draft.target):
         raise Problem(
             "bad_request",
@@ -120,12 +120,12 @@ def _build(draft: Draft, host: str, credentials: Headers, nonce: bytes) -> bytes
             raise Problem("bad_request", "A header's name or value cannot be sent.")
         lines.append(f"{name}: {value}")
     if draft.account is not None and not any(name.lower() == ACCOUNT for name, _ in draft.headers):
-        # The first time a key or the Host may have said it: neither is sent again.
+        # A key or the Host may have named it before: neither is sent again.
         lines.append(f"{ACCOUNT}: {draft.account}")
     lines.append(f"{RESEND.decode()}: {nonce.decode()}")
     if draft.body or draft.method not in ("GET", "HEAD", "DELETE", "OPTIONS"):
         lines.append(f"Content-Length: {len(draft.body)}")
-    # As the control routes read them: bytes that are no UTF-8 are bytes still.
+    # As the control routes decode them: bytes that are not UTF-8 stay as they are.
     keys = "".join(f"{name}: {value}\r\n" for name, value in credentials)
     head = "".join(f"{line}\r\n" for line in lines).encode("latin-1")
     return head + keys.encode("utf-8", "surrogateescape") + b"\r\n" + draft.body

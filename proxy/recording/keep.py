@@ -1,6 +1,4 @@
-"""The last exchanges, in memory alone, bounded in number and in bytes."""
-
-from collections import OrderedDict
+"""The last exchanges, in memory only, bounded in number and in bytes."""
 
 from proxy.recording.exchange import RecordedExchange
 
@@ -11,12 +9,12 @@ OVERHEAD = 4096
 
 
 class Keep:
-    """What was kept, by id; the oldest go first."""
+    """Exchanges by id; the oldest are dropped first."""
 
     def __init__(self, max_count: int = MAX_COUNT, max_bytes: int = MAX_BYTES) -> None:
         self._max_count = max_count
         self._max_bytes = max_bytes
-        self._kept: OrderedDict[str, RecordedExchange] = OrderedDict()
+        self._kept: dict[str, RecordedExchange] = {}
         self._bytes = 0
 
     def add(self, exchange: RecordedExchange) -> None:

@@ -1,7 +1,7 @@
 """Which recorded answer a request gets.
 
-By method, path, query without regard to order, and the body's hash for requests that have one. The
-same request again gets the next answer recorded for it, and at last the last one again and again.
+By method, path, query without regard to order, and the body's hash for requests that have one. Each
+repetition of a request gets the next answer recorded for it, and the last one from then on.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ class _Answers:
 
 
 class Tape:
-    """All that was recorded, to be answered again."""
+    """All recorded answers, by the request that each belongs to."""
 
     def __init__(self, exchanges: Iterable[RecordedExchange]) -> None:
         self._answers: dict[Key, dict[str | None, _Answers]] = {}
@@ -43,7 +43,7 @@ class Tape:
             target = (parts.path or "/") + (f"?{parts.query}" if "?" in exchange.url else "")
             bodies = self._answers.setdefault(_key(exchange.method, target), {})
             body = exchange.request.body
-            # A body that was not written down whole cannot be compared: any will do.
+            # A body that was not recorded whole cannot be compared: it matches any.
             known = None if body.truncated else _hash(exchange.request)
             bodies.setdefault(known, _Answers()).recorded.append(exchange)
             self.count += 1
@@ -87,7 +87,7 @@ def _shown(key: Key) -> str:
 
 def _hash(request: Message) -> str:
     data = request.body.data
-    # Each upload has a boundary of its own, which says nothing.
+    # Each upload has a boundary of its own, without a meaning.
     found = BOUNDARY.search(request.header("content-type"))
     if found:
         data = data.replace(found[1].encode(), b"boundary")

@@ -1,8 +1,8 @@
-"""Takes exchanges down as they pass: for the inspector's memory, and for a HAR file.
+"""Records exchanges as they pass: for the inspector, and for a HAR file.
 
 A tap sees a request as the caller sent it and the answer as SmartRecruiters gave it; credentials
-are masked before anything is kept. Bodies are kept up to a size each, and up to a size all
-together: what does not fit is counted, not kept.
+are masked before anything is kept. Bodies are kept up to a size each, and up to a size in total:
+bytes beyond it are counted, not kept.
 """
 
 import logging
@@ -19,7 +19,7 @@ from proxy.telemetry.traffic import RequestRecord
 
 logger = logging.getLogger(__name__)
 
-# Of a body in a HAR file, and of all bodies that are being taken down at one moment.
+# Bytes kept of a body in a HAR file, and of all bodies that are being recorded at one moment.
 RECORDED_BODY = 16 * 1024 * 1024
 AT_ONCE = 64 * 1024 * 1024
 RESEND = b"x-srproxy-resend"
@@ -46,14 +46,9 @@ class Answered(Protocol):
 
 
 class Recorder:
-    """Where taps bring what they saw; what is wanted may change at any time."""
+    """Collects what taps saw; what is recorded may change at any time."""
 
-    def __init__(
-        self,
-        clock: Clock,
-        keep: Keep,
-        writer: HarWriter | None = None,
-    ) -> None:
+    def __init__(self, clock: Clock, keep: Keep, writer: HarWriter | None = None) -> None:
         self._clock = clock
         self._keep = keep
         self._writer = writer
@@ -64,7 +59,7 @@ class Recorder:
 
     @property
     def is_wanted(self) -> bool:
-        """Tell whether anybody wants to see exchanges."""
+        """Tell whether exchanges are recorded at all."""
         return self.inspecting or self._writer is not None
 
     def configure(self, *, inspecting: bool, max_body: int) -> None:
@@ -81,7 +76,7 @@ class Recorder:
     def tap_for(
         self, head: Asked, record: RequestRecord, origin: Callable[[], bytes]
     ) -> "Recording | None":
-        """Return the tap of one exchange, or None while nobody wants it."""
+        """Return the tap of one exchange, or None while nothing is recorded."""
         resend = head.fields.get(RESEND)
         if resend is not None and resend in self._resent:
             self._resent[resend] = record.request_id
@@ -100,7 +95,7 @@ class Recorder:
         """Return the id of the request that carried the nonce; it is watched for no longer."""
         return self._resent.pop(nonce, None)
 
-    # ── what a tap tells ──
+    # ── calls of a tap ──
 
     def take(self, size: int) -> int:
         """Return how many of `size` bytes may be kept, and count them."""
@@ -109,7 +104,7 @@ class Recorder:
         return taken
 
     def finished(self, exchange: RecordedExchange, taken: int) -> None:
-        """Take an exchange that has ended in whatever way."""
+        """Take an exchange that has ended, complete or not."""
         self._left += taken
         if self._writer is not None and exchange.complete:
             self._writer.add(exchange)
@@ -121,7 +116,7 @@ class Recording:
     """The tap of one exchange (gateway/forward/seams.py)."""
 
     __slots__ = (
-        "_answer", "_asked", "_clock", "_limit", "_origin", "_reason", "_record", "_recorder",
+        "_answer", "_clock", "_limit", "_origin", "_reason", "_record", "_recorder",
         "_request", "_started_at", "_status", "_taken", "_waited",
     )  # fmt: skip
 
@@ -139,9 +134,8 @@ class Recording:
         self._record = record
         self._origin = origin
         self._limit = limit
-        self._asked = _masked(head.headers)
-        self._request = _Growing()
-        self._answer = _Growing()
+        self._request = _Growing(_masked(head.headers))
+        self._answer = _Growing([])
         self._status, self._reason = 0, ""
         self._taken = 0
         self._started_at = clock.monotonic()
@@ -170,10 +164,10 @@ class Recording:
             at=record.at,
             method=record.method,
             url=self._origin + record.target.decode("latin-1"),
-            request=self._request.message(self._asked),
+            request=self._request.message(),
             status=self._status,
             reason=self._reason,
-            response=self._answer.message(self._answer.headers),
+            response=self._answer.message(),
             timings=Timings(
                 held=record.held,
                 connect=max(0.0, waited - record.held - record.upstream_duration),
@@ -198,18 +192,18 @@ class Recording:
 
 
 class _Growing:
-    """A body while it passes."""
+    """The headers and the body of a message while it passes."""
 
     __slots__ = ("headers", "kept", "pieces", "size")
 
-    def __init__(self) -> None:
-        self.headers: Headers = []
+    def __init__(self, headers: Headers) -> None:
+        self.headers = headers
         self.pieces: list[bytes] = []
         self.kept = 0
         self.size = 0
 
-    def message(self, headers: Headers) -> Message:
-        return Message(headers, Body(b"".join(self.pieces), self.size))
+    def message(self) -> Message:
+        return Message(self.headers, Body(b"".join(self.pieces), self.size))
 
 
 def _masked(headers: list[tuple[bytes, bytes]]) -> Headers:
