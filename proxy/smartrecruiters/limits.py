@@ -20,12 +20,12 @@ _AT_ONCE = {"GET /candidates": 1}
 
 @dataclass(frozen=True, slots=True)
 class OperationLimits:
-    """What one operation is limited to; None where only what holds for all together does."""
+    """The limits of one operation; `at_once` is None where only that of all together applies."""
 
     per_second: int
     at_once: int | None = None
 
 
 def limits_of(name: str) -> OperationLimits:
-    """Return the limits of an operation by its name; those of any other for `other`."""
+    """Return the limits of an operation by its name; the general ones for `other`."""
     return OperationLimits(_PER_SECOND.get(name, PER_SECOND), _AT_ONCE.get(name))

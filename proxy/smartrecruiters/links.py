@@ -1,4 +1,4 @@
-r"""Absolute links in JSON bodies, led to the origin that the caller used, while the body streams.
+r"""Rewrites absolute links in JSON bodies to the origin that the caller used, as the body streams.
 
 A string value that begins with the upstream's origin and path prefix, written plainly or with `\/`,
 and goes on with `/`, `?`, `#` or ends there, gets the caller's origin in their place. Nothing else
@@ -42,7 +42,7 @@ def weak(etag: bytes) -> bytes:
 
 
 class LinkTarget:
-    """What links are looked for: the upstream's URL, made ready once."""
+    """The links to look for: the upstream's URL, prepared once."""
 
     def __init__(self, upstream_url: str) -> None:
         parts = urlsplit(upstream_url)
@@ -62,26 +62,26 @@ class LinkTarget:
 
 
 class LinkRewriter:
-    """One body on its way: pieces in, pieces out; keeps no more than LONGEST_KEPT of it."""
+    """Rewrites one body piece by piece; keeps back at most LONGEST_KEPT bytes of it."""
 
     def __init__(self, target: LinkTarget, origin: bytes) -> None:
         self._target = target
         self._origin = origin
         self._escaped_origin = origin.replace(b"/", b"\\/")
         self._kept = b""
-        self._last = b""  # the last byte that has gone out
-        self._last_dark = b""  # the last one that was no blank
+        self._last = b""  # the last byte that was sent on
+        self._last_mark = b""  # the last one that was not a blank
 
     def data(self, piece: bytes) -> bytes:
-        """Take a piece of the body; return what of it can go on."""
+        """Take a piece of the body; return what can be sent on."""
         return self._rewrite(self._kept + piece, is_last=False)
 
     def end(self) -> bytes:
-        """Take the end of the body; return what was kept."""
+        """End the body; return what was kept back."""
         return self._rewrite(self._kept, is_last=True)
 
     def _rewrite(self, data: bytes, *, is_last: bool) -> bytes:
-        """Go through the data link by link; `done` is up to where it is decided."""
+        """Rewrite link by link; the data before `done` is decided."""
         target = self._target
         parts: list[bytes] = []
         done = at = 0
@@ -118,7 +118,7 @@ class LinkRewriter:
         return b"".join(parts)
 
     def _unsure_from(self, data: bytes, start: int) -> int:
-        """Return where a link may begin that the next piece goes on with; else the data's end."""
+        """Return where a link may begin that continues in the next piece; else the data's end."""
         quote = data.rfind(b'"', start)
         if quote >= 0 and self._target.may_begin(data[quote:]):
             return quote
@@ -131,10 +131,10 @@ class LinkRewriter:
         before = at - 1
         while before >= 0 and data[before] in BLANKS:
             before -= 1
-        dark = data[before : before + 1] if before >= 0 else self._last_dark
-        if dark == b"{":
+        mark = data[before : before + 1] if before >= 0 else self._last_mark
+        if mark == b"{":
             return False
-        if dark != b",":
+        if mark != b",":
             return True
         string = STRING.match(data, at)
         if string is not None and string.end() < len(data):
@@ -150,4 +150,4 @@ class LinkRewriter:
         while end and data[end - 1] in BLANKS:
             end -= 1
         if end:
-            self._last_dark = data[end - 1 : end]
+            self._last_mark = data[end - 1 : end]

@@ -1,4 +1,4 @@
-"""What a path that is no operation was probably meant to be."""
+"""Finds the operations that an unknown path was probably meant for."""
 
 import re
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from difflib import SequenceMatcher
 from proxy.smartrecruiters.operations import LONGEST_PATH, Operation, match, operations
 
 SUGGESTED = 3
-# Less alike than this and a suggestion would only puzzle.
+# Below this likeness, from 0 to 1, a suggestion would only confuse.
 ALIKE = 0.75
 VERSION = re.compile(r"v\d+")
 PREFIX = re.compile(r"[a-z-]+-api|v\d+")
@@ -43,7 +43,7 @@ def nearest(method: str, path: str) -> tuple[Suggestion, ...]:
 
 
 def _mendings(path: str) -> Iterator[tuple[str, str]]:
-    """Say what is often wrong with a path, the single faults first, then all of them."""
+    """Yield a path without common mistakes: without each of them, then without all."""
     single = re.sub("/{2,}", "/", path)
     if single != path:
         yield single, f"{path[:80]}: two slashes; the base URL ends in one of its own"

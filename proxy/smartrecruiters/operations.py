@@ -1,4 +1,4 @@
-"""SmartRecruiters' operations, and which of them a request is.
+"""SmartRecruiters' operations, and which one a request matches.
 
 The paths make a tree for each method: a step for each segment, literal segments (`cv`, `me`,
 `v201804`) before variables (`{id}`). Read from operations.tsv when first asked, in about a

@@ -1,8 +1,8 @@
 """Which scopes operations need, as far as that is known, and what a refusal says about it.
 
 Known for 56 of the operations (scopes.tsv, with the source of each). Any one of the scopes of a row
-suffices. Besides scopes, a *System role* decides what a call returns or refuses, and nothing tells
-of it from outside.
+suffices. Besides scopes, a *System role* decides what a call returns or refuses; it cannot be seen
+from outside.
 """
 
 import re
@@ -83,8 +83,7 @@ def explain_403(
     else:
         whose = "SmartRecruiters names" if named else "It is known to need"
         one_of = " or ".join(needs)
-        has = _has_any(needs, held)
-        if has:
+        if _has_any(needs, held):
             text = f"{whose} the scope {one_of}, which the grant has. {ROLE}"
         elif held:
             text = (
@@ -97,7 +96,7 @@ def explain_403(
 
 
 def explain_404(method: str, path: str) -> str | None:
-    """Say which operations a path that is none was probably meant for; None where none is near."""
+    """Say which operations an unknown path was probably meant for; None where none is near."""
     suggestions = nearest(method, path)
     if not suggestions:
         return None
