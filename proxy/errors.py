@@ -37,11 +37,7 @@ class Kind(NamedTuple):
     help: str
 
 
-def _kinds(*rows: Kind) -> Mapping[str, Kind]:
-    return {row.code: row for row in rows}
-
-
-KINDS: Mapping[str, Kind] = _kinds(
+KINDS: Mapping[str, Kind] = {kind.code: kind for kind in (
     Kind("login_required", 503, "Login required", Side.PROXY, "proxy_configuration_error",
          "There is no usable grant. Open the login page once and authorize the app."),
     Kind("token_endpoint_unavailable", 503, "Token endpoint unavailable", Side.UPSTREAM,
@@ -132,7 +128,7 @@ KINDS: Mapping[str, Kind] = _kinds(
     Kind("internal_error", 500, "Internal error", Side.PROXY, "proxy_internal_error",
          "The proxy failed in a way that it did not foresee. The log has the place; please report "
          "it."),
-)  # fmt: skip
+)}  # fmt: skip
 
 
 class ProxyError(Exception):

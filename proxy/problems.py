@@ -1,6 +1,6 @@
 """A Problem as an answer: problem+json (RFC 9457) with Proxy-Status (RFC 9209), as plain values.
 
-Never holds anything of the request but what its author put into `detail`.
+It repeats nothing of the request but what `detail` says.
 """
 
 import json
@@ -44,7 +44,7 @@ def problem_body(problem: Problem) -> bytes:
 
 
 def is_navigation(header: Callable[[str], str | None]) -> bool:
-    """Tell whether a person in a browser is going to look at the answer, which is then a page.
+    """Tell whether a person in a browser will see the answer, which is then a page.
 
     `header` gives a request's header by its lower-case name. Browsers send Fetch Metadata to
     localhost and over TLS; elsewhere they are known by what they accept first, which no program's

@@ -36,13 +36,13 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# Seconds in which anything here has started, stopped or answered.
+# Seconds to wait for anything here to start, stop or answer.
 PATIENCE = 30.0
 LIFETIME = 1799
 
 
 class MovedClock:
-    """The machine's clock, ahead of it by an offset: sandbox and proxy must agree on the time."""
+    """The machine's clock plus an offset, for the sandbox and the proxy alike."""
 
     def __init__(self) -> None:
         self.offset = 0.0
@@ -96,7 +96,7 @@ class RunningSandbox:
         self._on_loop(lambda: self._running().fail_next(status))
 
     def empty(self) -> None:
-        """Forget all candidates and jobs, and whatever was asked for by the other helpers."""
+        """Forget all candidates and jobs, and an answer that `fail_next` asked for."""
         self._on_loop(lambda: self._running().reset(empty=True))
 
     async def start(self, folder: Path) -> None:
