@@ -23,7 +23,7 @@ from proxy.control.late import LateControl
 from proxy.control.policy import security_headers
 from proxy.control.rendering import prepare, render_problem_page
 from proxy.errors import Problem, StartError
-from proxy.gateway.forward import Forwarder
+from proxy.gateway.forward import Forwarder, links_rewritten
 from proxy.gateway.front import Front, OneRequest, Ports
 from proxy.gateway.front.resend import send_inward
 from proxy.gateway.guards import Guards
@@ -184,6 +184,7 @@ class App:
             accounts,
             clock,
             gate=limits,
+            transform_for=links_rewritten(config.upstream),
             granted=lambda account: accounts[account].status().scopes,
             limited=metrics.limited,
         )

@@ -219,6 +219,16 @@ async def test_a_transform_changes_the_body_and_its_framing(pieces: list[bytes])
         assert body.replace(b"\r\n", b"").endswith(b"!!0")
 
 
+@pytest.mark.parametrize("transform_for", [None, lambda *_: None], ids=["without", "with"])
+async def test_with_a_transform_no_encoded_body_is_asked_for(transform_for) -> None:
+    asking = GET.replace(b"\r\n\r\n", b"\r\nAccept-Encoding: gzip\r\n\r\n")
+    async with Recorder() as upstream:
+        async with proxying(upstream, transform_for=transform_for) as proxy:
+            await proxy.ask(asking)
+
+    assert (b"Accept-Encoding" in upstream.requests[0].head) is (transform_for is None)
+
+
 async def test_a_transform_of_an_answer_without_a_body_gets_none() -> None:
     async with Recorder([JSON[:-5]]) as upstream:
         async with proxying(upstream, transform_for=lambda *_: Shouting()) as proxy:

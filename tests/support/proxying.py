@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from proxy.config import Config
 from proxy.errors import Problem
-from proxy.gateway.forward import Forwarder, Gate, TapFor, TransformFor
+from proxy.gateway.forward import Forwarder, Gate, TapFor, TransformFor, links_rewritten
 from proxy.gateway.front import Front
 from proxy.gateway.guards import Guards
 from proxy.gateway.upstream import Upstream
@@ -227,7 +227,7 @@ async def proxying(
         dict.fromkeys(config.accounts, credentials),
         clock,
         gate=gate,
-        transform_for=transform_for,
+        transform_for=transform_for or links_rewritten(config.upstream),
         tap_for=tap_for,
     )
     guards = Guards(config)

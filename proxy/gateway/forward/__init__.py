@@ -14,6 +14,7 @@ request whose fate is unknown.
 from proxy.gateway.forward.exchange import CONTINUE, Exchange
 from proxy.gateway.forward.forwarder import Forwarder
 from proxy.gateway.forward.prepared import Prepared
+from proxy.gateway.forward.rewriting import links_rewritten
 from proxy.gateway.forward.seams import (
     Credential,
     CredentialSource,
@@ -42,4 +43,5 @@ __all__ = [
     "Ticket",
     "Transform",
     "TransformFor",
+    "links_rewritten",
 ]

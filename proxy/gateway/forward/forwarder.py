@@ -11,7 +11,6 @@ from proxy.config import UpstreamConfig
 from proxy.errors import Problem
 from proxy.gateway.forward.explaining import Explainer
 from proxy.gateway.forward.prepared import Prepared
-from proxy.gateway.forward.rewriting import links_rewritten
 from proxy.gateway.forward.seams import CredentialSource, Gate, Open, TapFor, TransformFor
 from proxy.gateway.headers import InboundHeaders, Links, OutboundHeaders
 from proxy.gateway.http1 import RequestHead
@@ -25,9 +24,9 @@ class Forwarder:
     """Knows the upstream's address and how headers are to be changed.
 
     `gate`, `transform_for` and `tap_for` are the doors for what holds requests back, changes
-    answers' bodies, or looks at exchanges; left out, nothing is held back or looked at, and links
-    in bodies are rewritten where the configuration says so. `granted` returns an account's scopes,
-    as far as they are known; `limited` hears of each 429, by operation and account.
+    answers' bodies, or looks at exchanges; left out, nothing is held back, changed or looked at.
+    `granted` returns an account's scopes, as far as they are known; `limited` is called for each
+    429, with operation and account.
     """
 
     def __init__(
@@ -50,8 +49,6 @@ class Forwarder:
         self.credentials = credentials
         self.clock = clock
         self.gate: Gate = gate or Open()
-        if transform_for is None and config.rewrite_links:
-            transform_for = links_rewritten(config.url)
         self.transform_for = transform_for
         self.explain = Explainer(granted).explain
         self.limited = limited
@@ -59,8 +56,8 @@ class Forwarder:
         self.max_replay_body = config.max_replay_body
         # This instance's own, so that only a real loop is taken for one.
         instance = instance or secrets.token_hex(8)
-        # Where links are rewritten no encoded body is asked for: it would pass untouched.
-        dropped = {b"accept-encoding"} if config.rewrite_links else ()
+        # A transform reads bodies: an encoded one it would have to pass untouched.
+        dropped = {b"accept-encoding"} if transform_for is not None else ()
         self.outbound = OutboundHeaders(
             parts.netloc.encode("ascii"), instance.encode(), dropped=dropped
         )

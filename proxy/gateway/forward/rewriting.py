@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 
+from proxy.config import UpstreamConfig
 from proxy.gateway.forward.seams import Transform, TransformFor
 from proxy.gateway.http1 import RequestHead, ResponseHead
 from proxy.smartrecruiters.links import LinkRewriter, LinkTarget, is_rewritten, weak
@@ -23,9 +24,11 @@ class RewrittenBody:
         return ETAG.sub(lambda match: match[1] + weak(match[2]), lines)
 
 
-def links_rewritten(upstream_url: str) -> TransformFor:
-    """Return what chooses the transform of an answer."""
-    target = LinkTarget(upstream_url)
+def links_rewritten(config: UpstreamConfig) -> TransformFor | None:
+    """Return what chooses the transform of an answer; None where `rewrite_links` is off."""
+    if not config.rewrite_links:
+        return None
+    target = LinkTarget(config.url)
 
     def transform_for(
         request: RequestHead, head: ResponseHead, origin: Callable[[], bytes]
