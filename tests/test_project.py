@@ -14,6 +14,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from proxy import __version__
+from proxy.config.section import keys
 from proxy.errors import KINDS
 from tests.support.reference import every_setting, table
 
@@ -79,6 +80,15 @@ def test_the_reference_names_no_key_that_does_not_exist():
     named = re.findall(r"^\| `([a-z_.0-9]+)` \|", REFERENCE, re.MULTILINE)
 
     assert named == list(SETTINGS)
+
+
+@pytest.mark.parametrize("key", [key for key, setting in SETTINGS.items() if setting.section])
+def test_the_reference_names_each_key_of_the_entries_of(key):
+    setting = SETTINGS[key]
+
+    assert setting.section
+    for name in keys(setting.section):
+        assert re.search(rf"\b{name}", setting.about), name
 
 
 def test_the_version_is_the_first_heading_of_the_changelog():

@@ -40,8 +40,8 @@ class Changes:
 def compare(old: Config, new: Config) -> Changes:
     """Compare two configurations.
 
-    If the changes that can be applied would be wrong without the others, none is: API keys that
-    were removed, while only a restart takes the listener back to loopback.
+    If applying only the changes that need no restart would give an invalid configuration, none is
+    applied. Example: API keys that were removed, while it still listens beyond loopback.
     """
     comparison = _Comparison(old, new)
     config = comparison.merged(old, new, ())
@@ -101,7 +101,7 @@ class _Comparison:
 
     def _is_inherited(self, before: object, after: object, path: Path) -> bool:
         """Tell whether an account only inherits the change, which is noted at the top level."""
-        if path[0] != "accounts":
+        if path[0] != "accounts" or path[2] not in keys(Config):
             return False
         above_before: object = self._old
         above_after: object = self._new

@@ -8,6 +8,7 @@ from proxy.config.model import AccountConfig, Draft
 from proxy.config.names import DEFAULT_ACCOUNT
 from proxy.config.reading import made, read
 from proxy.config.rules import faults_between
+from proxy.config.section import keys
 from proxy.errors import ConfigurationError
 
 
@@ -43,12 +44,13 @@ def _accounts(
 
     One that names an app of its own does not inherit the top level's API key.
     """
-    top = {name: given[name] for name in ("oauth", "smart_token") if name in given}
+    top = {name: given[name] for name in keys(AccountConfig) if name in given}
     found = {DEFAULT_ACCOUNT: made(AccountConfig, top)}
     for name, own in named.items():
         oauth = own.get("oauth", {})
-        above = {} if oauth else {"smart_token": top.get("smart_token")}
-        merged = {**above, **own, "oauth": {**top.get("oauth", {}), **oauth}, "name": name}
+        merged = {**top, **own, "oauth": {**top.get("oauth", {}), **oauth}, "name": name}
+        if oauth and "smart_token" not in own:
+            merged.pop("smart_token", None)
         found[name] = made(AccountConfig, merged)
     return found
 

@@ -3,6 +3,9 @@
 import pytest
 
 from proxy.config import Config
+from proxy.config.model import AccountConfig
+from proxy.config.section import Key, Shape
+from proxy.config.values import text
 from proxy.errors import ConfigurationError
 
 APP = {"client_id": "app", "client_secret": "app-secret", "scopes": ["a"]}
@@ -33,6 +36,20 @@ def test_what_an_account_does_not_name_comes_from_above():
     assert acme.oauth.client_secret.reveal() == "app-secret"
     assert config.accounts["same"].oauth == config.oauth
     assert config.oauth.client_id == "app"
+
+
+def test_a_key_of_accounts_that_is_declared_above_too_is_inherited(monkeypatch):
+    label = Key(Shape.VALUE, "", "", text)
+    for kind in (*Config.__bases__, Config, AccountConfig):
+        monkeypatch.setattr(kind, "_fields", {**kind._fields, "label": label})
+        monkeypatch.setattr(kind, "label", "", raising=False)
+
+    config = Config.build(
+        {"oauth": APP, "label": "above", "accounts": {"same": None, "own": {"label": "own"}}}
+    )
+
+    labels = {name: account.label for name, account in config.accounts.items()}
+    assert labels == {"default": "above", "same": "above", "own": "own"}
 
 
 def test_an_account_can_go_back_to_a_default():

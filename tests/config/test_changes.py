@@ -4,6 +4,9 @@ import pytest
 
 from proxy.config import Config
 from proxy.config.changes import compare
+from proxy.config.model import AccountConfig
+from proxy.config.section import Key, Shape
+from proxy.config.values import text
 
 APP = {"client_id": "app", "client_secret": "old", "scopes": ["a"]}
 KEY = {"name": "tool", "key": "k"}
@@ -99,6 +102,17 @@ def test_a_change_of_one_account_is_said_of_it():
         ["accounts.bulk.smart_token"],
         ["accounts.acme.oauth.client_id"],
     )
+
+
+def test_a_key_that_only_accounts_have_is_compared_too(monkeypatch):
+    label = Key(Shape.VALUE, "", "", text)
+    monkeypatch.setattr(AccountConfig, "_fields", {**AccountConfig._fields, "label": label})
+    monkeypatch.setattr(AccountConfig, "label", "", raising=False)
+    acme = {"oauth": {"client_id": "x"}}
+    before = config(accounts={"acme": acme})
+    after = config(accounts={"acme": {**acme, "label": "new"}})
+
+    assert changes(before, after) == ([], ["accounts.acme.label"])
 
 
 def test_renewed_files_of_tls_are_taken_up_and_tls_itself_is_not_switched():
