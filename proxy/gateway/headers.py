@@ -14,17 +14,18 @@ from urllib.parse import urlsplit
 
 from proxy.gateway.http1 import Headers, RequestHead, ResponseHead, connection_options
 
-# RFC 9110 section 7.6.1, with the reason where it is not in that list.
+# The list of RFC 9110 section 7.6.1, and two more, each with its reason.
 HOP_BY_HOP: Final = {
     b"connection",
     b"keep-alive",
-    b"proxy-connection",  # what old callers send to a proxy instead of Connection
-    b"proxy-authenticate",
+    b"proxy-connection",
     b"te",
-    b"transfer-encoding",  # framing is ours
+    b"transfer-encoding",
     b"upgrade",
+    b"proxy-authenticate",  # for the next client on the way alone (RFC 9110 section 11.7.1)
     b"http2-settings",  # goes with an offer of h2c (RFC 7540 section 3.2.1)
 }
+# What does not go up; as a trailer it does not come down either (`passing_trailers`).
 NOT_FOR_UPSTREAM: Final = HOP_BY_HOP | {
     b"host",  # becomes the upstream's
     b"authorization",  # becomes ours
@@ -38,7 +39,8 @@ NOT_FOR_CALLER: Final = HOP_BY_HOP | {
     b"alt-svc",  # would lead the caller past us (golang/go #30359)
     b"strict-transport-security",  # would bind to localhost, every port of it
 }
-# What `Connection` may not name away: it frames or routes the message, or is set by us.
+# What `Connection` may not name away: what frames a message or says how it is sent, routes it,
+# shows its way (Via), dates it, or is set by us.
 PROTECTED: Final = {
     b"host", b"content-length", b"transfer-encoding", b"authorization", b"via", b"date",
     b"trailer", b"expect",
@@ -53,7 +55,7 @@ NOT_IN_TRAILERS: Final = {
 LINKS: Final = {b"location", b"content-location"}
 # An answer with one of these is looked at header by header.
 LOOKED_AT: Final = frozenset(LINKS | {b"link", b"trailer"})
-# What is remembered is bounded, and forgotten all at once: names come from strangers.
+# Cache limit; the cache is cleared when full, since callers choose the names.
 REMEMBERED: Final = 2048
 # Where requests have passed: not in Via, for which many servers switch compression off.
 INSTANCES: Final = b"x-srproxy-instance"
@@ -65,20 +67,24 @@ ABSOLUTE: Final = re.compile(rb"(?:(https?):)?//([^/?#]*)(.*)", re.IGNORECASE | 
 DEFAULT_PORTS: Final = {b"http": b"80", b"https": b"443"}
 
 
-def _is_ours(lower: bytes) -> bool:
+def _is_kept_back(lower: bytes) -> bool:
     return lower in NOT_FOR_UPSTREAM or lower.startswith(PREFIXES_NOT_FOR_UPSTREAM)
 
 
 def _passes_up(lower: bytes) -> bool:
     """Tell whether a request header passes, by its name alone."""
     if b"_" not in lower:
-        return not _is_ours(lower)
+        return not _is_kept_back(lower)
     plain = _plain(lower)
-    return not (_is_ours(plain) or plain in PROTECTED)
+    return not (_is_kept_back(plain) or plain in PROTECTED)
 
 
 def _plain(lower: bytes) -> bytes:
-    """Read `_` as `-`, as some servers do (CGI): it must not carry past us what `-` would not."""
+    """Read `_` as `-`, as some servers do (CGI).
+
+    A request's header that is spelt with `_` must not get through if its `-` spelling is dropped.
+    Names in the heads of answers are taken literally: no client reads them otherwise.
+    """
     return lower.replace(b"_", b"-")
 
 
@@ -104,7 +110,21 @@ class OutboundHeaders:
         return passed is not None and self._instance in passed.replace(b",", b" ").split()
 
     def build(self, head: RequestHead, key_header: bytes | None) -> bytes:
-        """Build the field lines of a request, all but the credential, each ended by CRLF."""
+        """Build the field lines of a request, all but the credential, each ended by CRLF.
+
+        A header is dropped for one of these reasons, the first three by its name alone and also
+        where it is spelt with `_`:
+
+        1. it is in NOT_FOR_UPSTREAM, or begins with one of PREFIXES_NOT_FOR_UPSTREAM;
+        2. it is one of `dropped`, which the constructor was given;
+        3. it is `key_header`, which may carry an API key of ours;
+        4. `Connection` names it, and it is not in PROTECTED;
+        5. it is a Cookie with nothing but our own cookies (else only those are taken out);
+        6. it is Trailer, and the body is not chunked;
+        7. it is Expect, from HTTP/1.0.
+
+        One that is spelt with `_` is dropped too if its `-` spelling is in PROTECTED.
+        """
         named = _named_away(head.fields)
         lines = [self._first]
         chunked = head.chunked
@@ -160,12 +180,15 @@ def _cookie_name(pair: bytes) -> bytes:
 
 
 def passing_trailers(trailers: Headers) -> Headers:
-    """Choose the trailers that may be passed on, either way."""
+    """Choose the trailers that may be passed on.
+
+    For both directions alike: what must not go up as a header does not come down as a trailer.
+    """
     return [
         (name, value)
         for name, value in trailers
         if (lower := _plain(name.lower())) not in NOT_IN_TRAILERS
-        and not _is_ours(lower)
+        and not _is_kept_back(lower)
         and lower not in NOT_FOR_CALLER
     ]
 
@@ -213,7 +236,7 @@ class Links:
     def for_our_host(self, cookie: bytes) -> bytes:
         """Take the Domain off a Set-Cookie's value where it is the upstream's host or a parent.
 
-        The cookie is then its answerer's own, which to the caller is us, and comes back.
+        Without Domain the browser ties the cookie to our host, and sends it back to us.
         """
         pair, *attributes = cookie.split(b";")
         return b";".join([pair, *(one for one in attributes if not self._is_our_domain(one))])
@@ -264,7 +287,7 @@ class InboundHeaders:
                 [field.passing for field in head.lines if field.lower not in NOT_FOR_CALLER]
             )
         else:
-            dropped = set(options or ()) - PROTECTED | NOT_FOR_CALLER
+            dropped = (set(options or ()) - PROTECTED) | NOT_FOR_CALLER
             if lengthless:
                 dropped.add(b"content-length")
             if not keep_trailer:

@@ -51,7 +51,7 @@ class Admission:
 
     caller: str | None = None  # the API key's name
     account: str = DEFAULT_ACCOUNT
-    key_header: bytes | None = None  # one that may carry a key, lower case; not to be forwarded
+    key_header: bytes | None = None  # KEY_HEADER where there are API keys: it is not forwarded
     origin: bytes | None = None  # the allowed origin that called
 
 
