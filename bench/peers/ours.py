@@ -55,7 +55,7 @@ class Ours:
         self.tree = tree.resolve()
         self._interpreter = Interpreter.of(python)
         self._token_endpoint = token_endpoint
-        self._python = python
+        self.python = python
         name = "smartrecruiters-proxy" if self.tree == ROOT else self.tree.name
         self.name = f"{name}, {self._interpreter.label}{', https' if https else ''}"
 
@@ -66,8 +66,8 @@ class Ours:
         if not self._interpreter.has("aiohttp", "uvloop", "prometheus_client", "yaml"):
             lock = (self.tree / "requirements.lock").read_bytes()
             folder = work.resolve() / f"ours-{self._interpreter.tag}-{zlib.crc32(lock):08x}"
-            self._python = folder / "bin" / "python"
-            if not self._python.exists():
+            self.python = folder / "bin" / "python"
+            if not self.python.exists():
                 try:
                     locked = ["-r", str(self.tree / "requirements.lock")]
                     make_environment(self._interpreter.path, folder, locked)
@@ -75,10 +75,10 @@ class Ours:
                     shutil.rmtree(folder, ignore_errors=True)
                     raise Unavailable(f"pip install failed: {error.stderr[-300:]}") from error
         # As pip leaves it: compiled, whether or not this environment lets Python write bytecode.
-        compiled: list[str | Path] = [self._python, "-m", "compileall", "-q", self.tree / "proxy"]
+        compiled: list[str | Path] = [self.python, "-m", "compileall", "-q", self.tree / "proxy"]
         subprocess.run(compiled, timeout=120, check=True)
         version = subprocess.run(
-            [self._python, "-c", "import proxy; print(proxy.__version__)"],
+            [self.python, "-c", "import proxy; print(proxy.__version__)"],
             cwd=self.tree,
             capture_output=True,
             text=True,
@@ -100,8 +100,17 @@ class Ours:
                 place.processes.stop(process)
         return self._serve(place, origin, port)
 
+    def command(self, *arguments: str | Path) -> list[str | Path]:
+        """`srproxy` with these arguments, as its script calls it; to be run in `tree`."""
+        script = "import sys; from proxy.cli import main; sys.exit(main())"
+        return [self.python, "-c", script, *arguments]
+
+    def configuration(self, place: Place) -> Path:
+        """Where the configuration of a place is written by `start`."""
+        return place.folder.resolve() / "config.yaml"
+
     def _serve(self, place: Place, origin: Origin, port: int) -> Process:
-        file = place.folder / "config.yaml"
+        file = self.configuration(place)
         certificates = place.certificates
         tls = TLS.format(
             certificate=certificates.certificate.resolve(), key=certificates.key.resolve()
@@ -119,7 +128,7 @@ class Ours:
                 folder=place.folder.resolve(),
             )
         )
-        command: list[str | Path] = [self._python, "-m", "proxy", "serve", "-c", file.resolve()]
+        command = self.command("serve", "-c", file)
         return place.processes.start("ours", command, core=place.core, cwd=self.tree)
 
 
