@@ -5,10 +5,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from proxy.cli.exits import CommandError, Exit
+from proxy.cli.grant import KINDS
 from proxy.cli.help import examples
 from proxy.cli.hosting import audit_here
 from proxy.cli.local import on_account
@@ -16,6 +18,9 @@ from proxy.cli.outlet import write_to_stdout
 from proxy.cli.session import Session, account_option, with_session
 from proxy.errors import StoreError
 from proxy.system.secret import Secret
+
+if TYPE_CHECKING:
+    from proxy.grant.source import Account
 
 SHORTEST_PASSPHRASE = 12
 LARGEST_BUNDLE = 1024 * 1024
@@ -36,6 +41,21 @@ def _audited(session: Session, action: str) -> Iterator[None]:
         outcome = "ok"
     finally:
         audit_here(session, action, outcome)
+
+
+def _check_kind(session: Session, name: str) -> None:
+    """Raise CommandError, before anything is asked, where the account keeps no grant."""
+    kind = session.config.accounts[name].kind
+    if kind != "authorization_code":
+        raise CommandError(f"the account {name} has no grant to move: it uses {KINDS[kind]}")
+
+
+async def _check_grant(account: "Account") -> None:
+    """Raise CommandError, before a passphrase is asked for, where there is nothing to move."""
+    status = account.status()
+    if status.tokens is None:
+        told = f"there is no grant to move ({status.reason}): run srproxy login first"
+        raise CommandError(told, Exit.LOGIN_REQUIRED)
 
 
 def _passphrase(file: Path | None, *, confirm: bool) -> Secret:
@@ -84,7 +104,9 @@ def export(session: Session, file: Path, passphrase_file: Path | None, account: 
     Two living copies of a grant end each other, so this machine needs a login, or the bundle back,
     from then on.
     """
-    session.loaded  # noqa: B018 - a configuration with faults is told before anything is asked
+    _check_kind(session, account)
+    if passphrase_file is None:
+        on_account(session, account, _check_grant)
     passphrase = _passphrase(passphrase_file, confirm=True)
     with _audited(session, "export"):
         aside = _export(session, file, passphrase, account)
@@ -157,7 +179,7 @@ def import_(session: Session, file: Path, passphrase_file: Path | None, account:
 
     The refresh makes the bundle useless: whoever finds it later finds a spent token.
     """
-    session.loaded  # noqa: B018 - a configuration with faults is told before anything is asked
+    _check_kind(session, account)
     bundle = _read(file)
     passphrase = _passphrase(passphrase_file, confirm=False)
     with _audited(session, "import"):

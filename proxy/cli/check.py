@@ -17,7 +17,7 @@ from proxy.cli.help import examples
 from proxy.cli.listen_checks import check_callers, check_port, check_redirect_uri
 from proxy.cli.loop import run_async
 from proxy.cli.session import Session, with_session
-from proxy.cli.store_checks import check_grant, check_store
+from proxy.cli.store_checks import check_credentials, check_store
 from proxy.cli.terminal import Terminal
 from proxy.errors import ConfigurationError, ProxyError
 
@@ -34,7 +34,6 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("Callers", check_callers),
     ("Token store", check_store),
     ("Network", check_reach),
-    ("Grant", check_grant),
 )
 
 
@@ -71,22 +70,48 @@ def check(session: Session) -> Exit:
 
 
 async def _check(session: Session, out: Terminal) -> Grade:
-    worst = Grade.GOOD
-    for title, run in CHECKS:
-        out.say(out.style(title, "cyan", bold=True))
+    report = _Report(session, out)
+    for title, check in CHECKS:
+        await report.run(title, check(session))
+    credentials = check_credentials(
+        session,
+        is_stored=report.worst["Token store"] < Grade.BAD,
+        is_reachable=report.worst["Network"] < Grade.BAD,
+    )
+    await report.run("Credential", credentials)
+    return max(report.worst.values())
+
+
+class _Report:
+    """Shows findings under their titles, each fault once."""
+
+    def __init__(self, session: Session, out: Terminal) -> None:
+        self._session = session
+        self._out = out
+        self._faults: set[str] = set()
+        # By title.
+        self.worst: dict[str, Grade] = {}
+
+    async def run(self, title: str, findings: AsyncIterator[Finding]) -> None:
+        """Run one check to its end; what it trips over is a fault, and the next goes on."""
+        self.worst[title] = Grade.GOOD
+        self._out.say(self._out.style(title, "cyan", bold=True))
         try:
-            async for finding in _with_progress(session.terminal, title, run(session)):
-                worst = max(worst, finding.grade)
-                _show(out, finding)
+            async for finding in _with_progress(self._session.terminal, title, findings):
+                self._add(title, finding)
         except ConfigurationError as error:
-            worst = Grade.BAD
             for problem in error.problems:
-                _show(out, Finding(Grade.BAD, problem))
+                self._add(title, Finding(Grade.BAD, problem))
         except (ProxyError, OSError, ValueError) as error:
-            # What one check trips over is told, and the next goes on.
-            worst = Grade.BAD
-            _show(out, Finding(Grade.BAD, str(error) or type(error).__name__))
-    return worst
+            self._add(title, Finding(Grade.BAD, str(error) or type(error).__name__))
+
+    def _add(self, title: str, finding: Finding) -> None:
+        self.worst[title] = max(self.worst[title], finding.grade)
+        if finding.grade is Grade.BAD:
+            if finding.what in self._faults:
+                finding = Finding(Grade.SKIPPED, "not checked further: the same fault as above")
+            self._faults.add(finding.what)
+        _show(self._out, finding)
 
 
 async def _with_progress(

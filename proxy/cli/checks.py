@@ -8,13 +8,15 @@ import asyncio
 import os
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from enum import IntEnum
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from proxy.cli.session import Session
+from proxy.cli.starter import Credential
 from proxy.errors import ConfigurationError
 from proxy.grant.wire import Answer, Wire, WireError
 from proxy.system.dialing import Dialer, DialError
@@ -45,27 +47,43 @@ class Finding:
     remedy: str = ""
 
 
+# How each kind of credential is called, and what to do where it is refused.
+_TOGETHER = "check that upstream.url and oauth.token_endpoint belong together"
+CREDENTIALS: Mapping[Credential, tuple[str, str]] = {
+    "authorization_code": ("the grant", f"{_TOGETHER}; then run srproxy login"),
+    "client_credentials": ("the app's access token", _TOGETHER),
+    "smart_token": ("the API key", "check the key in SmartRecruiters, and upstream.url"),
+}
+
 Check = Callable[[Session], AsyncIterator[Finding]]
 
 
 async def check_reach(session: Session) -> AsyncIterator[Finding]:
-    """Reach both hosts as requests will: outbound proxy, name, TLS; and compare the clocks."""
+    """Reach the hosts that are used, each once, as requests will; and compare the clocks."""
     config = session.config
     for finding in _roots(session.environ):
         yield finding
-    hosts = (
-        ("upstream", "upstream.url", config.upstream.url),
-        ("token endpoint", "oauth.token_endpoint", config.oauth.token_endpoint),
-    )
+    # An API key needs no token endpoint, and no clock.
+    endpoints = {
+        account.oauth.token_endpoint
+        for account in config.accounts.values()
+        if account.kind != "smart_token"
+    }
+    hosts = {("upstream", "upstream.url", config.upstream.url)}
+    hosts |= {("token endpoint", "oauth.token_endpoint", url) for url in endpoints}
+    by_origin: dict[tuple[str, str], list[tuple[str, str, str]]] = {}
+    for host in sorted(hosts, reverse=True):
+        parts = urlsplit(host[2])
+        by_origin.setdefault((parts.scheme, parts.netloc), []).append(host)
     try:
         context = build_ssl_context(config.upstream.ca_file)
-        dialers = [_dialer(session, url, context, name=name, key=key) for name, key, url in hosts]
+        for (name, key, url), *others in by_origin.values():
+            keys = [key, *(other for _, other, _ in others)]
+            dialer = _dialer(session, url, context, name=name, key=key)
+            async for finding in _reach(session, keys, url, dialer):
+                yield finding
     except ConfigurationError as error:
         yield Finding(Grade.BAD, str(error))
-        return
-    for (_, key, url), dialer in zip(hosts, dialers, strict=True):
-        async for finding in _reach(session, key, url, dialer):
-            yield finding
 
 
 def _roots(environ: Mapping[str, str]) -> Iterator[Finding]:
@@ -93,7 +111,10 @@ def _dialer(
     return Dialer(url, context, upstream.connect_timeout, outbound=outbound, name=name, key=key)
 
 
-async def _reach(session: Session, key: str, url: str, dialer: Dialer) -> AsyncIterator[Finding]:
+async def _reach(
+    session: Session, keys: Sequence[str], url: str, dialer: Dialer
+) -> AsyncIterator[Finding]:
+    key = " and ".join(dict.fromkeys(keys))
     host, port = dialer.host, dialer.port
     way = ""
     if dialer.outbound is not None:
@@ -115,8 +136,8 @@ async def _reach(session: Session, key: str, url: str, dialer: Dialer) -> AsyncI
         yield _unreachable(f"{key}: {host}:{port}{way}", error)
         return
     secure = "TLS and HTTP" if url.startswith("https:") else "HTTP (plain, to this machine)"
-    yield Finding(Grade.GOOD, f"{key}: {secure} with {host}:{port} work{way}")
-    if key == "oauth.token_endpoint":
+    yield Finding(Grade.GOOD, f"{key}: {secure} with {host}:{port} succeeded{way}")
+    if "oauth.token_endpoint" in keys:
         yield _clock(answer.headers.get("date"), session.clock.now())
 
 
@@ -159,8 +180,8 @@ def _clock(date: str | None, now: float) -> Finding:
     )
 
 
-async def check_upstream_call(session: Session, lines: bytes) -> Finding:
-    """Make one harmless call with a credential's header line."""
+async def check_upstream_call(session: Session, kind: Credential, lines: bytes) -> Finding:
+    """Make one harmless call with the header line of a credential of that kind."""
     name, _, value = lines.decode("latin-1").strip().partition(": ")
     config = session.config
     url = f"{config.upstream.url}/users/me"
@@ -168,27 +189,16 @@ async def check_upstream_call(session: Session, lines: bytes) -> Finding:
     try:
         answer = await _get(url, dialer, {name: value})
     except (DialError, WireError) as error:
-        return Finding(
-            Grade.BAD, f"GET /users/me failed ({type(error).__name__})", "see the lines above"
-        )
+        return Finding(Grade.BAD, f"GET /users/me failed: {error.what}", "try again")
+    credential, remedy = CREDENTIALS[kind]
+    called = f"GET /users/me with {credential}: {answer.status}"
     match answer.status:
         case 200:
-            return Finding(Grade.GOOD, "GET /users/me with the grant: 200")
+            return Finding(Grade.GOOD, called)
         case 401:
-            return Finding(
-                Grade.BAD,
-                "GET /users/me with the grant: 401, the access token is refused",
-                "check that upstream.url and oauth.token_endpoint belong together; then log in",
-            )
+            return Finding(Grade.BAD, f"{called}, SmartRecruiters refuses it", remedy)
         case 403:
-            return Finding(
-                Grade.GOOD,
-                "GET /users/me with the grant: 403, the token is taken",
-                "(the scopes or the user's role do not cover this one call)",
-            )
+            covers = "(its scopes or role do not cover this one call)"
+            return Finding(Grade.GOOD, f"{called}, SmartRecruiters accepts it", covers)
         case _:
-            return Finding(
-                Grade.NOTE,
-                f"GET /users/me with the grant: {answer.status}",
-                "try again, or another path",
-            )
+            return Finding(Grade.NOTE, called, "try again, or another path")

@@ -59,6 +59,8 @@ def run_command(command: Callable[[Sequence[str] | None], object], args: Sequenc
         error.show()
         return Exit.FAILED
     except (click.Abort, KeyboardInterrupt, InterruptedCommandError):
+        if sys.stderr is not None and sys.stderr.isatty():
+            click.echo(err=True)  # the line may hold a question, and ^C
         tell("interrupted")
         return Exit.INTERRUPTED
     except BrokenPipeError:

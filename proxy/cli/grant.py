@@ -26,7 +26,7 @@ from proxy.errors import ConfigurationError
 STATES = {"authorized": ("ok", "green"), "degraded": ("warn", "yellow")}
 # Authorization code is what everybody expects; the others are told.
 KINDS = {
-    "client_credentials": "client credentials: the app by itself",
+    "client_credentials": "client credentials (the app by itself)",
     "smart_token": "a SmartRecruiters API key",
 }
 LOGIN_REQUIRED = "login_required"

@@ -3,7 +3,7 @@
 import os
 import sys
 from pathlib import Path
-from typing import get_args
+from typing import Any
 
 import click
 
@@ -15,14 +15,35 @@ from proxy.config.loading import FILE_NAME
 from proxy.config.secret_files import read_secret
 from proxy.system.secret import Secret
 
-CREDENTIALS: tuple[Credential, ...] = get_args(Credential)
+ELSEWHERE = "--file PATH writes elsewhere"
+# In the order of the list below, whose numbers are accepted too.
+CREDENTIALS: tuple[Credential, ...] = ("smart_token", "client_credentials", "authorization_code")
 CHOICES = """\
 Which credential do you have?
 
-  smart_token         an API key (Settings > Apps & Integrations > Credentials > API keys)
-  client_credentials  a client id and secret (… > Credentials > OAuth client ID)
-  authorization_code  an app with a redirect URI, from SmartRecruiters' Partner & API team
+  1  smart_token         an API key (Settings > Apps & Integrations > Credentials > API key)
+  2  client_credentials  a client id and secret (… > Credentials > OAuth client ID)
+  3  authorization_code  an app with a redirect URI, from SmartRecruiters' Partner & API team
 """
+
+
+class CredentialChoice(click.Choice[Credential]):
+    """One of CREDENTIALS, by its name, an unambiguous beginning of it, or its number."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Credential:
+        """Return the full name; fails as every choice does."""
+        text = str(value).strip().lower().replace("-", "_").replace(" ", "_")
+        found = [name for name in CREDENTIALS if text and name.startswith(text)]
+        if text in ("1", "2", "3"):
+            found = [CREDENTIALS[int(text) - 1]]
+        elif text and "api_key".startswith(text):
+            found.append("smart_token")
+        return super().convert(found[0] if len(found) == 1 else value, param, ctx)
+
+
+CREDENTIAL = CredentialChoice(CREDENTIALS)
 
 
 @click.command(
@@ -31,7 +52,9 @@ Which credential do you have?
         "srproxy init --credential client_credentials --client-id ID --client-secret-file secret",
     )
 )
-@click.option("--credential", type=click.Choice(CREDENTIALS), help="What you have of the API.")
+@click.option(
+    "--credential", type=CREDENTIAL, help="What you have; a beginning or a number (1 to 3) will do."
+)
 @click.option("--client-id", metavar="ID", help="Of your SmartRecruiters app.")
 @click.option(
     "--client-secret-file",
@@ -67,13 +90,15 @@ def init(
     if file.is_dir():
         file /= FILE_NAME
     if os.path.lexists(file):  # before anything is asked
-        raise CommandError(f"{file} is there already, and is not overwritten")
+        raise CommandError(f"{file} is there already, and is not overwritten; {ELSEWHERE}")
     answers = _Asking(session).answers(credential, client_id, secret_file, redirect_uri)
     answers.check()
     try:
         secret = write(answers, file)
     except FileExistsError as error:
-        raise CommandError(f"{error} is there already, and is not overwritten") from None
+        raise CommandError(
+            f"{error} is there already, and is not overwritten; {ELSEWHERE}"
+        ) from None
     except OSError as error:
         raise CommandError(f"{error.filename or file}: {error.strerror or error}") from error
     say = session.terminal.say
@@ -143,19 +168,22 @@ class _Asking:
         return Answers(credential, secret, (client_id or "").strip(), redirect_uri)
 
     def _credential(self) -> Credential:
-        self._needs_terminal("--credential")
+        self._needs_terminal("--credential", f" (one of {', '.join(CREDENTIALS)})")
         self._session.terminal.say(CHOICES)
-        chosen: Credential = click.prompt("Credential", type=click.Choice(CREDENTIALS), err=True)
+        question = "Credential (1, 2, 3, or a name)"
+        chosen: Credential = click.prompt(question, type=CREDENTIAL, show_choices=False, err=True)
         return chosen
 
     def _text(self, what: str, option: str, *, hidden: bool = False) -> str:
         self._needs_terminal(option)
-        told: str = click.prompt(what, hide_input=hidden, err=True)
+        question = f"{what} (not shown while you type)" if hidden else what
+        told: str = click.prompt(question, hide_input=hidden, err=True)
         return told.strip()
 
-    def _needs_terminal(self, option: str) -> None:
+    def _needs_terminal(self, option: str, accepted: str = "") -> None:
         if not self._is_terminal:
-            raise click.UsageError(f"{option} is missing, and there is no terminal to ask on")
+            what = f"{option} is missing{accepted}, and there is no terminal to ask on"
+            raise click.UsageError(what)
 
     def _from_file(self, path: Path) -> Secret:
         try:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 
 from proxy.cli.checks import Finding, Grade
+from proxy.cli.exits import CommandError
 from proxy.cli.hosting import keys_in_clear
 from proxy.cli.server import Presence, find_server
 from proxy.cli.session import Session
@@ -26,11 +27,11 @@ async def check_redirect_uri(session: Session) -> AsyncIterator[Finding]:
     """Compare the redirect URI with where we listen."""
     config = session.config
     if all(account.kind != "authorization_code" for account in config.accounts.values()):
-        yield Finding(Grade.SKIPPED, "nobody logs in: the app or its key acts by itself")
+        yield Finding(Grade.SKIPPED, "not used: nobody logs in")
         return
     uri = config.accounts[DEFAULT_ACCOUNT].oauth.redirect_uri
     parts = urlsplit(uri)
-    registered = f"register it in SmartRecruiters byte for byte: {uri}"
+    registered = "register it in SmartRecruiters byte for byte"
     if parts.scheme == "https" and config.listen.tls.cert_file is None:
         yield Finding(
             Grade.NOTE,
@@ -65,7 +66,10 @@ async def check_redirect_uri(session: Session) -> AsyncIterator[Finding]:
 async def check_port(session: Session) -> AsyncIterator[Finding]:
     """See whether the address is ours to have: free, or held by our own server."""
     listen = session.config.listen
-    who, server = await asyncio.to_thread(find_server, session.config)
+    try:
+        who, server = await asyncio.to_thread(find_server, session.config)
+    except CommandError:  # the certificate cannot be read, which check_callers tells
+        who, server = Presence.NOBODY, None
     match who:
         case Presence.OURS if server is not None:
             yield Finding(Grade.GOOD, f"the proxy is running at {server.place}")
@@ -121,8 +125,11 @@ async def check_callers(session: Session) -> AsyncIterator[Finding]:
         yield Finding(Grade.NOTE, what, remedy)
     else:
         beyond = config.listen.host is not None and not is_loopback(config.listen.host)
-        where = "a TLS front" if beyond and config.access.api_keys else "nobody beyond us"
-        yield Finding(Grade.GOOD, f"what callers send is seen by {where}")
+        if beyond and config.access.api_keys:
+            what = "callers' API keys cross the network by way of a TLS front"
+        else:
+            what = "callers send no API key over a network in clear"
+        yield Finding(Grade.GOOD, what)
     if warning := _astray(session):
         yield warning
 

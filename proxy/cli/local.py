@@ -48,10 +48,14 @@ async def open_account(session: Session, name: str) -> AsyncIterator["Account"]:
 @asynccontextmanager
 async def open_every_account(session: Session) -> AsyncIterator[Mapping[str, "Account"]]:
     """Open all accounts; none is read yet."""
+    import logging
+
     from proxy.grant.accounts import (
         open_accounts,  # only for those who need it: most of the program
     )
 
+    # The command says itself what went wrong; without a handler Python prints log lines as well.
+    logging.getLogger("proxy.grant").addHandler(logging.NullHandler())
     async with open_accounts(
         session.config,
         session.clock,

@@ -82,7 +82,7 @@ def _check_kind(config: Config, account: str) -> None:
     """Refuse where nobody logs in: the page would say so, and the waiting never end."""
     if config.accounts[account].kind != "authorization_code":
         means = KINDS[config.accounts[account].kind]
-        raise CommandError(f"nobody logs in to the account {account}: it has {means}")
+        raise CommandError(f"nobody logs in to the account {account}: it uses {means}")
 
 
 def _has_no_page(config: Config) -> bool:

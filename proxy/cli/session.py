@@ -26,6 +26,7 @@ NAME = "smartrecruiters-proxy"
 # A running sandbox leaves its configuration in a private folder of this name.
 SANDBOX_PREFIX = "srproxy-sandbox-"
 SANDBOX_FILE = "config.yaml"
+SANDBOX_HELP = "Act on the `srproxy sandbox` that runs in another terminal."
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -161,12 +162,7 @@ def with_session(
 def sandbox_option(command: Callable[P, R]) -> Callable[P, R]:
     """Add `--sandbox`, for commands that can act on a sandbox running in another terminal."""
 
-    return click.option(
-        "--sandbox",
-        "use_sandbox",
-        is_flag=True,
-        help="Act on the `srproxy sandbox` that runs in another terminal.",
-    )(command)
+    return click.option("--sandbox", "use_sandbox", is_flag=True, help=SANDBOX_HELP)(command)
 
 
 def find_sandbox() -> Path:

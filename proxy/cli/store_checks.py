@@ -18,7 +18,12 @@ from proxy.grant.stores.folder import user_name
 
 async def check_store(session: Session) -> AsyncIterator[Finding]:
     """See whether the store can be read and written, and by nobody else."""
-    tokens = session.config.tokens
+    tokens, accounts = session.config.tokens, session.config.accounts
+    kept = [name for name, one in accounts.items() if one.kind == "authorization_code"]
+    if not kept and tokens.store == "file":
+        yield Finding(Grade.SKIPPED, "not used: nothing of these credentials is stored")
+        return
+    folder = None
     if tokens.store == "file":
         folder = tokens.path or session.state_folder
         for finding in _check_folder(folder):
@@ -26,8 +31,9 @@ async def check_store(session: Session) -> AsyncIterator[Finding]:
             if finding.grade is Grade.BAD:
                 return
     try:
-        async with open_account(session, DEFAULT_ACCOUNT) as account:
-            yield Finding(Grade.GOOD, f"readable: {store_name(session)}")
+        async with open_account(session, kept[0] if kept else DEFAULT_ACCOUNT) as account:
+            if folder is None or folder.exists():
+                yield Finding(Grade.GOOD, f"readable: {store_name(session)}")
             for warning in account.status().store_warnings:
                 yield Finding(Grade.NOTE, warning)
     except StoreError as error:
@@ -95,17 +101,28 @@ def _check_folder(folder: Path) -> list[Finding]:
     return [Finding(Grade.GOOD, f"{folder} is writable, and belongs to {owner}")]
 
 
-async def check_grant(session: Session) -> AsyncIterator[Finding]:
-    """Look at each account's credential, and make one call with it."""
-    for name in session.config.accounts:
-        async for finding in _check_account(session, name):
+async def check_credentials(
+    session: Session, *, is_stored: bool = True, is_reachable: bool = True
+) -> AsyncIterator[Finding]:
+    """Look at each account's credential, and make one call with it.
+
+    Without the store no grant is looked at, without the network nothing is called: those faults
+    were told before.
+    """
+    for name, configured in session.config.accounts.items():
+        if not is_stored and configured.kind == "authorization_code":
+            yield Finding(Grade.SKIPPED, f"{name}: not looked at; the token store comes first")
+            continue
+        async for finding in _check_account(session, name, is_reachable=is_reachable):
             if name == DEFAULT_ACCOUNT:
                 yield finding
             else:
                 yield replace(finding, what=f"{name}: {finding.what}")
 
 
-async def _check_account(session: Session, name: str) -> AsyncIterator[Finding]:
+async def _check_account(
+    session: Session, name: str, *, is_reachable: bool
+) -> AsyncIterator[Finding]:
     login = "run srproxy login" + ("" if name == DEFAULT_ACCOUNT else f" --account {name}")
     try:
         async with open_account(session, name) as account:
@@ -120,9 +137,14 @@ async def _check_account(session: Session, name: str) -> AsyncIterator[Finding]:
             if missing := status.missing_scopes:
                 text = f"oauth.scopes asks for what the grant does not have: {' '.join(missing)}"
                 yield Finding(Grade.NOTE, text, f"{login} again, to grant it")
+            if not is_reachable:
+                yield Finding(Grade.SKIPPED, "not tried; the network comes first")
+                return
             credential = await account.credential()
-            yield Finding(Grade.GOOD, "a credential is at hand")
-            yield await check_upstream_call(session, credential.lines)
+            kind = session.config.accounts[name].kind
+            if kind != "smart_token":
+                yield Finding(Grade.GOOD, "an access token is at hand")
+            yield await check_upstream_call(session, kind, credential.lines)
     except (StoreError, GrantEnded, TokenEndpointError) as error:
         yield Finding(Grade.BAD, str(getattr(error, "detail", error)))
     except Problem as problem:

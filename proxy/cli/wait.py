@@ -1,13 +1,14 @@
 """`srproxy wait`: until the server is ready, for scripts and for containers that start together."""
 
 import time
+from pathlib import Path
 
 import click
 
-from proxy.cli.exits import Exit, tell
+from proxy.cli.exits import CommandError, Exit, tell
 from proxy.cli.help import examples
 from proxy.cli.server import PROBE_TIMEOUT, Presence, addresses, find_server
-from proxy.cli.session import Session, sandbox_option, with_session
+from proxy.cli.session import SANDBOX_HELP, Session, find_sandbox, with_session
 from proxy.cli.terminal import clock_face
 from proxy.config import Config
 
@@ -28,26 +29,39 @@ INTERVAL = 0.2
     metavar="S",
     help="Seconds to wait at most.",
 )
-@sandbox_option
+@click.option("--sandbox", is_flag=True, help=SANDBOX_HELP)
 @with_session
-def wait(session: Session, timeout: float) -> Exit:
+def wait(session: Session, timeout: float, sandbox: bool) -> Exit:
     """Wait until the server lets calls through: exit 0 then, 1 at the time-out.
 
     Asks GET /-/ready of the configured address or Unix socket, which calls nobody else.
     """
-    return _wait(session, timeout)
+    until = time.monotonic() + timeout
+    if sandbox:
+        session.file = _started_sandbox(until)
+    return _wait(session, timeout, until)
 
 
-def _wait(session: Session, timeout: float) -> Exit:
-    config, clock, terminal = session.config_for_server, session.clock, session.terminal
+def _started_sandbox(until: float) -> Path:
+    """Wait for a sandbox too: `srproxy sandbox & srproxy wait --sandbox`."""
+    while True:
+        try:
+            return find_sandbox()
+        except CommandError:
+            if time.monotonic() >= until:
+                raise
+        time.sleep(INTERVAL)
+
+
+def _wait(session: Session, timeout: float, until: float) -> Exit:
+    config, terminal = session.config_for_server, session.terminal
     if config.listen.unix_socket is None and not addresses(config):
         tell("error: listen.port is 0: nobody can know the port; set one, or a unix_socket")
         return Exit.USAGE
-    until = clock.monotonic() + timeout
     while True:
-        left = max(0.0, until - clock.monotonic())
+        left = max(0.0, until - time.monotonic())
         reason = _reason(config, min(PROBE_TIMEOUT, max(left, 0.5)))
-        if reason is None or clock.monotonic() >= until:
+        if reason is None or time.monotonic() >= until:
             break
         terminal.progress(f"waiting until ready, {clock_face(left)} left: {reason}")
         time.sleep(min(INTERVAL, max(0.01, left)))

@@ -285,8 +285,7 @@ def _is_word(error: str) -> bool:
 _REFUSALS = {
     "access_denied": "SmartRecruiters denies this app access.",
     "invalid_client": "SmartRecruiters refuses this app's id or secret: set oauth.client_id and "
-    "oauth.client_secret (or its file) to what SmartRecruiters shows for the app. The grant is "
-    "kept.",
+    "oauth.client_secret (or its file) to what SmartRecruiters shows for the app.",
     "unauthorized_client": "SmartRecruiters does not let this app use this kind of grant.",
     "invalid_scope": "SmartRecruiters refuses the scopes in oauth.scopes.",
     "invalid_request": "SmartRecruiters calls the token request malformed; check "

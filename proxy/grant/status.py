@@ -193,14 +193,14 @@ def _refused_detail(record: Record) -> str:
 
 
 def unavailable(code: str | None, detail: str | None, retry_after: int) -> Problem:
-    """Build the problem of an access token that ended and cannot be refreshed now."""
+    """Build the problem of an access token that is not there and cannot be had now."""
     # Our id or secret is refused: that is mended in the configuration here.
     side = Side.PROXY if code == INVALID_CLIENT else None
     return Problem(
         "token_endpoint_unavailable",
-        "The access token has ended and cannot be refreshed at the moment. "
-        f"{detail or 'The refresh brought no token.'} "
-        "The grant is kept, and the proxy tries again by itself.",
+        "There is no valid access token, and none could be had at the moment. "
+        f"{detail or 'The token endpoint gave none.'} "
+        "Nothing is lost, and the proxy tries again by itself.",
         reason=code,
         retry_after=retry_after,
         side=side,

@@ -60,6 +60,24 @@ def test_a_login_that_nobody_can_make_is_refused_at_once(home: Path, account: st
     assert f"nobody logs in to the account {account}" in done.stderr
 
 
+@pytest.mark.parametrize("command", ["export", "import"])
+@pytest.mark.parametrize("account", ["robot", "bulk"])
+def test_a_bundle_of_what_has_no_grant_is_refused_before_anything_is_asked(home, command, account):
+    done = srproxy(command, "--account", account, home=home)
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"the account {account} has no grant to move: it uses " in done.stderr
+    assert "assphrase" not in done.stderr
+
+
+def test_an_export_without_a_grant_asks_for_no_passphrase(home: Path) -> None:
+    done = srproxy("export", home=home)
+
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "there is no grant to move (never_authorized)" in done.stderr
+    assert "assphrase" not in done.stderr
+
+
 def test_token_prints_an_accounts_credential(home: Path) -> None:
     header = srproxy("token", "--header", "--account", "bulk", home=home)
     bare = srproxy("token", "--account", "bulk", "--min-valid", "600", home=home)
@@ -72,7 +90,9 @@ def test_token_of_an_app_that_cannot_be_asked_prints_nothing(home: Path) -> None
     done = srproxy("token", "--account", "robot", home=home)
 
     assert (done.returncode, done.stdout) == (1, "")
-    assert "refuses connections" in done.stderr
+    (line,) = done.stderr.splitlines()  # and no log line with the same
+    assert "refuses connections" in line
+    assert "has ended" not in line
 
 
 @pytest.mark.parametrize("command", ["status", "token", "login", "logout", "export", "import"])
@@ -88,5 +108,5 @@ def test_check_looks_at_every_account(home: Path) -> None:
 
     assert "login required (never_authorized)" in said
     assert "run srproxy login --account acme" in said
-    assert "bulk: a credential is at hand" in said
+    assert "bulk: not tried; the network comes first" in said
     assert "robot:" in said

@@ -1,5 +1,6 @@
 """`check`: each finding with its remedy, against servers on loopback that behave in every way."""
 
+import re
 import socket
 from email.utils import formatdate
 
@@ -14,7 +15,7 @@ from proxy.cli.checks import (
 )
 from proxy.cli.listen_checks import check_callers, check_port, check_redirect_uri
 from proxy.cli.session import Session
-from proxy.cli.store_checks import _age, _check_folder
+from proxy.cli.store_checks import _age, _check_folder, check_store
 from tests.cli.test_server import answer_status, listening
 from tests.support.certificates import make_authority
 from tests.support.processes import free_port, srproxy
@@ -106,10 +107,42 @@ async def test_both_hosts_are_reached_and_the_clocks_compared(session):
     async with listening(answer_status) as url:
         findings = await found(check_reach, reach(session, url))
 
-    assert [grade for grade, _ in findings] == [Grade.GOOD] * 3
-    assert findings[0][1].startswith("upstream.url: HTTP")
-    assert findings[1][1].startswith("oauth.token_endpoint: HTTP")
-    assert findings[2][1].startswith("clock: within")
+    assert [grade for grade, _ in findings] == [Grade.GOOD] * 2
+    assert findings[0][1].startswith("upstream.url and oauth.token_endpoint: HTTP")
+    assert findings[1][1].startswith("clock: within")
+
+
+async def test_two_hosts_are_reached_each(session):
+    async with listening(answer_status) as url, listening(answer_status) as other:
+        environ = {"SRPROXY_OAUTH__TOKEN_ENDPOINT": f"{other}/token"}
+        settings = session(SRPROXY_UPSTREAM__URL=url, **environ)
+        findings = await found(check_reach, settings)
+
+    assert [what.partition(":")[0] for _, what in findings] == [
+        "upstream.url",
+        "oauth.token_endpoint",
+        "clock",
+    ]
+    assert {grade for grade, _ in findings} == {Grade.GOOD}
+
+
+async def test_an_api_key_needs_no_token_endpoint_and_no_clock(session):
+    async with listening(answer_status) as url:
+        settings = session(SRPROXY_UPSTREAM__URL=url, SRPROXY_SMART_TOKEN="an-api-key")
+        findings = await found(check_reach, settings)
+
+    assert [what.partition(":")[0] for _, what in findings] == ["upstream.url"]
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [{"SRPROXY_SMART_TOKEN": "key"}, {"SRPROXY_OAUTH__GRANT_TYPE": "client_credentials"}],
+)
+async def test_where_nobody_logs_in_no_store_is_looked_at(session, environ):
+    ((got, what),) = await found(check_store, session(**environ))
+
+    assert got is Grade.SKIPPED
+    assert "login" not in what
 
 
 async def test_nobody_there_is_told_with_the_key_to_look_at(session):
@@ -117,7 +150,7 @@ async def test_nobody_there_is_told_with_the_key_to_look_at(session):
 
     findings = await found(check_reach, reach(session, url))
 
-    assert [grade for grade, _ in findings] == [Grade.BAD] * 2
+    assert [grade for grade, _ in findings] == [Grade.BAD]
     assert "refuses connections" in findings[0][1]
 
 
@@ -172,7 +205,7 @@ async def test_one_harmless_call(session, status, grade):
         return web.Response(status=status)
 
     async with listening(handler) as url:
-        finding = await check_upstream_call(reach(session, url), BEARER)
+        finding = await check_upstream_call(reach(session, url), "authorization_code", BEARER)
 
     assert finding.grade is grade
     assert seen == [("GET", "/users/me", "Bearer token")]
@@ -302,7 +335,9 @@ def test_it_goes_on_after_every_fault(tmp_path):
 
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
-    for title in ("Configuration", "Redirect URI", "Address", "Token store", "Network", "Grant"):
+    for title in ("Configuration", "Address", "Callers", "Token store", "Network", "Credential"):
         assert f"{title}\n" in done.stdout
     assert "bad.pem: is in DER form" in done.stdout
     assert "bad.pem is not a folder" in done.stdout
+    faults = re.findall(r"^  (?:✗|FAIL) (.*)", done.stdout, re.MULTILINE)
+    assert len(faults) == 4, faults  # redirect URI, certificate, store, CA: each is said once

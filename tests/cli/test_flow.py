@@ -445,6 +445,33 @@ def test_run_without_a_grant_ends_with_3(setup):
     assert setup.run("run", "--", "true").returncode == 3
 
 
+@pytest.mark.parametrize("secret", ["right", "wrong"])
+@pytest.mark.parametrize("kind", ["client_credentials", "smart_token"])
+def test_check_of_what_needs_no_login_speaks_of_none(setup, kind, secret):
+    if kind == "smart_token":
+        key = setup.sandbox.settings.api_key if secret == "right" else "another-key"
+        # The token endpoint stays SmartRecruiters' own, which is out of reach here.
+        del setup.config["oauth"]
+        setup.config["smart_token"] = key
+    else:
+        setup.config["oauth"]["grant_type"] = kind
+        if secret == "wrong":
+            setup.config["oauth"]["client_secret"] = "another-secret"
+    setup.save()
+
+    done = setup.run("check")
+
+    assert done.returncode == (0 if secret == "right" else 1), done.stdout
+    faults = re.findall(r"^  (?:✗|FAIL) (.*)", done.stdout, re.MULTILINE)
+    assert len(faults) == (secret == "wrong"), faults
+    assert all("refuses" in fault for fault in faults)
+    assert "log in" not in done.stdout
+    assert "login" not in done.stdout.lower()
+    assert "the grant" not in done.stdout.lower()
+    assert ("token_endpoint" in done.stdout) == (kind == "client_credentials")
+    assert done.stderr == ""
+
+
 def test_check_with_a_grant_is_all_ticks(setup):
     setup.log_in()
 

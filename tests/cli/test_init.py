@@ -3,8 +3,10 @@
 import stat
 from pathlib import Path
 
+import click
 import pytest
 
+from proxy.cli.init import CREDENTIAL
 from proxy.cli.starter import Answers, write
 from proxy.config.loading import load
 from proxy.system.secret import Secret
@@ -53,6 +55,28 @@ def test_each_credential_by_flags(home, credential):
     assert said is (credential == "authorization_code")
 
 
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("1", "smart_token"),
+        ("smart", "smart_token"),
+        ("API key", "smart_token"),
+        ("2", "client_credentials"),
+        ("client-credentials", "client_credentials"),
+        ("3", "authorization_code"),
+        ("Auth", "authorization_code"),
+    ],
+)
+def test_a_credential_is_known_by_its_number_and_by_a_beginning(said, meant):
+    assert CREDENTIAL.convert(said, None, None) == meant
+
+
+@pytest.mark.parametrize("said", ["", "a", "0", "4", "password"])
+def test_what_could_be_two_credentials_or_none_is_refused_with_the_choices(said):
+    with pytest.raises(click.BadParameter, match=r"smart_token.*client_credentials.*authoriz"):
+        CREDENTIAL.convert(said, None, None)
+
+
 def test_the_redirect_uri_s_port_is_listened_on(home):
     uri = "http://localhost:9123/back"
 
@@ -73,6 +97,7 @@ def test_nothing_is_overwritten(home, there):
 
     assert done.returncode == 1
     assert f"{there} is there already" in done.stderr
+    assert "--file PATH writes elsewhere" in done.stderr
     assert (home / there).read_text() == "mine"
     assert {path.name for path in home.iterdir()} == {"given", there}
 
@@ -116,8 +141,10 @@ def test_a_secret_that_was_not_filled_in_is_told_before_anything_is_written(home
 
 def test_on_a_terminal_it_asks(home: Path):
     with on_terminal(home, "init") as screen:
-        screen.wait_for("Credential")
-        screen.type("authorization_code\n")
+        screen.wait_for(r"Credential \(")
+        screen.type("a\n")  # an API key, or authorization_code?
+        screen.wait_for("'a' is not one of")
+        screen.type("3\n")
         screen.wait_for("Client id")
         screen.type("abc\n")
         screen.wait_for("Redirect URI")

@@ -1,6 +1,7 @@
 """`wait`: ready, not ready, nobody there, somebody else there."""
 
 import asyncio
+import time
 
 import pytest
 from aiohttp import web
@@ -28,6 +29,10 @@ def session(free, tmp_path, monkeypatch):
     return Session(environ=environ)
 
 
+def wait(session, timeout):
+    return _wait(session, timeout, time.monotonic() + timeout)
+
+
 def ready_after(times):
     left = [times]
 
@@ -44,13 +49,13 @@ def ready_after(times):
 
 async def test_it_ends_once_the_server_is_ready(free, session, capsys):
     async with listening(ready_after(2), port=free):
-        assert await asyncio.to_thread(_wait, session, 20) is Exit.DONE
+        assert await asyncio.to_thread(wait, session, 20) is Exit.DONE
 
     assert capsys.readouterr().err == ""
 
 
 async def test_it_waits_for_a_server_that_is_not_there_yet(free, session):
-    waiting = asyncio.ensure_future(asyncio.to_thread(_wait, session, 20))
+    waiting = asyncio.ensure_future(asyncio.to_thread(wait, session, 20))
     await asyncio.sleep(0.3)
     async with listening(ready_after(0), port=free):
         assert await waiting is Exit.DONE
@@ -58,13 +63,13 @@ async def test_it_waits_for_a_server_that_is_not_there_yet(free, session):
 
 async def test_the_time_out_ends_with_1_and_the_reason(free, session, capsys):
     async with listening(ready_after(1000), port=free):
-        assert await asyncio.to_thread(_wait, session, 0.3) is Exit.FAILED
+        assert await asyncio.to_thread(wait, session, 0.3) is Exit.FAILED
 
     assert "not ready after 0.3 s: login_required: log in" in capsys.readouterr().err
 
 
 async def test_nobody_there_is_a_reason(session, capsys):
-    assert await asyncio.to_thread(_wait, session, 0) is Exit.FAILED
+    assert await asyncio.to_thread(wait, session, 0) is Exit.FAILED
     assert "not ready after 0 s: nobody listens there" in capsys.readouterr().err
 
 
@@ -73,7 +78,7 @@ async def test_another_program_is_a_reason(free, session, capsys):
         return web.Response(text="It works!")
 
     async with listening(stranger, port=free):
-        assert await asyncio.to_thread(_wait, session, 0.2) is Exit.FAILED
+        assert await asyncio.to_thread(wait, session, 0.2) is Exit.FAILED
 
     assert "another program answers at" in capsys.readouterr().err
 
@@ -86,11 +91,11 @@ async def test_a_server_that_says_nothing_does_not_outlast_the_time_out(free, se
         return web.Response()
 
     async with listening(silent, port=free):
-        assert await asyncio.wait_for(asyncio.to_thread(_wait, session, 0.3), 10) is Exit.FAILED
+        assert await asyncio.wait_for(asyncio.to_thread(wait, session, 0.3), 10) is Exit.FAILED
         enough.set()
 
 
 async def test_a_port_that_nobody_can_know_is_wrong_usage(session):
     session.environ = {**session.environ, "SRPROXY_LISTEN__PORT": "0"}
 
-    assert await asyncio.to_thread(_wait, session, 5) is Exit.USAGE
+    assert await asyncio.to_thread(wait, session, 5) is Exit.USAGE

@@ -53,6 +53,17 @@ def test_sandbox_needs_no_browser_and_no_configuration(tmp_path: Path) -> None:
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
+def test_wait_waits_for_a_sandbox_that_is_only_starting(tmp_path: Path) -> None:
+    environ = {"TMPDIR": str(tmp_path)}  # where running sandboxes are found
+    with running("wait", "--sandbox", home=tmp_path, environ=environ) as waiting:
+        options = ("--auto-approve", "--port", "0", "--sandbox-port", "0")
+        with running("sandbox", *options, home=tmp_path, environ=environ):
+            assert waiting.wait() == 0, waiting.stderr
+    done = srproxy("wait", "--sandbox", "--timeout", "0", home=tmp_path, environ=environ)
+    assert done.returncode == 1
+    assert "no sandbox is running here" in done.stderr
+
+
 def test_sandbox_lets_a_person_authorize_and_watch_a_refresh(tmp_path: Path) -> None:
     port = free_port()
     url = f"http://localhost:{port}"
