@@ -5,7 +5,7 @@
     │   └── DialError        no connection came about, and nothing was sent (proxy.system.dialing)
     ├── ConfigurationError   the set-up is wrong (exit code 2), every problem listed at once
     ├── StoreError           the token store cannot be read or written (`store_unavailable`)
-    ├── GrantEnded           the refresh token is dead: only `invalid_grant` after a reload says so
+    ├── GrantEnded           there is no grant to use: dead, absent or another app's (`reason`)
     ├── TokenEndpointError   the token endpoint failed in another way, told apart by `outcome`
     └── StartError           the server cannot start: port taken, privileged port (exit code 1)
 
@@ -187,7 +187,7 @@ class StoreError(ProxyError):
 
 
 class GrantEnded(ProxyError):
-    """The grant is dead or absent.
+    """The grant is dead, absent or another app's.
 
     `reason`: never_authorized, grant_expired, grant_revoked, logged_out or other_app.
     """

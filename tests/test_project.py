@@ -16,6 +16,7 @@ from packaging.utils import canonicalize_name
 from proxy import __version__
 from proxy.config.section import keys
 from proxy.errors import KINDS
+from tests.support.commands import document
 from tests.support.reference import every_setting, table
 
 ROOT = Path(__file__).parent.parent
@@ -74,6 +75,12 @@ def test_the_reference_tells_the_default(key, default):
 
 def test_the_reference_is_what_the_model_says():
     assert table() in REFERENCE, "python -m tests.support.reference writes it anew"
+
+
+def test_the_document_of_the_commands_is_their_help():
+    text = (ROOT / "docs/commands.md").read_text()
+
+    assert text == document(), "python -m tests.support.commands writes it anew"
 
 
 def test_the_reference_names_no_key_that_does_not_exist():

@@ -1,4 +1,4 @@
 """Where grants are kept: one contract (base), two places (file, redis), one record.
 
-The place is chosen by the composition root; everything else sees the protocols of `base`.
+proxy.grant.accounts (`open_store`) chooses the place; all else sees the protocols of `base`.
 """
