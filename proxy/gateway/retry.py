@@ -1,7 +1,4 @@
-"""May a request be sent again? Rules 8 and 9 of requests in docs/behaviour.md, on values.
-
-Nothing here knows a connection, a clock or chance; whoever asks says what happened.
-"""
+"""May a request be sent again? Pure functions: rules 8 and 9 of requests in docs/behaviour.md."""
 
 # RFC 9110 section 9.2.2. TRACE never gets this far; other methods may do anything twice.
 IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"})

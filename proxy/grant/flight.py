@@ -159,8 +159,8 @@ class Flight:
         await lease.save(known.record)
         known.trouble.store_works()
         known.mended(found)
-        # Another replica may have a newer record: it has time to write that before this one is
-        # spent.
+        # Wait while the access token lasts, so that a replica with an even newer record can store
+        # it before we spend this token.
         known.trouble.wait(HOLD)
         return known.record
 

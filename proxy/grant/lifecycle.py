@@ -104,7 +104,7 @@ def is_backing_off(last: LastRefresh | None, mark: str | None, now: float) -> bo
     """
     if last is None or not counts(last, mark):
         return False
-    # At least the lower half of a wait is over; a tenth less, since clocks differ.
+    # The shortest wait (no jitter), less 10 % for differences between clocks.
     return 0 <= now - last.at < 0.9 * backoff(last.attempts, 0.0)
 
 

@@ -1,8 +1,8 @@
 """The grant in one process's memory: the credential, and its deadlines on both clocks.
 
 An access token is valid only while the wall clock and the monotonic one both say so: the first goes
-on during a suspend, the second cannot be set back. The deadlines of a token are computed once, so
-no jump of a clock makes it live longer.
+on during a suspend, the second cannot be set back. The deadlines on both clocks are computed once,
+when a token is taken up; a clock jump cannot extend them.
 """
 
 from dataclasses import dataclass

@@ -26,7 +26,7 @@ class Trouble:
         self._attempts = 0
         self._retry_at = -math.inf
         self.error: StoreError | None = None
-        # A read that works does not clear a write that failed.
+        # A successful read does not clear a write error; only a successful write does.
         self.is_read_error = False
 
     def store_failed(self, error: StoreError, *, writing: bool) -> None:

@@ -120,7 +120,7 @@ def _build(draft: Draft, host: str, credentials: Headers, nonce: bytes) -> bytes
             raise Problem("bad_request", "A header's name or value cannot be sent.")
         lines.append(f"{name}: {value}")
     if draft.account is not None and not any(name.lower() == ACCOUNT for name, _ in draft.headers):
-        # A key or the Host may have named it before: neither is sent again.
+        # The API key or the Host may have chosen the account, and neither is sent again.
         lines.append(f"{ACCOUNT}: {draft.account}")
     lines.append(f"{RESEND.decode()}: {nonce.decode()}")
     if draft.body or draft.method not in ("GET", "HEAD", "DELETE", "OPTIONS"):

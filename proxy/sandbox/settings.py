@@ -53,5 +53,5 @@ class SandboxSettings:
     latency: float = 0.0
     max_body_size: int = 64 * 1024 * 1024
 
-    # Seconds since the epoch; not the proxy's Clock, of which the sandbox knows nothing.
+    # Seconds since the epoch. The sandbox imports nothing of the proxy's, so not its Clock.
     clock: Callable[[], float] = field(default=time.time, repr=False)  # noqa: TID251

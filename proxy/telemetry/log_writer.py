@@ -1,8 +1,8 @@
 """Writes the log in a thread of its own: whoever reads it can neither stop nor slow the proxy.
 
-What waits is bounded. Where the reader is stopped, the queue fills and what comes then is dropped;
-where it is gone, or its disk full, what was to be written is. Either way the lost lines are
-counted, and a line says how many as soon as lines can be written again.
+A stopped reader: new lines are dropped once the queue is full. A closed reader or a full disk: the
+lines being written are dropped. Either way the lost lines are counted, and a line says how many as
+soon as lines can be written again.
 """
 
 import os

@@ -10,7 +10,7 @@ from proxy.telemetry.traffic import RequestRecord
 
 
 class Framing(Enum):
-    """How the body of an answer is told from what follows it, towards the caller."""
+    """How the caller finds the end of an answer's body."""
 
     NONE = "none"  # HEAD, 204, 304
     LENGTH = "length"

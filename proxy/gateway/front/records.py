@@ -8,7 +8,7 @@ from proxy.telemetry.traffic import RequestRecord
 
 
 def begin_record(services: Services, peer: Peer, head: RequestHead | None) -> RequestRecord:
-    """Begin the record; without a head of what could not be read, of which nothing is told."""
+    """Begin the record; without its details if the request could not be parsed (no `head`)."""
     traffic = services.traffic
     traffic.started()
     now = services.clock.now()

@@ -13,7 +13,7 @@ from proxy.system.clock import Clock
 
 # One sweep over all connections serves every time-out: a timer for each would cost each request.
 SWEEP_INTERVAL = 1.0
-# Beyond the limit and so many more, heads that are still incomplete give their places too.
+# Above the limit and so many more, also close connections that are still sending a request head.
 SHED_LIMIT = 128
 # Probes tell whether we live: that must not depend on how many callers there are.
 ALWAYS = frozenset({Route.LIVE, Route.READY})

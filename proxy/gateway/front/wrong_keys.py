@@ -2,8 +2,8 @@
 
 from collections import OrderedDict, deque
 
-# After so many within the time each further one is answered late: guessing a key of 16 characters
-# is hopeless anyway, and what is wrong by mistake is not shut out.
+# Delay, do not block: guessing a key of 16 characters is hopeless, and a misconfigured tool must
+# not be locked out. After FREE wrong keys WITHIN so many seconds each further one waits DELAY.
 FREE = 10
 WITHIN = 60.0
 DELAY = 1.0

@@ -84,7 +84,7 @@ class Guards:
         self._dry_run = access.dry_run
         self._has_rules = bool(self._rules) or any(self._key_rules)
         self._callbacks = tuple({(uri.path or "/").encode() for uri in uris})
-        # Needed only where prefix and path together could spell the OAuth endpoints.
+        # Kept only if it starts with /i: then prefix + path could be /identity/oauth.
         prefix = urlsplit(config.upstream.url).path.encode()
         self._prefix = prefix if canonical(prefix).startswith(b"/i") else b""
         self._anonymous = Admission()
@@ -129,7 +129,8 @@ class Guards:
         try:
             if route is FORWARD:
                 account = self._choose(fields, number)
-                # What begins otherwise and reads in one way cannot lead to the OAuth endpoints.
+                # Skip the check for plain paths that do not start with i: they cannot be
+                # /identity/oauth.
                 if self._has_rules or not plain or self._prefix or target[1:2] in (b"i", b"I"):
                     self._check_call(method, target, number, plain)
             else:

@@ -18,15 +18,14 @@ Malformed = Callable[[str], Problem]
 TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 LENGTH: Final = re.compile(rb"0|[1-9][0-9]{0,17}")  # below 2**63, as every peer can hold it
 FOLD: Final = re.compile(rb"[ \t]*\r\n[ \t]+")
-# What may stand in a request's block beside its line ends: deleting it must leave nothing but
-# those.
+# Bytes allowed in request headers. After deleting them only CRLFs may be left.
 PLAIN: Final = bytes([0x09, *range(0x20, 0x7F), *range(0x80, 0x100)])
 # An answer's values may hold controls (RFC 9110 section 5.5 allows retaining them), but never the
 # three that end a value for some other parser.
 ENDING: Final = b"\r\n\0"
 
 MAX_FIELDS: Final = 1000
-# What says nothing but this is not worth taking apart.
+# Shortcut: these Connection values need no parsing.
 USUAL_KEEP_ALIVE: Final = (b"keep-alive", b"Keep-Alive")
 
 

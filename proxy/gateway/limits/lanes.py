@@ -63,7 +63,7 @@ class Lanes:
         """Return the lane of a request, by the name of its operation, method and path."""
         per_second = self._rules.per_second(method, path)
         at_once = self._rules.at_once(method, path)
-        # A name of the file's begins with a mark that no operation's has.
+        # Prefix configured rules so that their names cannot equal an operation's.
         window_name = f"/s {per_second[0]}" if per_second else operation
         at_once_name = f"at once {at_once[0]}" if at_once else operation
         lane = self._lanes.get((window_name, at_once_name))

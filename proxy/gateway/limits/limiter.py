@@ -108,7 +108,7 @@ class Ticket(Call):
         if status != 429:
             return None
         wait = retry_after(fields)
-        # "At once" is believed once: who says it again and again is not to be hammered.
+        # Honour `Retry-After: 0` once; after that use our own back-off.
         if wait is None or (wait == 0 and self._refusals):
             wait = self._limiter.backoff.after(self._refusals)
         self._refusals += 1

@@ -1,4 +1,4 @@
-"""How many requests may be sent in a second, and how many may be under way: arithmetic on values.
+"""How many requests may be sent in a second, and how many may be under way: pure arithmetic.
 
 The upstream counts a request when it arrives there, which we do not see: some time between our
 sending it and its answer. So a place is given back one second after its answer, or after its

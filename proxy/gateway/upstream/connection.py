@@ -177,7 +177,7 @@ class UpstreamConnection:
             return
         if now < self.deadline:
             return
-        # Reading paused: the caller's stall. Body still to come: the caller's, too.
+        # No time-out while we wait for the caller, whether to read the answer or to send its body.
         if self._reading_paused:
             return
         if self.waits_for_caller and not (self.write_paused or self._refused):
@@ -319,7 +319,8 @@ class UpstreamConnection:
     def _settle(self, excess: bytes) -> None:
         self._wire.let_go()
         transport = self.transport
-        # As for one that is held: a paused transport may have taken what no look finds.
+        # Do not reuse a paused connection: TLS may have buffered bytes that polling the socket
+        # cannot see.
         if (
             self._persistent
             and self.request_done

@@ -1,4 +1,4 @@
-"""What a connection of the pool tells, and whom: the exchange it carries, and the pool.
+"""Whom a connection of the pool calls: the exchange it carries, and the pool.
 
 Base classes rather than protocols: they are called for every request, and mypyc compiles a call of
 a base class's method into a jump.
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 class AnswerSink:
-    """Where an answer goes as it arrives, and who is told how the sending goes.
+    """Receives an answer as it arrives, and how the sending of the request goes.
 
-    After `end`, `failed` or `whole_answer` nothing more is told; the last stands for `answer`,
-    `data` and `end`, and is never a 401.
+    `end`, `failed` or `whole_answer` is the last call. `whole_answer` replaces the calls `answer`,
+    `data` and `end`; it is not used for a 401.
     """
 
     __slots__ = ()

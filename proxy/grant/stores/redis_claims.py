@@ -28,7 +28,8 @@ CLAIM = (
     + _EXTEND
     + "return 1"
 )
-# Renews the claim, unless another has had it since: then what was read may be spent.
+# Renew only if the claim is still ours. If another process held it meanwhile, the token we read may
+# be used up.
 RENEW = (
     _NOW
     + "if redis.call('HGET', KEYS[1], 'claim') ~= ARGV[1] then return 0 end; "
