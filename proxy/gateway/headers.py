@@ -72,7 +72,7 @@ def _is_kept_back(lower: bytes) -> bool:
 
 
 def _passes_up(lower: bytes) -> bool:
-    """Tell whether a request header passes, by its name alone."""
+    """Return whether a request header passes, by its name alone."""
     if b"_" not in lower:
         return not _is_kept_back(lower)
     plain = _plain(lower)
@@ -105,7 +105,7 @@ class OutboundHeaders:
         self._names: dict[bytes, bool] = {}  # in lower case: whether it passes
 
     def has_passed(self, head: RequestHead) -> bool:
-        """Tell whether a request came through this very instance already."""
+        """Return whether a request came through this very instance already."""
         passed = head.fields.get(INSTANCES)
         return passed is not None and self._instance in passed.replace(b",", b" ").split()
 

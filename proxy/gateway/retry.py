@@ -5,7 +5,7 @@ IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"})
 
 
 def is_idempotent(method: bytes) -> bool:
-    """Tell whether sending a request twice means what sending it once does."""
+    """Return whether sending a request twice means what sending it once does."""
     return method in IDEMPOTENT
 
 

@@ -1,1 +1,1 @@
-"""What is told of the traffic: records, access log, metrics, logging, notifications."""
+"""What is reported of the traffic: records, access log, metrics, logging, notifications."""

@@ -38,11 +38,11 @@ class LogWriter:
         return self._lost
 
     def isatty(self) -> bool:
-        """Tell whether a person reads it."""
+        """Return whether a person reads it."""
         return os.isatty(self._descriptor)
 
     def write(self, text: str) -> None:
-        """Take whole lines; they are written soon, or dropped where too much waits."""
+        """Queue whole lines; they are written soon, or dropped where too much waits."""
         with self._changed:
             if self._size + len(text) > self._most_waiting:
                 self._drop(text.count("\n"))
@@ -58,7 +58,7 @@ class LogWriter:
         """Do nothing: the thread writes as soon as it can."""
 
     def close(self, timeout: float = CLOSE_TIMEOUT) -> bool:
-        """Wait until everything is written, but no longer than `timeout` seconds; tell whether."""
+        """Wait up to `timeout` seconds for everything to be written; return whether it is."""
         with self._changed:
             return self._changed.wait_for(lambda: not self._waiting and not self._busy, timeout)
 
@@ -100,7 +100,7 @@ class LogWriter:
                     self._put(item)
 
     def _say(self) -> None:
-        """Tell how many lines are missing here, if any."""
+        """Write how many lines are missing here, if any."""
         if self._unsaid:
             text = self.notice(self._unsaid)
             if self._write(text.encode()) == 0:

@@ -22,7 +22,7 @@ from urllib.parse import quote, quote_plus
 from proxy.system.secret import MASK, living_secrets, secrets_made
 from proxy.telemetry.log_writer import LogWriter
 
-# Shorter ones would blot out ordinary words, and tell the secret by doing so.
+# Shorter ones would blot out ordinary words, and give the secret away by doing so.
 SHORTEST = 8
 # Spellings of secrets that are no longer held: each costs every batch of request lines a search.
 GONE_KEPT = 16
@@ -83,7 +83,7 @@ class Redactor:
         return NAMED.sub(rf"\1{MASK}", text)
 
     def suspects(self, text: str) -> bool:
-        """Tell quickly whether a call might change the text: never no where it would."""
+        """Return quickly whether a call might change the text: never no where it would."""
         if secrets_made() != self._made:
             self._gather()
         lower = text.lower()
@@ -94,7 +94,7 @@ class Redactor:
         return any(needle in text for needle in self._needles)
 
     def _gather(self) -> None:
-        """Take in the secrets made since; those that are gone stay known for a while."""
+        """Add the secrets made since; those that are gone stay known for a while."""
         self._made = secrets_made()
         living = dict.fromkeys(
             needle for secret in living_secrets() for needle in _spellings(secret.reveal())
@@ -277,7 +277,7 @@ def current_output() -> Output | None:
 
 
 def set_level(output: Output, level: str, sample: int) -> None:
-    """Take `log.level` and `log.sample`, at the start and when they are reloaded."""
+    """Apply `log.level` and `log.sample`, at the start and when they are reloaded."""
     output.takes_requests = LEVELS[level] <= logging.INFO
     output.sample = sample
     logging.getLogger().setLevel(LEVELS[level])

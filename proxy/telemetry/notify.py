@@ -8,7 +8,7 @@
 The command gets SRPROXY_EVENT, SRPROXY_ACCOUNT, SRPROXY_REASON and, where a login is the remedy,
 SRPROXY_LOGIN_URL; what it prints goes to the log. Nothing waits for it: it runs beside everything
 else, one at a time, is killed at a time-out, and its failure is a line in the log. It never gets a
-secret, and the variables that carry our configuration are taken out of its environment.
+secret, and the variables that carry our configuration are removed from its environment.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from proxy.system.clock import Clock
 logger = logging.getLogger(__name__)
 
 TIMEOUT = 30.0
-# One look at the grant's end in this time is enough for warnings that are days apart.
+# One check of the grant's end in this time is enough for warnings that are days apart.
 LOOK_INTERVAL = 5.0
 LARGEST_OUTPUT = 4096
 DAY = 86400
@@ -76,7 +76,7 @@ class Notifier:
         self._changed = asyncio.Event()
 
     def changed(self) -> None:
-        """Look again soon: to be called on every change of state; does nothing else."""
+        """Check again soon: to be called on every change of state; does nothing else."""
         self._changed.set()
 
     async def run(self) -> None:
@@ -92,7 +92,7 @@ class Notifier:
                 pass  # the time itself moves: a grant comes nearer to its end
 
     def due(self) -> list[Event]:
-        """Return what has to be told now, and remember that it was."""
+        """Return the events that are due now, and note them as sent."""
         events = []
         for name, look in self._health.items():
             event = self._event(name, look(), self._told[name])

@@ -88,8 +88,8 @@ class Traces:
 
 
 def _attributes(record: RequestRecord, route: str) -> dict[str, "AttributeValue"]:
-    """Return what is told of a call, by OpenTelemetry's names where it has one."""
-    told: dict[str, AttributeValue | None] = {
+    """Return the attributes of a call's span, by OpenTelemetry's names where it has one."""
+    attributes: dict[str, AttributeValue | None] = {
         "http.request.method": record.method if record.method.isalpha() else None,
         "http.route": route or None,
         "http.response.status_code": record.status or None,
@@ -106,4 +106,4 @@ def _attributes(record: RequestRecord, route: str) -> dict[str, "AttributeValue"
         "srproxy.replays": record.replays,
         "srproxy.aborted": record.aborted,
     }
-    return {name: value for name, value in told.items() if value is not None}
+    return {name: value for name, value in attributes.items() if value is not None}

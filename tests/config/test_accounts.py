@@ -1,5 +1,8 @@
 """Several grants in one configuration: what each takes from above, and what is refused."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import pytest
 
 from proxy.config import Config
@@ -40,7 +43,8 @@ def test_what_an_account_does_not_name_comes_from_above():
 
 def test_a_key_of_accounts_that_is_declared_above_too_is_inherited(monkeypatch):
     label = Key(Shape.VALUE, "", "", text)
-    for kind in (*Config.__bases__, Config, AccountConfig):
+    kinds: list[Any] = [*Config.__bases__, Config, AccountConfig]
+    for kind in kinds:
         monkeypatch.setattr(kind, "_fields", {**kind._fields, "label": label})
         monkeypatch.setattr(kind, "label", "", raising=False)
 
@@ -48,7 +52,8 @@ def test_a_key_of_accounts_that_is_declared_above_too_is_inherited(monkeypatch):
         {"oauth": APP, "label": "above", "accounts": {"same": None, "own": {"label": "own"}}}
     )
 
-    labels = {name: account.label for name, account in config.accounts.items()}
+    accounts: Mapping[str, Any] = config.accounts
+    labels = {name: account.label for name, account in accounts.items()}
     assert labels == {"default": "above", "same": "above", "own": "own"}
 
 

@@ -1,7 +1,7 @@
 """An answer on its way to the caller: head, framing, body; through a transform, past a tap.
 
 The transform is chosen before the answer is framed, since it may change the length. Without one a
-body is neither looked at nor copied.
+body is neither read nor copied.
 """
 
 import re
@@ -85,7 +85,7 @@ class Delivery:
         self._inbound.end(passing_trailers(trailers) if trailers else trailers)
 
     def break_off(self) -> None:
-        """Hear that no end will come."""
+        """Note that no end will come."""
         if self._tap is not None:
             self._tap.end(complete=False)
 

@@ -13,7 +13,7 @@ caller's hang-up cancels it from any state.
 In docs/behaviour.md a 401 is rule 8 of requests, a lost connection rule 9 of requests, a hang-up
 rule 13 of requests, and a 429 rule 5 of SmartRecruiters' limits.
 
-Both sides tell it what happens by plain calls; it never blocks and is over exactly once.
+Both sides call it with what happens; it never blocks and is over exactly once.
 """
 
 import asyncio
@@ -114,7 +114,7 @@ class Exchange(AnswerSink):
         """Send the request: at once where the limits, a credential and a connection allow it."""
         self._obtain(at_once=self._ticket is None or self._ticket.enter())
 
-    # ── what the caller's side tells ──
+    # ── called by the caller's side ──
 
     def caller_full(self) -> None:
         """Note that the caller reads more slowly than the upstream answers."""
@@ -122,7 +122,7 @@ class Exchange(AnswerSink):
             self._connection.pause_reading()
 
     def caller_ready(self) -> None:
-        """Note that the caller can take more."""
+        """Note that the caller reads again."""
         if self._connection is not None:
             self._connection.resume_reading()
 
@@ -133,7 +133,7 @@ class Exchange(AnswerSink):
             self._task.cancel()
 
     def look(self, now: float) -> None:
-        """Tell a caller to go on with its body that waits for it in vain."""
+        """Send 100 Continue to a caller that waits for it in vain."""
         if (
             self._state is AWAITING
             and self.upload.expects_continue
@@ -144,15 +144,15 @@ class Exchange(AnswerSink):
 
     @property
     def head_sent(self) -> bool:
-        """Tell whether the caller has been answered in part."""
+        """Return whether the caller has been answered in part."""
         return self._state is ANSWERING
 
     @property
     def awaits_caller(self) -> bool:
-        """Tell whether the next byte is the caller's to send."""
+        """Return whether the next byte is the caller's to send."""
         return self.upload.awaits_caller
 
-    # ── what the upstream's side tells ──
+    # ── called by the upstream's side ──
 
     def interim(self, head: ResponseHead) -> None:
         """Pass a 1xx on, to callers that know of such (RFC 9110 section 15.2)."""
@@ -164,7 +164,7 @@ class Exchange(AnswerSink):
             self.upload.continued()
 
     def answer(self, head: ResponseHead) -> None:
-        """Take the head of the answer."""
+        """Act on the head of the answer."""
         self._note(head)
         connection = self._connection
         if head.status == 401 and not self._refreshed and connection is not None:
@@ -181,7 +181,7 @@ class Exchange(AnswerSink):
             self._pass_on(head)
 
     def whole_answer(self, head: ResponseHead, body: bytes) -> None:
-        """Take an answer that came all at once, as most do, framed by its length."""
+        """Act on an answer that came all at once, as most do, framed by its length."""
         self._note(head)
         self._connection = None
         if head.status == 429 and self._is_waited_out(head):
@@ -192,7 +192,7 @@ class Exchange(AnswerSink):
         self._delivery.send_whole(head, body, self._extra(head))
 
     def data(self, data: bytes) -> None:
-        """Take a piece of the answer's body."""
+        """Pass on a piece of the answer's body."""
         if self._state is not SKIPPING:
             self._delivery.data(data)
 
@@ -202,7 +202,7 @@ class Exchange(AnswerSink):
             self._inbound.flush()
 
     def end(self, trailers: Headers) -> None:
-        """Take the end of the answer."""
+        """Pass on the end of the answer."""
         self._connection = None
         if self._state is SKIPPING:
             self._send_again(self._wait)
@@ -211,7 +211,7 @@ class Exchange(AnswerSink):
         self._delivery.end(trailers)
 
     def failed(self, problem: Problem, connection: UpstreamConnection) -> None:
-        """Take the end of a connection without the end of an answer."""
+        """Act on the end of a connection without the end of an answer."""
         self._connection = None
         self.upload.detach()
         if self._state is SKIPPING:
@@ -232,17 +232,17 @@ class Exchange(AnswerSink):
             self._refuse(problem)
 
     def upstream_full(self) -> None:
-        """Note that the upstream takes the body more slowly than the caller sends it."""
+        """Note that the upstream reads the body more slowly than the caller sends it."""
         self.upload.pause()
 
     def upstream_ready(self) -> None:
-        """Note that the upstream can take more."""
+        """Note that the upstream reads again."""
         self.upload.resume()
 
     # ── obtaining and sending ──
 
     def _obtain(self, *, at_once: bool, fresh: bool = False) -> None:
-        """Get what sending takes, and send; `at_once`: the limits have let it go already."""
+        """Get what sending needs, and send; `at_once`: the limits have let it go already."""
         if at_once and not fresh:
             credential = self._source.current()
             if credential is not None:
@@ -271,7 +271,7 @@ class Exchange(AnswerSink):
         head = self._head
         prepared = forwarder.prepare(head, self._key_header, self._prepared)
         request = b"%b%b\r\n" % (prepared, credential.lines)
-        # Looked at last of all: what arrives before the request would be taken for its answer.
+        # Checked last of all: what arrives before the request would be read as its answer.
         if connection.reused and connection.has_input():
             connection.discard()
             self._obtain(at_once=True, fresh=True)
@@ -308,7 +308,7 @@ class Exchange(AnswerSink):
             self._forwarder.limited(record.operation, record.account or DEFAULT_ACCOUNT)
 
     def _is_waited_out(self, head: ResponseHead) -> bool:
-        """Tell whether a refusal for its rate is to be sent again, and after how long."""
+        """Return whether a refusal for its rate is to be sent again, and after how long."""
         if self._ticket is None or not self.upload.is_replayable:
             return False
         wait = self._ticket.resend_in(head.status, head.fields)
@@ -338,7 +338,7 @@ class Exchange(AnswerSink):
         self._delivery.send_head(head, self._extra(head))
 
     def _extra(self, head: ResponseHead) -> bytes:
-        """Note what the record tells of an answer; return header lines of ours for it."""
+        """Note the answer in the record; return header lines of ours for it."""
         record = self._record
         record.status = head.status
         record.whose = "upstream"

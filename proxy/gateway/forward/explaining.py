@@ -1,7 +1,7 @@
 """What SmartRecruiters' refusals are about (rule 5 of answers): they pass as they came.
 
-A 403's scopes go into the request's record, for log and page. A path that is no operation is told
-once in the log, with the nearest one: the first few of them, since anybody can invent paths.
+A 403's scopes go into the request's record, for log and page. A path that is no operation is
+logged once, with the nearest one: the first few of them, since anybody can invent paths.
 """
 
 import logging

@@ -54,7 +54,7 @@ class Forwarder:
         self.limited = limited
         self.tap_for = tap_for
         self.max_replay_body = config.max_replay_body
-        # This instance's own, so that only a real loop is taken for one.
+        # This instance's own, so that only a real loop counts as one.
         instance = instance or secrets.token_hex(8)
         # A transform reads bodies: an encoded one it would have to pass untouched.
         dropped = {b"accept-encoding"} if transform_for is not None else ()
@@ -80,7 +80,7 @@ class Forwarder:
     def spawn(
         self, work: Coroutine[Any, Any, None], failed: Callable[[Problem], None]
     ) -> asyncio.Task[None]:
-        """Run the part of a request that has to wait; a Problem, or a fault of ours, is told."""
+        """Run the part of a request that has to wait; `failed` is called with a Problem."""
         task = asyncio.get_running_loop().create_task(_told(work, failed))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

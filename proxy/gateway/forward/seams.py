@@ -89,7 +89,7 @@ class CredentialSource(Protocol):
         ...
 
     async def rejected(self, generation: int) -> Credential | None:
-        """Hear that the upstream answered 401; return a newer credential if there is one now."""
+        """Note that the upstream answered 401; return a newer credential if there is one now."""
         ...
 
 
@@ -114,11 +114,11 @@ class Ticket(Protocol):
         ...
 
     def again(self, wait: float) -> None:
-        """Take a place again, for another sending not before `wait` seconds; await `admitted`."""
+        """Join the row again, for another sending not before `wait` seconds; await `admitted`."""
         ...
 
     def over(self) -> None:
-        """Give everything back; told exactly once."""
+        """Give everything back; called exactly once."""
         ...
 
 

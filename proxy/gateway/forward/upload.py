@@ -39,16 +39,16 @@ class Upload:
 
     @property
     def is_replayable(self) -> bool:
-        """Tell whether the whole body can be sent again: kept, and sure to fit to its end."""
+        """Return whether the whole body can be sent again: kept, and sure to fit to its end."""
         return self.kept and (self.complete or self._length is not None)
 
     @property
     def awaits_caller(self) -> bool:
-        """Tell whether the next byte is the caller's to send, and nobody keeps it from doing so."""
+        """Return whether the next byte is the caller's to send, and it may."""
         return not (self.complete or self.expects_continue or self._paused)
 
     def feed(self, data: bytes) -> None:
-        """Take a piece of the body."""
+        """Send a piece of the body, or keep it until there is a connection."""
         self.expects_continue = False
         self._size += len(data)
         if self._tap is not None:
@@ -69,7 +69,7 @@ class Upload:
             self.pause()
 
     def end(self, trailers: Headers) -> None:
-        """Take the body's end."""
+        """Send the end of the body, or keep it."""
         self.complete = True
         self.expects_continue = False
         last = encode_last_chunk(passing_trailers(trailers)) if self.chunked else b""
@@ -114,13 +114,13 @@ class Upload:
             self._connection.waits_for_caller = True
 
     def pause(self) -> None:
-        """Take no more from the caller for now."""
+        """Read no more from the caller for now."""
         if not self._paused and not self.complete:
             self._paused = True
             self._inbound.pause_body()
 
     def resume(self) -> None:
-        """Take more from the caller again."""
+        """Read on from the caller."""
         if self._paused:
             self._paused = False
             self._inbound.resume_body()

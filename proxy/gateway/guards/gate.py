@@ -91,11 +91,11 @@ class Guards:
         self._admissions: dict[tuple[int, str, bytes | None], Admission] = {}
 
     def classify(self, target: bytes) -> Route:
-        """Tell whose a target is, by its path alone."""
+        """Return whose a target is, by its path alone."""
         return classify(target, self._callbacks)
 
     def is_dry_run(self, method: bytes) -> bool:
-        """Tell whether a call by this method is kept from the upstream (access.dry_run)."""
+        """Return whether a call by this method is kept from the upstream (access.dry_run)."""
         return self._dry_run and method not in READING
 
     def token_answer(self, head: RequestHead, body: bytes) -> TokenAnswer:
@@ -183,7 +183,7 @@ class Guards:
             )
 
     def _inspect(self, head: RequestHead, route: Route, peer: Peer) -> bytes:
-        """Look closely at an unusual request; return its target without an authority."""
+        """Check an unusual request; return its target without an authority."""
         # RFC 9110 section 7.8: any other offer may be ignored; this one would change the protocol.
         if b"websocket" in head.fields.get(b"upgrade", b"").lower():
             raise refused("WebSocket handshakes are not taken: the API has no WebSocket.")

@@ -1,7 +1,7 @@
 """Hosts: the names this proxy answers to, against DNS rebinding.
 
 A page of evil.example that re-points its name to 127.0.0.1 is same-origin with the proxy as far as
-its browser knows; only the `Host` it sends still tells. Ports are not compared: they get mapped.
+its browser knows; only the `Host` it sends still shows it. Ports are not compared: they get mapped.
 Whatever bytes come, the answer is a verdict (CVE-2026-14631: a malformed Host stopped a server).
 """
 
@@ -73,7 +73,7 @@ class Hosts:
         self._known: set[tuple[bytes, str | None]] = set()
 
     def admits(self, value: bytes, peer: Peer) -> bool | None:
-        """Tell whether an authority is one of ours; None when it is malformed."""
+        """Return whether an authority is one of ours; None when it is malformed."""
         if peer.is_unix:
             return True if REG_NAME.fullmatch(value) else None
         local_ip = peer.local_ip

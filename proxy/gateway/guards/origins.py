@@ -34,7 +34,7 @@ LONGEST = 512
 
 
 def is_own(origin: bytes, host: bytes) -> bool:
-    """Tell whether an origin is the request's own: http or https on this very Host and port."""
+    """Return whether an origin is the request's own: http or https on this very Host and port."""
     match = ORIGIN.fullmatch(origin)
     if match is None:
         return False
@@ -63,7 +63,7 @@ class Origins:
         return self._allowed.get(origin.lower())
 
     def is_own(self, origin: bytes, host: bytes | None) -> bool:
-        """Tell whether an origin is the request's own; the verdict is remembered."""
+        """Return whether an origin is the request's own; the verdict is remembered."""
         if host is None or len(origin) > LONGEST:
             return False
         verdict = self._own.get((origin, host))

@@ -1,4 +1,4 @@
-"""A caller's side of a connection, as the sockets tell it: made once, when it is accepted."""
+"""A caller's side of a connection, as the sockets have it: made once, when it is accepted."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -34,7 +34,7 @@ OWN_PATHS = {
     b"/-/postman-collection.json": Route.OPEN,
 }
 TOKEN_PATH = b"/identity/oauth/token"
-# Probes use addresses, and learn nothing here that a port scan would not tell.
+# Probes use addresses, and learn nothing here that a port scan would not show.
 ANY_HOST = frozenset({Route.LIVE, Route.READY})
 # Probes and scrapers have no key; the callback's key is its `state`; a tool that asks for a token
 # brings its key in the request's body.
@@ -47,7 +47,7 @@ FOR_ADMINS = frozenset({Route.PAGE, Route.LOGIN, Route.CONTROL})
 
 
 def classify(target: bytes, callbacks: tuple[bytes, ...]) -> Route:
-    """Tell whose a target is; `callbacks` are the paths of the accounts' redirect URIs."""
+    """Return whose a target is; `callbacks` are the paths of the accounts' redirect URIs."""
     if target.startswith(callbacks) and target.partition(b"?")[0] in callbacks:
         return Route.CALLBACK
     if target.startswith(OWN_PREFIX):

@@ -56,10 +56,10 @@ class RuleSet:
         return bool(self._paths)
 
     def admits(self, method: bytes, path: bytes, *, plain: bool = False) -> bool:
-        """Tell whether a rule allows this method on this path (without its query).
+        """Return whether a rule allows this method on this path (without its query).
 
         `plain` says that the path is known to match targets.PLAIN, which leaves only
-        the empty last segment to look for.
+        the empty last segment to check for.
         """
         if not self._paths or method in self._bare or ANY_METHOD in self._bare:
             return True

@@ -1,4 +1,4 @@
-"""Targets: which forms of a request target are taken, and what of it goes upstream.
+"""Targets: which forms of a request target are accepted, and what of it goes upstream.
 
 The bytes that pass are passed as they came, never decoded and encoded again (rule 1 of requests in
 docs/behaviour.md). So what must not pass is refused rather than mended: whoever normalises a path
@@ -53,12 +53,12 @@ def origin_form(target: bytes) -> bytes:
 
 
 def refused(detail: str) -> Problem:
-    """Make the problem of a target that is not taken."""
+    """Make the problem of a target that is not accepted."""
     return Problem("bad_request", detail)
 
 
 def check_method(method: bytes) -> None:
-    """Refuse the methods that are never taken, in any case: an upstream might fold it."""
+    """Refuse the methods that are never accepted, in any case: an upstream might fold it."""
     if method.upper() in REFUSED_METHODS:
         if method.upper() == b"CONNECT":
             raise Problem(
@@ -114,7 +114,7 @@ def canonical(path: bytes) -> bytes:
 
 
 def is_token_endpoint(path: bytes, prefix: bytes) -> bool:
-    """Tell whether a path, however it is written, leads to the upstream's OAuth endpoints."""
+    """Return whether a path, however it is written, leads to the upstream's OAuth endpoints."""
     if canonical(path).startswith(TOKEN_ENDPOINT):
         return True
     return bool(prefix) and canonical(prefix + path).startswith(TOKEN_ENDPOINT)

@@ -8,7 +8,7 @@ the upstream's. Nothing here does I/O; a sender's bytes go in as they come, howe
 Stricter than the RFC where leniency has made requests smuggleable: no bare CR or LF, no obs-fold
 and no control characters in requests, `Content-Length` once and without leading zeros,
 `Transfer-Encoding` only as exactly `chunked` and never beside a length or in HTTP/1.0.
-Of the upstream alone a framing that is said twice and alike is taken, once.
+Of the upstream alone a framing that is stated twice and alike is accepted, as one.
 """
 
 from proxy.gateway.http1.bodies import (

@@ -25,7 +25,7 @@ CHUNK_LINE: Final = re.compile(
     rb"(?:[ \t]*=[ \t]*(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
     rb'|"(?:[\t !\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])*"))?)*'
 )
-# Some servers pad the size with spaces, and clients have always taken that.
+# Some servers pad the size with spaces, and clients have always accepted that.
 PADDED_CHUNK_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?")
 BARE_LF: Final = re.compile(rb"(?<!\r)\n")
 # Sizes and extensions are overhead that we do not pass on: as little of it as Go allows a line.
@@ -45,7 +45,7 @@ class BodyDecoder:
         self.trailers: Headers = []
 
     def feed(self, data: bytes) -> bytes:
-        """Take bytes as they came; return those that are body."""
+        """Feed bytes as they came; return those that are body."""
         raise NotImplementedError
 
 

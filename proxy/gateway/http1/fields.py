@@ -145,7 +145,7 @@ def request_framing(minor: int, fields: Mapping[bytes, bytes]) -> tuple[int | No
 def response_framing(minor: int, fields: Mapping[bytes, bytes]) -> tuple[int | None, bool]:
     """Find how an answer's body is framed; neither length nor chunked: until the close.
 
-    What is said twice and alike is taken once (RFC 9110 section 8.6).
+    What is stated twice and alike counts once (RFC 9110 section 8.6).
     """
     length = fields.get(b"content-length")
     coding = fields.get(b"transfer-encoding")
@@ -178,7 +178,7 @@ def connection_options(fields: Mapping[bytes, bytes]) -> list[bytes]:
 
 
 def keeps_alive(minor: int, fields: Mapping[bytes, bytes]) -> bool:
-    """Tell whether a message's sender keeps the connection (RFC 9112 section 9.3)."""
+    """Return whether a message's sender keeps the connection (RFC 9112 section 9.3)."""
     connection = fields.get(b"connection")
     if connection is None:
         return minor == 1

@@ -24,7 +24,7 @@ REQUEST_LINE: Final = re.compile(
 )
 STATUS_LINE: Final = re.compile(rb"HTTP/1\.([01]) ([0-9]{3})(?: ([\t\x20-\x7e\x80-\xff]*))?")
 BARE_LF: Final = re.compile(rb"(?<!\r)\n")
-# The first byte of a method. TLS, SSH and garbage are told at once, not after header_timeout.
+# The first byte of a method. TLS, SSH and garbage are recognized at once, not after header_timeout.
 METHOD_START: Final = frozenset(b"!#$%&'*+-.^_`|~0123456789") | frozenset(
     b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 )
@@ -200,7 +200,7 @@ def _with_one_length(lines: list[Field]) -> list[Field]:
 class HeadBuffer:
     """Gathers a head that comes in pieces, and refuses early what cannot become one.
 
-    Time is linear in what arrives, however small the pieces: only the new bytes are looked at.
+    Time is linear in what arrives, however small the pieces: only the new bytes are searched.
     """
 
     __slots__ = ("_limit", "_response", "held")
@@ -211,7 +211,7 @@ class HeadBuffer:
         self.held = bytearray()  # of a head that is not finished
 
     def feed(self, data: bytes) -> tuple[bytes, bytes] | None:
-        """Take bytes; return a finished head (without its blank line) and what follows it."""
+        """Feed bytes; return a finished head (without its blank line) and what follows it."""
         held = self.held
         if not held:
             end = data.find(END)

@@ -1,4 +1,4 @@
-"""One account's limits at work: admits, wakes those that wait, hears what the answers tell.
+"""One account's limits at work: admits, wakes those that wait, learns from the answers.
 
 A ticket goes with a request from its coming to the end of its answer:
 
@@ -28,7 +28,7 @@ Fields = Mapping[bytes, bytes]
 
 
 class Timer(Protocol):
-    """What a scheduled call can be taken back by."""
+    """What a scheduled call can be cancelled by."""
 
     def cancel(self) -> None: ...
 
@@ -37,15 +37,15 @@ class Shared(Protocol):
     """An account's budget that several replicas share; each of them has its own limits besides."""
 
     def ask(self, calls: Sequence[Call], decided: Callable[[Call, float | None], None]) -> None:
-        """Ask for calls to go; `decided` tells of each: now (None), or in how many seconds."""
+        """Ask for calls to go; `decided` is called for each: now (None), or in how many seconds."""
         ...
 
     def answered(self, call: Call, now: float, *, held: bool) -> None:
-        """Hear of an answer; `held`: nothing of its kind may go for a second."""
+        """Note an answer; `held`: nothing of its kind may go for a second."""
         ...
 
     def over(self, call: Call, now: float, *, sent: bool) -> None:
-        """Hear that a call is over, or that nothing of it was sent."""
+        """Note that a call is over, or that nothing of it was sent."""
         ...
 
 
@@ -66,7 +66,7 @@ class Use:
 
 
 class Ticket(Call):
-    """One request's way through the limits; each of its methods is told at most once a sending."""
+    """One request's way through the limits; each method is called at most once a sending."""
 
     __slots__ = ("_held_since", "_limiter", "_refusals", "_was_sent", "_woken", "held")
 
@@ -92,12 +92,12 @@ class Ticket(Call):
             await woken
 
     def sent(self) -> None:
-        """Hear that the request is being written to a connection."""
+        """Note that the request is being written to a connection."""
         self._was_sent = True
         self._limiter.sent(self)
 
     def answered(self, fields: Fields) -> None:
-        """Hear the head of the answer."""
+        """Note the head of the answer."""
         self._limiter.answered(self, fields)
 
     def resend_in(self, status: int, fields: Fields) -> float | None:
@@ -115,14 +115,14 @@ class Ticket(Call):
         return wait if self._limiter.now() + wait <= self.deadline else None
 
     def again(self, wait: float) -> None:
-        """Take the place in the row again, not to be sent before the wait; await `admitted`."""
+        """Join the row again, not to be sent before the wait; await `admitted`."""
         self._limiter.again(self, wait)
 
     def over(self) -> None:
         """Give everything back: the answer has ended, or the caller is gone; no harm if it was."""
         self._limiter.over(self, sent=self._was_sent)
 
-    # ── what the limiter tells ──
+    # ── called by the limiter ──
 
     def hold(self, now: float) -> None:
         """Begin to wait."""
@@ -169,7 +169,7 @@ class Limiter:
         self.configure(config)
 
     def configure(self, config: LimitsConfig) -> None:
-        """Take over a configuration; what waits or is under way stays where it is."""
+        """Adopt a configuration; what waits or is under way stays where it is."""
         self._config = config
         rules = Rules(config.rules)
         self._together.limit = rules.together
@@ -196,7 +196,7 @@ class Limiter:
         lane = self._lanes.of(operation, method, path)
         return Ticket(self, lane, caller, self.now(), self._config.max_wait)
 
-    # ── what a ticket tells ──
+    # ── called by a ticket ──
 
     def enter(self, ticket: Ticket) -> bool:
         """Let it go, or let it wait."""
@@ -220,7 +220,7 @@ class Limiter:
                 self._arm(now)
 
     def answered(self, ticket: Ticket, fields: Fields) -> None:
-        """Learn what the answer tells of the limits."""
+        """Adopt what the answer says of the limits."""
         if ticket.place is None:
             return
         now = self.now()
@@ -253,7 +253,7 @@ class Limiter:
         self._pump()
 
     def over(self, ticket: Ticket, *, sent: bool) -> None:
-        """Take it out."""
+        """Remove it."""
         self._leave(ticket, sent=sent)
         if self._row.waiting:
             self._pump()
@@ -262,7 +262,7 @@ class Limiter:
 
     @staticmethod
     def _is_own(lane: Lane, together: int) -> bool:
-        """Tell whether a concurrent limit is the operation's own, and not that of all together."""
+        """Return whether a concurrent limit is the operation's own, not that of all together."""
         return lane.at_once is not None and together <= lane.at_once.limit
 
     def _leave(self, ticket: Ticket, *, sent: bool) -> None:
@@ -287,7 +287,7 @@ class Limiter:
             self._shared.ask(calls, self._decided)
 
     def _decided(self, call: Call, wait: float | None) -> None:
-        """Hear of the budget that replicas share: granted, or not before `wait` seconds."""
+        """Note what the shared budget decided: granted, or not before `wait` seconds."""
         if call.place is None:
             return  # its caller is gone
         now = self.now()

@@ -1,4 +1,4 @@
-"""What answers tell of the limits: numbers, Retry-After, and the wait where there is none."""
+"""What answers say of the limits: numbers, Retry-After, and the wait where there is none."""
 
 from collections.abc import Callable, Mapping
 from datetime import UTC

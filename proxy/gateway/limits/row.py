@@ -102,7 +102,7 @@ class Row:
         return admitted
 
     def expired(self, now: float) -> list[Call]:
-        """Take those out of the row that have waited for too long."""
+        """Remove those from the row that have waited for too long."""
         expired: list[Call] = []
         while self._deadlines and self._deadlines[0][0] <= now:
             call = heappop(self._deadlines)[2]
@@ -112,7 +112,7 @@ class Row:
         return expired
 
     def leave(self, call: Call, *, sent: bool = True) -> None:
-        """Take a call out: it is over, or its caller is gone."""
+        """Remove a call: it is over, or its caller is gone."""
         if call.place is None:
             if self._is_waiting(call):
                 self._take_out(call)
@@ -126,7 +126,7 @@ class Row:
             call.lane.at_once.busy -= 1
 
     def wakes_at(self, now: float) -> float:
-        """Return when to look again if nothing happens before; infinity for never."""
+        """Return when to call `due` and `expired` again at the latest; infinity for never."""
         if not self._lanes:
             return inf
         wakes = self._deadlines[0][0] if self._deadlines else inf

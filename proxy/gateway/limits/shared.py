@@ -54,7 +54,7 @@ class _Question:
 
 @dataclass(slots=True)
 class _News:
-    """What is to be told at the next turn, by the names of the keys."""
+    """What is to be sent at the next turn, by the names of the keys."""
 
     settle: list[tuple[str, str, int]] = field(default_factory=list)
     hold: list[tuple[str, int]] = field(default_factory=list)
@@ -107,13 +107,13 @@ class SharedBudget:
         return SharedAccount(self, f"{self._prefix}limits:{name}:", together)
 
     def start(self) -> None:
-        """Begin to ask and to tell."""
+        """Begin to exchange with Redis."""
         self._task = asyncio.get_running_loop().create_task(self._work())
 
     async def close(self) -> None:
         """Give back what is under way, and end."""
-        # Told, not cancelled: redis-py takes a cancellation for a failure of the connection, and
-        # a turn ends by itself.
+        # Asked to end, not cancelled: redis-py would read a cancellation as a failure of the
+        # connection, and a turn ends by itself.
         self._is_closing = True
         self._has_work.set()
         if self._task is not None:
@@ -122,7 +122,7 @@ class SharedBudget:
             self.give_back(call, 0.0)
         await self._turn()
 
-    # ── what the accounts tell ──
+    # ── called by the accounts ──
 
     def next_member(self) -> str:
         """Name the next place."""
@@ -134,7 +134,7 @@ class SharedBudget:
         self._has_work.set()
 
     def settle(self, call: Call, seconds: float, *, held: bool) -> None:
-        """Tell how long a call's place in its window still counts."""
+        """Report how long a call's place in its window still counts."""
         place = self._places.get(call)
         if place is not None:
             self._settle(place, seconds)
@@ -142,7 +142,7 @@ class SharedBudget:
                 self._news.hold.append((place.window + ":held", round(SECOND * 1000)))
 
     def give_back(self, call: Call, seconds: float) -> None:
-        """Tell that a call is no longer under way, and how long it still counts."""
+        """Report that a call is no longer under way, and how long it still counts."""
         place = self._places.pop(call, None)
         if place is not None:
             self._settle(place, seconds)
@@ -231,7 +231,7 @@ class SharedBudget:
         return waits
 
     def _keep(self, news: _News) -> None:
-        """Tell later what could not be told; what is too much ends with its lease."""
+        """Report later what could not be sent; what is too much ends with its lease."""
         if len(self._news.settle) + len(news.settle) <= MOST_KEPT:
             self._news.settle += news.settle
             self._news.over += news.over
@@ -244,7 +244,7 @@ class SharedBudget:
 
 
 class SharedAccount:
-    """One account's part of the budget: what its limiter asks and tells."""
+    """One account's part of the budget: what its limiter calls."""
 
     def __init__(self, budget: SharedBudget, prefix: str, together: AtOnce) -> None:
         self._budget = budget
@@ -252,16 +252,16 @@ class SharedAccount:
         self._together = together
 
     def ask(self, calls: Sequence[Call], decided: Decided) -> None:
-        """Ask for calls to go; `decided` tells of each: now (None), or in how many seconds."""
+        """Ask for calls to go; `decided` is called for each: now (None), or in how many seconds."""
         self._budget.ask([_Question(call, self._place(call), decided) for call in calls])
 
     def answered(self, call: Call, now: float, *, held: bool) -> None:
-        """Hear of an answer; `held`: nothing of its kind may go for a second."""
+        """Note an answer; `held`: nothing of its kind may go for a second."""
         if call.place is not None:
             self._budget.settle(call, call.place.until - now, held=held)
 
     def over(self, call: Call, now: float, *, sent: bool) -> None:
-        """Hear that a call is over, or that nothing of it was sent."""
+        """Note that a call is over, or that nothing of it was sent."""
         if call.place is not None:
             self._budget.give_back(call, call.place.until - now if sent else 0.0)
 

@@ -59,22 +59,22 @@ class Window:
         return max(self.held_until, places[len(places) - self.limit].until)
 
     def used(self, now: float) -> int:
-        """Count the places that are taken."""
+        """Count the places in use."""
         return sum(place.until > now for place in self._places)
 
     def take(self) -> Place:
-        """Take a place, for a request that is about to be sent."""
+        """Add a place, for a request that is about to be sent."""
         place = Place()
         self._places.append(place)
         return place
 
     def give_back(self, place: Place) -> None:
-        """Take a place back: nothing was sent."""
+        """Remove a place: nothing was sent."""
         if place in self._places:
             self._places.remove(place)
 
     def correct(self, limit: int) -> None:
-        """Take over the limit that an answer tells."""
+        """Adopt the limit that an answer states."""
         if self.corrects and 0 < limit <= LARGEST:
             self.limit = limit
 
@@ -96,10 +96,10 @@ class AtOnce:
 
     @property
     def has_room(self) -> bool:
-        """Tell whether one more may be under way."""
+        """Return whether one more may be under way."""
         return self.busy < self.limit
 
     def correct(self, limit: int) -> None:
-        """Take over the limit that an answer tells."""
+        """Adopt the limit that an answer states."""
         if self.corrects and 0 < limit <= LARGEST:
             self.limit = limit

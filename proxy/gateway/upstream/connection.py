@@ -38,7 +38,7 @@ MAY_BE_HELD_OR_EMPTY: Final = (204, 304, 401)
 
 
 class UpstreamConnection:
-    """A connection of the pool; an exchange begins it, writes to it and is told what comes back.
+    """A connection of the pool; an exchange begins it and writes to it, and gets what comes back.
 
     An asyncio.Protocol by its methods, not by its base: a class with a base that is not compiled
     is not compiled either (see upstream/seams.py).
@@ -102,13 +102,13 @@ class UpstreamConnection:
         self.transport.write(data)
 
     def pause_reading(self) -> None:
-        """Take no more of the answer until resumed: the caller reads slowly."""
+        """Read no more of the answer until resumed: the caller reads slowly."""
         self._reading_paused = True
         if self.transport is not None and not self.transport.is_closing():
             self.transport.pause_reading()
 
     def resume_reading(self) -> None:
-        """Go on taking the answer."""
+        """Go on reading the answer."""
         if not self._reading_paused or self._held is not None:
             return
         self._reading_paused = False
@@ -117,17 +117,17 @@ class UpstreamConnection:
             self.transport.resume_reading()
 
     def hold(self) -> None:
-        """Keep back everything after the head just told, until `go_on` or `discard`.
+        """Keep back everything after the head just passed on, until `go_on` or `discard`.
 
-        The connection is not used again: what comes meanwhile may lie within TLS, where no look
-        finds it, and would be taken for the next request's answer.
+        The connection is not used again: what comes meanwhile may lie within TLS, where polling
+        the socket does not find it, and would be read as the next request's answer.
         """
         self._persistent = False
         self._held = []
         self.pause_reading()
 
     def go_on(self) -> None:
-        """Tell what was held back, and go on."""
+        """Pass on what was held back, and go on."""
         held, self._held = self._held or [], None
         if self._lost is None:
             self.resume_reading()
@@ -139,7 +139,7 @@ class UpstreamConnection:
             self._end_of_stream(self._lost[0])
 
     def discard(self) -> None:
-        """Break the connection off; nothing more is told to anyone."""
+        """Break the connection off; nobody is called any more."""
         self._sink = None
         self._held = None
         self._persistent = False
@@ -148,11 +148,11 @@ class UpstreamConnection:
             self.transport.abort()
 
     def is_usable(self) -> bool:
-        """Tell whether an exchange may begin on it."""
+        """Return whether an exchange may begin on it."""
         return self._sink is None and self.transport is not None and not self.transport.is_closing()
 
     def has_input(self) -> bool:
-        """Tell whether something waits to be read that the event loop has not come to yet.
+        """Return whether something waits to be read that the event loop has not come to yet.
 
         On an idle connection that is its end, or what must not be answered to anyone. Costs a
         system call (half a microsecond).
@@ -191,7 +191,7 @@ class UpstreamConnection:
             )
         )
 
-    # ── what the transport tells ──
+    # ── called by the transport ──
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)

@@ -134,7 +134,7 @@ class Upstream(Home):
         for connection in tuple(self._connections):
             connection.discard()
 
-    # ── what a connection tells ──
+    # ── called by a connection ──
 
     def released(self, connection: UpstreamConnection) -> None:
         """Take a connection back."""

@@ -24,7 +24,7 @@ class Wire:
         self._tls: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
         self._poll = select.poll()
         self._spare: int | None = None
-        self._acknowledged = 0  # bytes of ours, when last looked at
+        self._acknowledged = 0  # bytes of ours, when last checked
         self._settled_at = 0.0  # when nothing was in flight, as far as is known
         if self._socket is not None:
             self._poll.register(self._socket.fileno(), select.POLLIN)
@@ -35,24 +35,24 @@ class Wire:
         self._settled_at = now
 
     def has_input(self) -> bool:
-        """Tell whether something waits to be read that the event loop has not come to yet."""
+        """Return whether something waits to be read that the event loop has not come to yet."""
         return bool(self._poll.poll(0))
 
     def has_moved(self) -> bool:
-        """Tell whether the peer has acknowledged bytes since the last look."""
-        told = delivery(self._socket) if self._socket is not None else None
-        if told is None or told.acknowledged <= self._acknowledged:
+        """Return whether the peer has acknowledged bytes since the last look."""
+        state = delivery(self._socket) if self._socket is not None else None
+        if state is None or state.acknowledged <= self._acknowledged:
             return False
-        self._acknowledged = told.acknowledged
+        self._acknowledged = state.acknowledged
         return True
 
     def is_dead(self, now: float) -> bool:
-        """Tell whether the peer has acknowledged nothing of what was sent for DEAD_AFTER."""
-        told = delivery(self._socket) if self._socket is not None else None
-        if told is None or not told.in_flight:
+        """Return whether the peer has acknowledged nothing of what was sent for DEAD_AFTER."""
+        state = delivery(self._socket) if self._socket is not None else None
+        if state is None or not state.in_flight:
             self._settled_at = now
             return False
-        return min(told.heard, now - self._settled_at) >= DEAD_AFTER
+        return min(state.heard, now - self._settled_at) >= DEAD_AFTER
 
     def keep_readable(self) -> None:
         """Hold the socket once more, so that what arrives can be read after a write has failed.

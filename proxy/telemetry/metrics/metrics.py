@@ -66,7 +66,7 @@ class Callers(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class AccountSample:
-    """What is told of an account at a scrape; instants are seconds since the epoch."""
+    """What a scrape shows of an account; instants are seconds since the epoch."""
 
     name: str
     login_required: bool
@@ -84,7 +84,7 @@ class Histogram:
     total: float = 0.0
 
     def add(self, value: float) -> None:
-        """Take one observation, in seconds."""
+        """Add one observation, in seconds."""
         self.counts[bisect_left(BOUNDS, value)] += 1
         self.total += value
 

@@ -31,7 +31,7 @@ class AccessLog:
             else (text_line, text_request, text_who)
         )
         self._lines: list[str] = []
-        # What others than us chose of the lines, looked through for secrets before writing.
+        # What others than us chose of the lines, searched for secrets before writing.
         self._chosen: list[str] = []
         self._second, self._stamp = -1, ""
         self._passed_over = 0  # since the last line of a request that went well
@@ -41,7 +41,7 @@ class AccessLog:
         return len(self._lines)
 
     def add(self, records: Iterable[RequestRecord]) -> None:
-        """Take the records of requests that have ended, as far as the output takes them."""
+        """Write the records of requests that have ended, as far as the output accepts them."""
         if not self._output.takes_requests:
             return
         if self._output.sample > 1:

@@ -1,6 +1,6 @@
 """A request's record in words: a JSON line, which the event stream uses too, and a line of text.
 
-By hand, since json.dumps takes thrice as long. `more` names the members that only some records
+By hand, since json.dumps takes three times as long. `more` names the members that only some records
 have, once for both kinds of line.
 """
 
@@ -17,7 +17,7 @@ LOG_MEMBERS = ("level", "logger", "message")
 
 
 def more(record: RequestRecord) -> list[tuple[str, str | int | Sequence[str]]]:
-    """Return the members of a record that are told only where they say something."""
+    """Return the members of a record that are written only where they say something."""
     members: list[tuple[str, str | int | Sequence[str]]] = []
     if record.code is not None:
         members.append(("code", record.code))

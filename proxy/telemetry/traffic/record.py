@@ -1,4 +1,4 @@
-"""What is told of one request: no header, no body and no value of a query."""
+"""What is recorded of one request: no header, no body and no value of a query."""
 
 import re
 
@@ -13,7 +13,7 @@ QUERY_KEY = re.compile(r"[A-Za-z_$][A-Za-z0-9_.$\[\]-]{0,63}(?:%5[BD][A-Za-z0-9_
 
 
 class RequestRecord:
-    """What is told of one request; durations in seconds, sizes in bytes."""
+    """What is recorded of one request; durations in seconds, sizes in bytes."""
 
     __slots__ = (
         "aborted", "account", "at", "bytes_in", "bytes_out", "caller", "client", "code",

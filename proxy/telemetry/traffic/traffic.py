@@ -28,7 +28,7 @@ class Traffic:
     """What goes through, counted, listed and logged."""
 
     def __init__(self, metrics: Metrics, output: Output | None = None) -> None:
-        """Log to `output` what it takes of requests; with None there is no access log."""
+        """Log requests to `output`; with None there is no access log."""
         if output is not None:
             metrics.lines_lost = output.lines_lost
         self._metrics = metrics
@@ -71,7 +71,7 @@ class Traffic:
         self._metrics.in_flight += 1
 
     def finished(self, record: RequestRecord) -> None:
-        """Take the record of a request that has ended in whatever way."""
+        """Publish the record of a request that has ended in whatever way."""
         self._metrics.in_flight -= 1
         pending = self._pending
         pending.append(record)
