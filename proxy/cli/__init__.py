@@ -33,7 +33,8 @@ COMMANDS = {
     "export": ("proxy.cli.bundle", "Move the grant out, into an encrypted bundle."),
     "import": ("proxy.cli.bundle", "Take a grant from an encrypted bundle."),
 }
-MODULE_NAMES = {"import": "import_", "export": "export", "open": "open_"}
+# The command's function, where its name is not the command's.
+FUNCTION_NAMES = {"import": "import_", "open": "open_"}
 
 
 class LazyGroup(click.Group):
@@ -49,7 +50,7 @@ class LazyGroup(click.Group):
             return None
         with collector_paused():
             module = importlib.import_module(COMMANDS[cmd_name][0])
-        command = getattr(module, MODULE_NAMES.get(cmd_name, cmd_name))
+        command = getattr(module, FUNCTION_NAMES.get(cmd_name, cmd_name))
         assert isinstance(command, click.Command)  # noqa: S101 - a table of our own
         return command
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from proxy.cli.exits import CommandError, Exit
-from proxy.cli.grant import KINDS
+from proxy.cli.grant import CREDENTIALS
 from proxy.cli.help import examples
 from proxy.cli.hosting import audit_here
 from proxy.cli.local import on_account
@@ -47,7 +47,7 @@ def _check_kind(session: Session, name: str) -> None:
     """Raise CommandError, before anything is asked, where the account keeps no grant."""
     kind = session.config.accounts[name].kind
     if kind != "authorization_code":
-        raise CommandError(f"the account {name} has no grant to move: it uses {KINDS[kind]}")
+        raise CommandError(f"the account {name} has no grant to move: it uses {CREDENTIALS[kind]}")
 
 
 async def _check_grant(account: "Account") -> None:

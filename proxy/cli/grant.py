@@ -24,8 +24,8 @@ from proxy.config.names import DEFAULT_ACCOUNT
 from proxy.errors import ConfigurationError
 
 STATES = {"authorized": ("ok", "green"), "degraded": ("warn", "yellow")}
-# Authorization code is what everybody expects; the others are told.
-KINDS = {
+# How `status` names what is no authorization code, which everybody expects.
+CREDENTIALS = {
     "client_credentials": "client credentials (the app by itself)",
     "smart_token": "a SmartRecruiters API key",
 }
@@ -138,8 +138,8 @@ def _account_rows(
         name = account.get("name")
         named = "" if name in (None, DEFAULT_ACCOUNT) else f" --account {name}"
         rows.append(("To do", f"run srproxy login{named}"))
-    if (kind := account.get("kind")) in KINDS:
-        rows.append(("Credential", KINDS[kind]))
+    if (kind := account.get("kind")) in CREDENTIALS:
+        rows.append(("Credential", CREDENTIALS[kind]))
     if owner := account.get("owner"):
         rows.append(("Owner", str(owner)))
     if scopes := account.get("scopes"):

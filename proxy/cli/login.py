@@ -21,7 +21,7 @@ import click
 
 from proxy.cli.browser import has_browser, open_browser
 from proxy.cli.exits import CommandError, Exit
-from proxy.cli.grant import KINDS
+from proxy.cli.grant import CREDENTIALS
 from proxy.cli.help import examples
 from proxy.cli.server import Presence, Server, find_server, login_page
 from proxy.cli.session import Session, account_option, sandbox_option, with_session
@@ -81,7 +81,7 @@ def login(session: Session, no_browser: bool, paste: bool, force: bool, account:
 def _check_kind(config: Config, account: str) -> None:
     """Refuse where nobody logs in: the page would say so, and the waiting never end."""
     if config.accounts[account].kind != "authorization_code":
-        means = KINDS[config.accounts[account].kind]
+        means = CREDENTIALS[config.accounts[account].kind]
         raise CommandError(f"nobody logs in to the account {account}: it uses {means}")
 
 

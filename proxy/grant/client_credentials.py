@@ -81,7 +81,7 @@ class ClientCredentials(Unattended, Source):
         """Tell whether one may be fetched now."""
         return self.is_busy() or self._trouble.may_retry()
 
-    def go_ahead(self) -> None:
+    def refresh_ahead(self) -> None:
         """Begin to fetch one ahead, if it is time."""
         if not self.is_busy() and self._trouble.may_retry() and not self._tasks.stopping:
             self._begin(Why.AHEAD)

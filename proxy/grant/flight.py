@@ -68,7 +68,7 @@ class Flight:
             return False
         return self.is_busy() or trouble.may_retry()
 
-    def go_ahead(self) -> None:
+    def refresh_ahead(self) -> None:
         """Begin to refresh ahead, if that is allowed; never waits."""
         # On the hot path while little is left: the cheap questions first.
         if self.is_busy():

@@ -34,16 +34,17 @@ class Why(StrEnum):
     IDLE = "idle"  # the refresh token is growing old
     FORCED = "forced"  # the upstream answered 401
     RESOLVE = "resolve"  # a refresh was cut off by the end of its process
-    WANTED = "wanted"  # somebody asks for a token that lives longer
+    # Somebody asks for a token that lives longer: nothing but the last rule is about it.
+    WANTED = "wanted"
 
 
 class Step(StrEnum):
-    """What to do with the record as reloaded."""
+    """What to do with the record as reloaded; USE and ENDED say why nothing is to be done."""
 
-    USE = "use"
+    USE = "use"  # its access token will do
     SPEND = "spend"
     WAIT = "wait"
-    ENDED = "ended"
+    ENDED = "ended"  # there is no refresh token to spend
 
 
 @dataclass(frozen=True, slots=True)

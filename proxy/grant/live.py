@@ -32,8 +32,8 @@ class Live:
     """One record and its deadlines."""
 
     __slots__ = (
-        "_ahead_at", "_ahead_until", "_clock", "_ends_at", "_ends_until", "_idle_refresh",
-        "_idle_until", "_margin", "_monotonic", "_now", "credential", "record",
+        "_ahead_mono", "_ahead_wall", "_clock", "_ends_mono", "_ends_wall", "_idle_mono",
+        "_idle_refresh", "_margin", "_monotonic", "_now", "credential", "record",
     )  # fmt: skip
 
     def __init__(self, clock: Clock, margin: float, idle_refresh: float) -> None:
@@ -43,8 +43,8 @@ class Live:
         self._idle_refresh = idle_refresh
         self.record: Record | None = None
         self.credential: Credential | None = None
-        self._ends_at = self._ahead_at = 0.0
-        self._ends_until = self._ahead_until = self._idle_until = 0.0
+        self._ends_wall = self._ahead_wall = 0.0
+        self._ends_mono = self._ahead_mono = self._idle_mono = 0.0
 
     @property
     def generation(self) -> int:
@@ -67,23 +67,23 @@ class Live:
         if known:
             return
         self.credential = bearer(tokens.access_token, record.generation)
-        now, until = self._clock.now(), self._clock.monotonic()
+        wall, mono = self._clock.now(), self._clock.monotonic()
         # A token issued "in the future" has at most its lifetime left.
-        left = min(tokens.expires_at - now, tokens.lifetime)
+        left = min(tokens.expires_at - wall, tokens.lifetime)
         # Expire up to 1 s early: a request sent at the end would arrive too late.
         spare = min(1.0, tokens.lifetime / 20)
         ahead = max(spare, min(self._margin, tokens.lifetime / 2))
-        self._ends_at, self._ends_until = tokens.expires_at - spare, until + left - spare
-        self._ahead_at, self._ahead_until = tokens.expires_at - ahead, until + left - ahead
-        age = max(0.0, now - tokens.issued_at)
-        self._idle_until = until + self._idle_refresh - age
+        self._ends_wall, self._ends_mono = tokens.expires_at - spare, mono + left - spare
+        self._ahead_wall, self._ahead_mono = tokens.expires_at - ahead, mono + left - ahead
+        age = max(0.0, wall - tokens.issued_at)
+        self._idle_mono = mono + self._idle_refresh - age
 
     def usable(self) -> bool:
         """Tell whether there is a valid access token."""
         return (
             self.credential is not None
-            and self._clock.now() < self._ends_at
-            and self._clock.monotonic() < self._ends_until
+            and self._clock.now() < self._ends_wall
+            and self._clock.monotonic() < self._ends_mono
         )
 
     def current(self) -> tuple[Credential | None, bool]:
@@ -91,16 +91,16 @@ class Live:
         credential = self.credential
         if credential is None:
             return None, False
-        now, until = self._now(), self._monotonic()
-        if now >= self._ends_at or until >= self._ends_until:
+        wall, mono = self._now(), self._monotonic()
+        if wall >= self._ends_wall or mono >= self._ends_mono:
             return None, False
-        return credential, now >= self._ahead_at or until >= self._ahead_until
+        return credential, wall >= self._ahead_wall or mono >= self._ahead_mono
 
     def left(self) -> float:
         """Return the seconds for which the access token is surely valid; 0 without one."""
         if self.credential is None:
             return 0.0
-        left = min(self._ends_at - self._clock.now(), self._ends_until - self._clock.monotonic())
+        left = min(self._ends_wall - self._clock.now(), self._ends_mono - self._clock.monotonic())
         return max(0.0, left)
 
     def usual_left(self) -> float:
@@ -110,12 +110,12 @@ class Live:
 
     def ahead(self) -> bool:
         """Tell whether little of the access token is left, or none."""
-        now, until = self._clock.now(), self._clock.monotonic()
-        return now >= self._ahead_at or until >= self._ahead_until
+        wall, mono = self._clock.now(), self._clock.monotonic()
+        return wall >= self._ahead_wall or mono >= self._ahead_mono
 
     def idle(self) -> bool:
         """Tell whether the last refresh is longer ago than tokens.idle_refresh."""
         if self.record is None or self.record.tokens is None:
             return False
         age = self._clock.now() - self.record.tokens.issued_at
-        return age > self._idle_refresh or self._clock.monotonic() > self._idle_until
+        return age > self._idle_refresh or self._clock.monotonic() > self._idle_mono

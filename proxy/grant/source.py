@@ -111,7 +111,7 @@ class Renewal(Protocol):
         """Tell whether a renewal may bring a token now."""
         ...
 
-    def go_ahead(self) -> None:
+    def refresh_ahead(self) -> None:
         """Begin ahead of the token's end, if that is allowed; never waits."""
         ...
 
@@ -141,7 +141,7 @@ class Source(Account):
         """Return the valid credential from memory, or None; begins to renew ahead when due."""
         credential, ahead = self._live.current()
         if ahead:
-            self._renewal.go_ahead()
+            self._renewal.refresh_ahead()
         return credential
 
     async def credential(self) -> Credential:

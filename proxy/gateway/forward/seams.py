@@ -123,7 +123,7 @@ class Ticket(Protocol):
 
 
 class Gate(Protocol):
-    """Whether a request may go now."""
+    """The limits: whether a request may go now."""
 
     def ticket(
         self, account: str, operation: str, method: bytes, path: bytes, caller: str | None
@@ -133,7 +133,7 @@ class Gate(Protocol):
 
 
 class Open:
-    """The gate without limits."""
+    """No limits."""
 
     def ticket(
         self,

@@ -1,7 +1,7 @@
 """Guards: may this caller ask this? An Admission, or a Problem that says what would admit it.
 
 A proxy that adds a credential is a confused deputy by nature: whatever reaches it may act as the
-user. So the gates stand before everything, each sufficient against its own kind of caller:
+user. So the guards stand before everything, each sufficient against its own kind of caller:
 
     Host         a page of another name that resolves to this machine (DNS rebinding)
     Origin       a page of another origin, another port of localhost included

@@ -1,4 +1,4 @@
-"""Which account serves a call: the key's, else the caller's word for it, else the default one.
+"""Which account serves a call. The first of these that is there, else the default one:
 
 the API key's own   access.api_keys[].account; a call that names another is refused
 X-SRProxy-Account   a header, which is not forwarded
@@ -21,22 +21,22 @@ class Choice:
         self._accounts = frozenset(accounts)
         self._by_host = len(self._accounts) > 1
 
-    def of(self, fields: Mapping[bytes, bytes], bound: str | None) -> str:
-        """Return the account of a call; `bound` is the one that its key is bound to, if any."""
+    def of(self, fields: Mapping[bytes, bytes], own: str | None) -> str:
+        """Return the account of a call; `own` is that of its API key, if it has one."""
         named = fields.get(ACCOUNT_HEADER)
         if named is None and self._by_host:
             named = _label(fields.get(b"host", b""))
         if named is None:
-            return bound or DEFAULT_ACCOUNT
+            return own or DEFAULT_ACCOUNT
         account = named.decode("latin-1")
-        if bound is not None:
-            if account != bound:
+        if own is not None:
+            if account != own:
                 raise Problem(
                     "not_allowed",
                     "The API key is bound to one account (access.api_keys, account), and the call "
                     "names another one, in X-SRProxy-Account or as the label of its Host.",
                 )
-            return bound
+            return own
         if account not in self._accounts:
             raise Problem(
                 "unknown_account",

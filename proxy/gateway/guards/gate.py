@@ -1,4 +1,4 @@
-"""The gate itself: every guard in order, on the head of every request.
+"""All guards in their order, on the head of every request.
 
 The order is from who may talk to us at all to what this caller may ask: method and form of the
 target, Host, web pages, API key, allow rules. The first refusal ends it, and nothing was forwarded.
@@ -40,6 +40,7 @@ from proxy.gateway.guards.token_requests import TokenAnswer, answer_token_reques
 from proxy.gateway.http1 import Headers, RequestHead
 
 KEY_HEADER = b"x-api-key"
+ANONYMOUS = -1  # in place of a key's number: none was asked for
 # RFC 9110 section 9.2.1: they change nothing.
 READING = frozenset({b"GET", b"HEAD", b"OPTIONS"})
 USUAL_METHODS = frozenset(METHODS_TAKEN.encode().split(b", "))
@@ -64,7 +65,7 @@ def _cross_origin() -> Problem:
 
 
 class Guards:
-    """Every gate, built once from the configuration."""
+    """Every guard, built once from the configuration."""
 
     def __init__(self, config: Config) -> None:
         uris = [urlsplit(account.oauth.redirect_uri) for account in config.accounts.values()]
@@ -122,8 +123,8 @@ class Guards:
         if b"origin" in fields or b"sec-fetch-site" in fields:
             allowed = self._check_page(method, fields, route)
             if allowed is not None and self._is_preflight(head):
-                return self._admit(-1, DEFAULT_ACCOUNT, allowed)
-        number = -1
+                return self._admit(ANONYMOUS, DEFAULT_ACCOUNT, allowed)
+        number = ANONYMOUS
         if self._has_keys and route not in NO_KEY:
             number = self._keys.identify(fields, peer.subjects)
         try:
@@ -138,7 +139,7 @@ class Guards:
                 if self._has_admins and route in FOR_ADMINS:
                     self._check_admin(number)
         except Problem as problem:
-            if number >= 0:
+            if number != ANONYMOUS:
                 problem.caller = self._callers[number].name
             raise
         return self._admit(number, account, allowed)
@@ -172,10 +173,12 @@ class Guards:
         return head.method == b"OPTIONS" and b"access-control-request-method" in head.fields
 
     def _choose(self, fields: Mapping[bytes, bytes], number: int) -> str:
-        return self._choice.of(fields, self._callers[number].account if number >= 0 else None)
+        return self._choice.of(
+            fields, self._callers[number].account if number != ANONYMOUS else None
+        )
 
     def _check_admin(self, number: int) -> None:
-        if number < 0 or not self._callers[number].admin:
+        if number == ANONYMOUS or not self._callers[number].admin:
             raise Problem(
                 "not_allowed",
                 "The page and what acts on the grant are for administrators' keys (access.api_keys,"
@@ -256,7 +259,7 @@ class Guards:
             )
         if not self._rules.admits(method, path, plain=plain):
             raise Problem("not_allowed", "No rule of access.allow admits this method and path.")
-        if number >= 0 and not self._key_rules[number].admits(method, path, plain=plain):
+        if number != ANONYMOUS and not self._key_rules[number].admits(method, path, plain=plain):
             raise Problem(
                 "not_allowed",
                 f'No rule of the API key "{self._callers[number].name}" (access.api_keys, allow) '
@@ -265,11 +268,11 @@ class Guards:
 
     def _admit(self, number: int, account: str, origin: bytes | None) -> Admission:
         """Return the admission for a key, an account and an origin: few, so kept."""
-        if number < 0 and origin is None and account is DEFAULT_ACCOUNT:
+        if number == ANONYMOUS and origin is None and account is DEFAULT_ACCOUNT:
             return self._anonymous
         admission = self._admissions.get((number, account, origin))
         if admission is None:
-            caller = self._callers[number].name if number >= 0 else None
+            caller = self._callers[number].name if number != ANONYMOUS else None
             # The others that may carry a key never go upstream anyway.
             header = KEY_HEADER if self._has_keys else None
             admission = Admission(caller, account, header, origin)

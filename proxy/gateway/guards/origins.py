@@ -1,6 +1,6 @@
 """Origins: which web pages may call, by `Origin` and by Fetch Metadata; and CORS for those.
 
-Two gates, because each is blind where the other sees: simple form posts carry `Origin`, images,
+Two guards, because each is blind where the other sees: simple form posts carry `Origin`, images,
 scripts and navigations only `Sec-Fetch-Site`. Programs send neither and are none of a browser's
 business. Without `access.allowed_origins` no CORS header is ever sent; with it never `*`, and never
 `Access-Control-Allow-Private-Network`.
