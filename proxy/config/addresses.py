@@ -17,7 +17,7 @@ LABELS = re.compile(r"(?!-)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?")
 SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
 URL_CHARACTERS = re.compile(r"[\x21\x23-\x3b\x3d\x3f-\x5b\x5d\x5f\x61-\x7a\x7e]+")
 DOT_SEGMENT = re.compile(r"/(\.|%2e){1,2}(/|$)", re.IGNORECASE)
-# Paths that the proxy serves itself: a callback there would hide one of them.
+# Paths that the proxy serves itself (proxy.control.application): a callback there would hide one.
 OWN_ROUTES = {
     "/-/", "/-/status", "/-/login", "/-/login/complete", "/-/logout", "/-/live", "/-/ready",
     "/-/metrics", "/-/events", "/-/postman.json", "/-/postman-collection.json",
