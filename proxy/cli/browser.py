@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 
 def has_browser(environ: Mapping[str, str]) -> bool:
-    """Tell whether there is one; without a display one of text would take the terminal over."""
+    """Tell whether there is a graphical browser: a text one would take over the terminal."""
     if environ.get("BROWSER") or sys.platform in ("darwin", "win32"):
         return True
     return bool(environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY"))

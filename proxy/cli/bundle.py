@@ -141,7 +141,7 @@ def _export(session: Session, file: Path, passphrase: Secret, name: str) -> str:
 
 
 def _write(file: Path, content: bytes) -> None:
-    """Write durably, privately, and over nothing that exists."""
+    """Write durably and for this user alone; never overwrite."""
     try:
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as stream:

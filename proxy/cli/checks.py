@@ -1,4 +1,4 @@
-"""What `srproxy check` finds, and how the hosts out there are reached.
+"""The findings of `srproxy check`, and the checks of the network.
 
 Each check is a function from a Session to findings with a remedy. Nothing is changed, nothing is
 sent but requests without credentials, and one GET with the grant.

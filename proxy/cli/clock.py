@@ -4,7 +4,7 @@ import time
 
 
 class SystemClock:
-    """Both hands of the machine's clock: seconds since the epoch, and such as never go back."""
+    """The wall clock (seconds since the epoch) and the monotonic clock."""
 
     # Not wrapped in methods of our own: a request reads them a dozen times.
     now = staticmethod(time.time)  # noqa: TID251 - the one place

@@ -6,7 +6,7 @@
     3    login required
     130  interrupted
 
-Errors are told on stderr in their own words; a traceback appears only for what nobody foresaw.
+Errors are printed on stderr in one line; a traceback appears only for unexpected ones.
 """
 
 import sys
@@ -64,7 +64,7 @@ def run_command(command: Callable[[Sequence[str] | None], object], args: Sequenc
         tell("interrupted")
         return Exit.INTERRUPTED
     except BrokenPipeError:
-        # The reader of our output went away: nothing is left to be said.
+        # The reader of our output has gone: there is nobody to tell.
         sys.stdout = None  # or the interpreter's own flush complains
         return Exit.FAILED
     except ProxyError as error:
@@ -95,7 +95,7 @@ def _tell_error(error: ProxyError) -> Exit:
 
 
 def tell(message: str) -> None:
-    """Say something to the person, on stderr; where nobody reads it any more, to nobody."""
+    """Print a message on stderr; one that is closed is ignored."""
     try:
         click.echo(f"srproxy: {message}", err=True)
     except OSError:

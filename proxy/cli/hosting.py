@@ -215,7 +215,7 @@ async def watched(config: Config, app: "App", session: Session) -> AsyncIterator
 
 
 def health(manager: "Account") -> Health:
-    """Look at a grant with the notifier's eyes."""
+    """Return what the notifier needs to know of a grant."""
     status = manager.status()
     return Health(status.needed, status.reason, status.refresh_expires_at)
 
@@ -240,7 +240,7 @@ def announce(app: "App", session: Session) -> None:
         "grant": "; ".join(grants),
     }
     if session.terminal.interactive and config.log.format != "json":
-        # For a person: a screen instead of a line.
+        # On a terminal: a table in place of a log line.
         session.terminal.say(f"smartrecruiters-proxy {__version__}")
         for key, value in facts.items():
             session.terminal.say(f"  {session.terminal.style(key.ljust(9), 'cyan')}  {value}")

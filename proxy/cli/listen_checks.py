@@ -64,7 +64,7 @@ async def check_redirect_uri(session: Session) -> AsyncIterator[Finding]:
 
 
 async def check_port(session: Session) -> AsyncIterator[Finding]:
-    """See whether the address is ours to have: free, or held by our own server."""
+    """Check that the address is free, or held by our own server."""
     listen = session.config.listen
     try:
         who, server = await asyncio.to_thread(find_server, session.config)
@@ -107,7 +107,7 @@ async def check_port(session: Session) -> AsyncIterator[Finding]:
 
 
 def _places(listeners: Listeners, port: int) -> str:
-    """Name the sockets that could be had, and no other."""
+    """Name the sockets that were opened."""
     hosts = [socket.getsockname()[0] for socket in listeners.tcp]
     shown = [f"[{host}]" if ":" in host else host for host in hosts]
     return ", ".join(f"{host}:{port or '(any port)'}" for host in shown)
@@ -145,7 +145,7 @@ def _certificate(name: str, left: float) -> Finding:
 
 
 def _astray(session: Session) -> Finding | None:
-    """Tell of a variable by which other tools would send their calls to us elsewhere."""
+    """Warn of a proxy variable that sends other tools' calls to us elsewhere."""
     environ, host = session.environ, session.config.listen.host
     named = [name for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY") if environ.get(name)]
     exceptions = environ.get("no_proxy") or environ.get("NO_PROXY") or ""

@@ -274,7 +274,7 @@ class _Login:
 
 
 def _elsewhere(environ: Mapping[str, str], page: str) -> str:
-    """Say how a browser on the person's own machine gets here, where they came by ssh."""
+    """Say how to reach the page from the person's own machine, where they came by ssh."""
     connection = environ.get("SSH_CONNECTION", "").split()
     if not connection or has_browser(environ):
         return ""

@@ -78,7 +78,7 @@ def asked_by_signals() -> Iterator[Asked]:
 
     for number in heeded(*STOPPING):
         loop.add_signal_handler(number, stop)
-    # A closed window sends it more than once, by the kernel and by the shell: it forces nothing.
+    # A closed window sends SIGHUP more than once (kernel and shell), so it never forces.
     hang_up = asked.stop.set if on_terminal() else asked.reload.set
     for number in heeded(HANGUP):
         loop.add_signal_handler(number, hang_up)

@@ -1,4 +1,4 @@
-"""Standard output as a place that must have taken what is written to it, to the last byte."""
+"""Writing to stdout until all of it has arrived."""
 
 import fcntl
 import os

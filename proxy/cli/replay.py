@@ -50,7 +50,7 @@ def replay(_session: Session, file: Path, port: int, host: str) -> Exit:
 
 
 async def _replay(file: Path, port: int, host: str) -> None:
-    from proxy.control.replaying import read_tape, serving  # not for those who only ask help
+    from proxy.control.replaying import read_tape, serving  # slow to import, and not for --help
 
     tape = read_tape(file, tell)
     with asked_by_signals() as asked:

@@ -108,7 +108,7 @@ def _call(session: Session, command: Sequence[str], base_url: str, umask: int) -
     early: list[int] = []
 
     def pass_on(number: int, _frame: object) -> None:
-        # What a terminal's keys make reaches the whole foreground group by itself.
+        # The terminal sends what its keys raise to the whole foreground group.
         if number in (signal.SIGINT, signal.SIGQUIT) and _on_terminal():
             return
         if child is None:
@@ -125,7 +125,7 @@ def _call(session: Session, command: Sequence[str], base_url: str, umask: int) -
     for missed in early:
         child.send_signal(missed)
     code = child.wait()
-    # As shells tell it: 128 and the signal's number.
+    # As shells report it: 128 plus the signal's number.
     return 128 - code if code < 0 else code
 
 

@@ -137,7 +137,7 @@ async def _run_sandbox(
     access_token_lifetime: int,
     asked: Asked,
 ) -> None:
-    from proxy.sandbox import Sandbox, SandboxSettings  # a server: not for those who only ask help
+    from proxy.sandbox import Sandbox, SandboxSettings  # slow to import, and not for --help
 
     port = port or free_port()
     redirect_uri = f"http://localhost:{port}/-/callback"

@@ -117,7 +117,7 @@ class Session:
 
     @cached_property
     def terminal(self) -> Terminal:
-        """Return the person's terminal, or what stands in its place."""
+        """Return the terminal on stderr, or the pipe in its place."""
         return Terminal(sys.stderr, self.environ)
 
 

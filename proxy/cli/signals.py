@@ -52,7 +52,7 @@ def end_quietly_on_signals() -> None:
         raise click.exceptions.Exit(Exit.DONE)
 
     def reload_later(_number: int, _frame: object) -> None:
-        """Do nothing: what is about to be read is new enough."""
+        """Do nothing: the configuration is about to be read anyway."""
 
     for number in heeded(*STOPPING):
         signal.signal(number, end)

@@ -1,4 +1,4 @@
-"""The first configuration of somebody: a commented file, and the secret in one of its own.
+"""Writes a first configuration: a commented file, and the secret in a file beside it.
 
 Nothing that exists is ever overwritten.
 """
@@ -29,7 +29,7 @@ REST = """\
 #     - {name: my-tool, key_file: my-tool-key, allow: ["GET,HEAD **"]}
 #   dry_run: true               # writes are answered here, and not forwarded
 
-# SmartRecruiters' limits are kept without a word; your own come first:
+# SmartRecruiters' limits are built in; rules of your own take precedence:
 # limits:
 #   rules: ["5/s GET /candidates/**"]
 """
@@ -37,7 +37,7 @@ REST = """\
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What somebody says of their access to SmartRecruiters."""
+    """What the user answered about their access to SmartRecruiters."""
 
     credential: Credential
     secret: Secret

@@ -17,7 +17,7 @@ from proxy.grant.stores.folder import user_name
 
 
 async def check_store(session: Session) -> AsyncIterator[Finding]:
-    """See whether the store can be read and written, and by nobody else."""
+    """Check that the store can be read and written, and by nobody else."""
     tokens, accounts = session.config.tokens, session.config.accounts
     kept = [name for name, one in accounts.items() if one.kind == "authorization_code"]
     if not kept and tokens.store == "file":

@@ -28,7 +28,7 @@ class Terminal:
         return click.style(text, fg=colour, bold=bold or None) if self.colour else text
 
     def mark(self, kind: str) -> str:
-        """Return the tick, the cross or the sign between the two."""
+        """Return the sign of a result: tick, cross, warning or dash."""
         signs = {"ok": ("✓", "ok"), "bad": ("✗", "FAIL"), "warn": ("!", "warn"), "skip": ("-", "-")}
         colours = {"ok": "green", "bad": "red", "warn": "yellow", "skip": "white"}
         sign = signs[kind][0 if self._unicode else 1]
@@ -40,21 +40,21 @@ class Terminal:
         click.echo(text, file=self._stream, color=self.colour)
 
     def progress(self, text: str) -> None:
-        """Replace the line that shows what is waited for; silent in a pipe."""
+        """Show a progress line in place of the last one; nothing in a pipe."""
         if not self.interactive:
             return
         frames = SPINNER if self._unicode else PLAIN_SPINNER
         self._frame = (self._frame + 1) % len(frames)
         import shutil
 
-        # A line that wraps cannot be taken back.
+        # A line that wraps cannot be removed.
         room = max(10, shutil.get_terminal_size().columns - 3)
         self._stream.write(f"\r\x1b[K{frames[self._frame]} {text[:room]}")
         self._stream.flush()
         self._shown = True
 
     def clear(self) -> None:
-        """Take the waiting line away."""
+        """Remove the progress line."""
         if self._shown:
             self._stream.write("\r\x1b[K")
             self._stream.flush()
