@@ -1,4 +1,4 @@
-"""How long to wait after a failed refresh: rule 5 of the grant in docs/behaviour.md."""
+"""How long to wait after a failed refresh: rule 5 of the grant."""
 
 # Seconds; a passing failure backs off from 1 s to this.
 LONGEST_BACKOFF = 30.0

@@ -5,7 +5,7 @@
 
 `next_step` is asked under the lease, about the record as it was just reloaded. An intent found
 there was left by a process that is gone, so it is unknown whether the token was spent: it is
-presented again only when the access token has ended (rule 4 of the grant in docs/behaviour.md).
+presented again only when the access token has ended (rule 4 of the grant).
 """
 
 from collections.abc import Callable

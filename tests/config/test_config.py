@@ -1,4 +1,4 @@
-"""What is accepted as configuration, and what is said of the rest."""
+"""What is accepted as configuration, and how the rest is reported."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Where configuration comes from, who has the last word, and where a fault is said to be."""
+"""Where configuration comes from, its precedence, and the places that faults are reported at."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What an answer of the token endpoint means: tokens at any price, or a verdict."""
+"""What an answer of the token endpoint means: tokens, or what became of the one that was sent."""
 
 import json
 from typing import Any

@@ -35,7 +35,7 @@ MISMATCHES = ("client_id", "token_endpoint", "upstream")
 
 @dataclass
 class Listener:
-    """A server that keeps what it is sent, and knows no answer but 500."""
+    """A server that keeps what it is sent, and always answers 500."""
 
     url: str
     received: list[bytes]

@@ -1,4 +1,4 @@
-"""A grant moves to another machine, and never lives twice."""
+"""A grant moves to another machine, and there is one copy of it at a time."""
 
 import pytest
 

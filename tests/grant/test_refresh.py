@@ -1,4 +1,4 @@
-"""When a refresh token is spent, and that it is spent once."""
+"""When a refresh token is spent, and that it is spent only once."""
 
 import asyncio
 from contextlib import asynccontextmanager
@@ -293,7 +293,7 @@ async def test_a_store_that_takes_no_writes_keeps_the_token_unspent(grant: World
 
 
 class FullAfterSpending(MemoryStore):
-    """Takes the intent and not the new pair, so long as it is told to."""
+    """Stores the intent and refuses the new pair, as long as it is told to."""
 
     full = False
 

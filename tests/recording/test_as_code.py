@@ -1,4 +1,4 @@
-"""What is copied does, when pasted, what was recorded."""
+"""Copied commands send the recorded request again when they are run."""
 
 import asyncio
 import shlex

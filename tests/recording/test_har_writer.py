@@ -1,4 +1,4 @@
-"""Recording never waits for a disk, loses nothing it took, and says what it left out."""
+"""Recording never waits for the disk, loses nothing it accepted, and reports what it left out."""
 
 import json
 import logging

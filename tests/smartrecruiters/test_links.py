@@ -123,7 +123,7 @@ VALUES = st.recursive(
 
 
 def led(value):
-    """What a JSON parser would make of it."""
+    """The same rewriting, done with a JSON parser."""
     if isinstance(value, str):
         rest = value.removeprefix(UPSTREAM)
         if rest != value and (not rest or rest[0] in "/?#"):

@@ -1,4 +1,4 @@
-"""Which operation a request is, how fast that is told, and what a wrong path was meant to be."""
+"""Finding a request's operation, how fast, and what a wrong path was meant to be."""
 
 import tracemalloc
 import zipfile

@@ -37,7 +37,7 @@ class Presentation:
 
 @dataclass(frozen=True)
 class Answer:
-    """How to treat one request otherwise: `spend` says whether the token is spent before."""
+    """How to answer one request differently; `spend`: whether the token is spent first."""
 
     status: int = 500
     body: bytes = b""

@@ -1,4 +1,4 @@
-"""A clock whose hands a test moves; whoever sleeps on it wakes when its time has come."""
+"""A clock that a test moves; sleepers wake when it reaches their time."""
 
 import asyncio
 import heapq

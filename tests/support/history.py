@@ -1,4 +1,4 @@
-"""Judges an authorization server's log: the history of a grant must be a single line.
+"""Judges an authorization server's log: each token of a grant must follow the one before.
 
 What it looks for: a refresh token presented twice without an excuse, two refreshes in flight, a
 rotation of anything but the newest token. An excuse is a kill between the two presentations.
@@ -12,7 +12,7 @@ from tests.support.authorization_server import Presentation
 
 @dataclass(frozen=True)
 class Kill:
-    """A kill: the process surely lived before `began`, and surely did not after `done`."""
+    """A kill: the process was certainly alive before `began`, and certainly dead after `done`."""
 
     began: float
     done: float

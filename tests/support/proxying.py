@@ -28,7 +28,7 @@ GET = b"GET /x HTTP/1.1\r\n" + HOST + b"\r\n"
 
 
 class LoopClock:
-    """The real hands, for tests that talk over real sockets."""
+    """The real clock, for tests that talk over real sockets."""
 
     def __init__(self) -> None:
         self.offset = 0.0

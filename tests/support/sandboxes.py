@@ -15,7 +15,7 @@ Interrupt = Callable[[web.Request], Awaitable[web.StreamResponse | None]]
 
 
 class RunningSandbox:
-    """The sandbox as the test sees it: its log to read, its strings to pull."""
+    """The sandbox as a test sees it: its log, and the means to control it."""
 
     def __init__(self, sandbox: Sandbox, loop: asyncio.AbstractEventLoop) -> None:
         self._sandbox = sandbox

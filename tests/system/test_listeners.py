@@ -1,4 +1,4 @@
-"""The sockets: both families, one number, and nobody else's socket taken."""
+"""The sockets: both families on one port, and no other program's socket is taken."""
 
 import os
 import socket

@@ -1,4 +1,4 @@
-"""What the process is set to, seen from a process of its own: these settings do not come undone."""
+"""The process's settings, tried in processes of their own: they cannot be undone."""
 
 import subprocess
 import sys

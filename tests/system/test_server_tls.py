@@ -1,4 +1,4 @@
-"""TLS towards callers: renewed without a dropped connection, never half of a pair."""
+"""TLS towards callers: renewed without a dropped connection, and only as a matching pair."""
 
 import asyncio
 import shutil

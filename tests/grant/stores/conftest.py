@@ -24,7 +24,7 @@ _prefixes = itertools.count()
 
 
 def cheap_codec(key: str = KEY) -> EncryptingCodec:
-    """Encryption as it is, but for the stretching's cost."""
+    """The real encryption, with a low cost of stretching the key."""
     return EncryptingCodec(Secret(key), cost=16)
 
 

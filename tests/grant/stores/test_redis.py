@@ -35,7 +35,7 @@ async def pair(server: RedisServer) -> AsyncIterator[tuple[RedisStore, RedisStor
 
 
 def let_the_claim_run_out(server: RedisServer) -> None:
-    """Do on the server what a long pause of its holder does."""
+    """Let the claim's time be over by the server's clock, as a long pause of its holder does."""
     server.client().hset("srproxy:default", "until", "1")
 
 
@@ -197,7 +197,7 @@ async def test_a_write_waits_for_a_replica_and_tells_when_it_is_not_there(
 async def test_a_claim_survives_a_server_whose_clock_differs_by_a_minute(
     pair: tuple[RedisStore, RedisStore], server: RedisServer, difference: int
 ) -> None:
-    """A replica that took over has another clock, and the claim stands in the old one's time."""
+    """A replica that took over has another clock than the one that the claim was written by."""
     first, second = pair
     async with first.lease("default", 5) as lease:
         until = int(server.client().hget("srproxy:default", "until") or 0)
@@ -353,7 +353,7 @@ async def test_a_redis_that_goes_away_costs_nothing_while_the_token_lives(
 
 
 async def test_what_a_redis_forgot_is_written_again(replicas: World, server: RedisServer) -> None:
-    """Evicted, flushed, or failed over to an empty replica: that is no logout."""
+    """Evicted, flushed, or failed over to an empty replica: not a logout."""
     manager = await replicas.authorized()
     server.client().flushall()
     await until(lambda: server.client().exists("srproxy:default") == 1, replicas)

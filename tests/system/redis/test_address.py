@@ -1,4 +1,4 @@
-"""The Redis URL: what it says, what is refused, and that nothing of it is shown."""
+"""The Redis URL: how it is read, what is refused, and that no error shows any of it."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The client of a real redis-server: TLS, ACL users, Sentinel, fail-over, and words for faults."""
+"""The client of a real redis-server: TLS, ACL users, Sentinel, fail-over, and error texts."""
 
 import asyncio
 import time
