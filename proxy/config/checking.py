@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from proxy.config.faults import Fault, dotted
-from proxy.config.model import AccountConfig, Draft
+from proxy.config.model import AccountConfig, UncheckedConfig
 from proxy.config.names import DEFAULT_ACCOUNT
 from proxy.config.reading import made, read
 from proxy.config.rules import faults_between
@@ -12,7 +12,7 @@ from proxy.config.section import keys
 from proxy.errors import ConfigurationError
 
 
-class Config(Draft):
+class Config(UncheckedConfig):
     """The whole configuration. A built one is valid, and so are its accounts."""
 
     @classmethod
@@ -29,7 +29,7 @@ class Config(Draft):
 
         A rule that would look at a faulty value is skipped.
         """
-        given, faults = read(Draft, mapping)
+        given, faults = read(UncheckedConfig, mapping)
         named = given.pop("accounts", {})
         _settle_encryption(given.get("tokens", {}))
         config = made(cls, {**given, "accounts": _accounts(given, named)})

@@ -302,7 +302,7 @@ class NotifyConfig(Section):
     )
 
 
-class Draft(Section):
+class UncheckedConfig(Section):
     """All sections: each value is valid by itself, rules between values are not checked yet."""
 
     listen: ListenConfig = fields.section(ListenConfig)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from proxy.config.faults import Fault
-from proxy.config.model import Draft
+from proxy.config.model import UncheckedConfig
 from proxy.config.names import DEFAULT_ACCOUNT
 from proxy.system.loopback import is_loopback
 
@@ -13,20 +13,20 @@ class Rule(NamedTuple):
     """A rule about several values: what it looks at, and what it finds."""
 
     needs: tuple[str, ...]
-    find: Callable[[Draft], Iterable[Fault]]
+    find: Callable[[UncheckedConfig], Iterable[Fault]]
 
 
-def _required(config: Draft) -> Iterator[Fault]:
+def _required(config: UncheckedConfig) -> Iterator[Fault]:
     accepted = "accepted: the client id of your SmartRecruiters app (or smart_token, an API key)"
     yield from _lacking(config, "client_id", accepted)
 
 
-def _required_secret(config: Draft) -> Iterator[Fault]:
+def _required_secret(config: UncheckedConfig) -> Iterator[Fault]:
     accepted = "accepted: the app's client secret, here or in the file named by client_secret_file"
     yield from _lacking(config, "client_secret", accepted)
 
 
-def _lacking(config: Draft, name: str, accepted: str) -> Iterator[Fault]:
+def _lacking(config: UncheckedConfig, name: str, accepted: str) -> Iterator[Fault]:
     """Report accounts whose app lacks a value; where the top level lacks it, that alone."""
     lacking = [
         account.name
@@ -40,7 +40,7 @@ def _lacking(config: Draft, name: str, accepted: str) -> Iterator[Fault]:
         yield Fault(("accounts", account, "oauth", name), "is missing", accepted)
 
 
-def _account_references(config: Draft) -> Iterator[Fault]:
+def _account_references(config: UncheckedConfig) -> Iterator[Fault]:
     for index, key in enumerate(config.access.api_keys):
         if key.account is not None and key.account not in config.accounts:
             yield Fault(
@@ -50,7 +50,7 @@ def _account_references(config: Draft) -> Iterator[Fault]:
             )
 
 
-def _tls(config: Draft) -> Iterator[Fault]:
+def _tls(config: UncheckedConfig) -> Iterator[Fault]:
     tls = config.listen.tls
     if tls.cert_file is not None:
         return
@@ -63,7 +63,7 @@ def _tls(config: Draft) -> Iterator[Fault]:
             )
 
 
-def _callers(config: Draft) -> Iterator[Fault]:
+def _callers(config: UncheckedConfig) -> Iterator[Fault]:
     for index, key in enumerate(config.access.api_keys):
         path = ("access", "api_keys", index)
         if key.key is not None and key.subject is not None:
@@ -80,7 +80,7 @@ def _callers(config: Draft) -> Iterator[Fault]:
             )
 
 
-def _encryption_keys(config: Draft) -> Iterator[Fault]:
+def _encryption_keys(config: UncheckedConfig) -> Iterator[Fault]:
     key, keys = config.tokens.encryption_key, config.tokens.encryption_keys
     if key is not None and keys and keys[0] != key:
         yield Fault(
@@ -90,7 +90,7 @@ def _encryption_keys(config: Draft) -> Iterator[Fault]:
         )
 
 
-def _listener(config: Draft) -> Iterator[Fault]:
+def _listener(config: UncheckedConfig) -> Iterator[Fault]:
     if config.listen.host is None and config.listen.unix_socket is None:
         yield Fault(
             ("listen", "host"),
@@ -99,7 +99,7 @@ def _listener(config: Draft) -> Iterator[Fault]:
         )
 
 
-def _beyond_loopback(config: Draft) -> Iterator[Fault]:
+def _beyond_loopback(config: UncheckedConfig) -> Iterator[Fault]:
     host = config.listen.host
     if host is None or is_loopback(host):
         return
@@ -111,7 +111,7 @@ def _beyond_loopback(config: Draft) -> Iterator[Fault]:
         )
 
 
-def _probes(config: Draft) -> Iterator[Fault]:
+def _probes(config: UncheckedConfig) -> Iterator[Fault]:
     probes, listen = config.listen.probes, config.listen
     if probes.host is not None and listen.host is not None and probes.port == listen.port != 0:
         yield Fault(
@@ -121,7 +121,7 @@ def _probes(config: Draft) -> Iterator[Fault]:
         )
 
 
-def _redis(config: Draft) -> Iterator[Fault]:
+def _redis(config: UncheckedConfig) -> Iterator[Fault]:
     if config.tokens.store == "redis" and config.tokens.redis.url is None:
         yield Fault(
             ("tokens", "redis", "url"),
@@ -130,7 +130,7 @@ def _redis(config: Draft) -> Iterator[Fault]:
         )
 
 
-def _unique_keys(config: Draft) -> Iterator[Fault]:
+def _unique_keys(config: UncheckedConfig) -> Iterator[Fault]:
     keys = config.access.api_keys
     for index, key in enumerate(keys):
         earlier = keys[:index]
@@ -171,7 +171,7 @@ RULES = (
 )
 
 
-def faults_between(config: Draft, broken: Sequence[str] = ()) -> list[Fault]:
+def faults_between(config: UncheckedConfig, broken: Sequence[str] = ()) -> list[Fault]:
     """Return what is wrong between values; rules that need one of the `broken` keys are skipped."""
     faults: list[Fault] = []
     for rule in RULES:

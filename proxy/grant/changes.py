@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
-from proxy.errors import GrantEnded, Problem, ProxyError
+from proxy.errors import GrantEnded, Problem
 from proxy.grant.bound import OTHER_APP
 from proxy.grant.lifecycle import instant
 from proxy.grant.oauth import TokenSet
@@ -34,11 +34,6 @@ def presented_before(outcome: str) -> Problem:
     )
 
 
-def failed_login(error: ProxyError) -> str:
-    """Return the failure of a login as a sentence."""
-    return str(error.args[-1])  # the last argument of each is its detail
-
-
 async def log_in(
     lease: Lease, account: str, fresh: TokenSet, known: int, subject: str | None
 ) -> Record:
@@ -55,7 +50,7 @@ async def log_in(
     return record
 
 
-async def name(lease: Lease, subject: str) -> Record | None:
+async def set_subject(lease: Lease, subject: str) -> Record | None:
     """Store whose grant it is; None where that is stored already, or there is no grant."""
     record = await lease.load()
     if record is None or record.tokens is None or record.subject is not None:

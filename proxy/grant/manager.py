@@ -182,7 +182,7 @@ class TokenManager(Source):
 
         async def write() -> None:
             async with self._flight.lease() as lease:
-                record = await changes.name(lease, subject)
+                record = await changes.set_subject(lease, subject)
             if record is not None:
                 self._known.adopt(record)
 
@@ -230,7 +230,7 @@ class TokenManager(Source):
             fresh = await self._endpoint.exchange(code, code_verifier)
             await self._take(fresh, await admit(fresh) if admit else None)
         except ProxyError as error:
-            await self._note(name, changes.failed_login(error))
+            await self._note(name, str(error.args[-1]))  # the last argument of each is its detail
             raise
         await self._note(name, changes.SUCCEEDED)
 

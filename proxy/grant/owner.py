@@ -23,12 +23,7 @@ LONGEST_NAME = 200
 class OwnerLookup:
     """Asks `GET /users/me`."""
 
-    def __init__(
-        self,
-        url: str,
-        accounts: Mapping[str, Account],
-        dialer: Dialer,
-    ) -> None:
+    def __init__(self, url: str, accounts: Mapping[str, Account], dialer: Dialer) -> None:
         self._accounts = accounts
         self._wire = Wire(f"{url.rstrip('/')}/users/me", dialer, TIMEOUT)
 

@@ -94,11 +94,7 @@ any time in your settings.</p>
 
 def refusal_page(title: str, explanation: str) -> web.Response:
     """Build the page for a request that must not be redirected: its redirect URI may be wrong."""
-    return _page(
-        title,
-        f"<h1>{escape(title)}</h1><p>{escape(explanation)}</p>",
-        status=400,
-    )
+    return _page(title, f"<h1>{escape(title)}</h1><p>{escape(explanation)}</p>", status=400)
 
 
 def _page(title: str, body: str, *, status: int = 200) -> web.Response:
