@@ -6,7 +6,6 @@ Stop:  not ready → keep serving for `shutdown.delay` → stop accepting → fi
 """
 
 import asyncio
-import importlib
 import logging
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
@@ -18,13 +17,13 @@ from urllib.parse import urlsplit
 from proxy import __version__
 from proxy.config import Config
 from proxy.config.changes import Changes, compare
+from proxy.control.application import Control
 from proxy.control.context import ControlContext
-from proxy.control.late import LateControl
 from proxy.control.policy import security_headers
-from proxy.control.rendering import prepare, render_problem_page
-from proxy.errors import Problem, StartError
+from proxy.control.rendering import render_problem_page
+from proxy.errors import Problem
 from proxy.gateway.forward import Forwarder, links_rewritten
-from proxy.gateway.front import Front, OneRequest, Ports
+from proxy.gateway.front import Front, Ports
 from proxy.gateway.front.resend import send_inward
 from proxy.gateway.guards import Guards
 from proxy.gateway.limits import Limits, share_budget
@@ -80,8 +79,6 @@ class App:
         self._is_stopping = False
         self._ports = Ports(config.listen, handed_over)
         self._fronts: list[Front] = []
-        self._control = AsyncExitStack()
-        self._opening: asyncio.Task[None] | None = None
         # In the order of starting; undone in the reverse order.
         self._undo: list[Callable[[], Coroutine[Any, Any, None]]] = []
 
@@ -131,7 +128,7 @@ class App:
         metrics = Metrics(__version__)
         traffic = Traffic(metrics, current_output())
         # One for all: reading the system's certificates is a good part of the start.
-        context = build_ssl_context(config.upstream.ca_file)
+        trust = build_ssl_context(config.upstream.ca_file)
         accounts = self._accounts = Accounts(
             config,
             clock,
@@ -139,14 +136,14 @@ class App:
             environ=self._environ,
             store=self._given_store,
             login_origin=self.base_url,
-            ssl_context=context,
+            ssl_context=trust,
         )
         self._undo.append(accounts.close)
         await accounts.start()
 
         dialer = Dialer(
             config.upstream.url,
-            context,
+            trust,
             config.upstream.connect_timeout,
             outbound=outbound_proxy(config.upstream.url, config.upstream.proxy, self._environ),
         )
@@ -200,7 +197,7 @@ class App:
         self._guards = Guards(config)
         origins = CallerOrigins(config.oauth.redirect_uri)
         owners = OwnerLookup(config.upstream.url, accounts, dialer)
-        control = ControlContext(
+        context = ControlContext(
             settings=lambda: self._config,
             accounts=accounts,
             traffic=traffic,
@@ -211,16 +208,12 @@ class App:
             version=__version__,
             owner_of=owners,
             owner_of_token=owners.of_token,
-            cors_headers=lambda origin: self._guards.cors_headers_for(origin),
             limits=limits,
             certificate_ends_at=lambda: tls.expires_at if tls is not None else None,
             inspector=inspector,
             reload=self.reload,
         )
-        self._undo.append(self._control.aclose)
-        late = LateControl(lambda: self._open_control(control), prepare)
-        self._opening = asyncio.get_running_loop().create_task(late.open())
-        self._undo.append(cancelling(self._opening))
+        control = Control(context)
 
         def front(*, probes_only: bool = False) -> Front:
             return Front(
@@ -230,7 +223,7 @@ class App:
                 traffic,
                 clock,
                 origins,
-                control_factory=late,
+                control=control,
                 problem_page=render_problem_page,
                 page_headers=security_headers(),
                 probes_only=probes_only,
@@ -238,6 +231,7 @@ class App:
 
         self._fronts = [front(), front(probes_only=True)]
         self._undo.append(self._close_fronts)
+        self._undo.append(control.close)
 
     def _open_inspector(self) -> Inspector:
         """Look at exchanges where the configuration or a file to record to asks for it."""
@@ -261,22 +255,6 @@ class App:
         )
         # Without a tap nothing of an exchange is looked at.
         self._forwarder.tap_for = self._recorder.tap_for if self._recorder.is_wanted else None
-
-    async def _open_control(self, context: ControlContext) -> Callable[[], asyncio.Protocol]:
-        """Import and build the control routes; see proxy.control.late for why not at once."""
-        for module in ("proxy.control.application", "proxy.telemetry.metrics.exposition"):
-            await asyncio.to_thread(importlib.import_module, module)
-        from aiohttp import web
-
-        from proxy.control.application import build_application
-        from proxy.control.protocol import protocol_factory
-
-        control = build_application(context)
-        runner = web.AppRunner(control, access_log=None, handle_signals=False)
-        await runner.setup()
-        self._control.push_async_callback(runner.cleanup)
-        self._control.push_async_callback(control.shutdown)
-        return protocol_factory(runner, OneRequest)
 
     # Reloading
 
@@ -309,34 +287,13 @@ class App:
     # Stopping
 
     async def run_until(self, stop: asyncio.Event, force: asyncio.Event) -> None:
-        """Serve until `stop`, then stop in order; `force` cuts the waiting short.
-
-        Raises StartError where the control routes cannot be opened.
-        """
-        await self.wait_for(stop)
+        """Serve until `stop`, then stop in order; `force` cuts the waiting short."""
+        await stop.wait()
         self._is_stopping = True
         logger.info("stopping in_flight=%d", self._in_flight())
         await unless(force, asyncio.sleep(self._config.shutdown.delay))
         await self._drain(force)
         await self.stop()
-
-    async def wait_for(self, stop: asyncio.Event) -> None:
-        """Wait for `stop`; raises StartError where the control routes cannot be opened."""
-        stopping = asyncio.ensure_future(stop.wait())
-        opening = self._opening
-        try:
-            if opening is not None:
-                await asyncio.wait({stopping, opening}, return_when=asyncio.FIRST_COMPLETED)
-                if (
-                    opening.done()
-                    and not opening.cancelled()
-                    and (error := opening.exception()) is not None
-                ):
-                    what = f"{type(error).__name__}: {error}"
-                    raise StartError(f"the routes under /-/ cannot be loaded: {what}") from error
-            await stopping
-        finally:
-            stopping.cancel()
 
     async def stop(self) -> None:
         """Stop at once but for a refresh under way, which is finished and stored; idempotent."""

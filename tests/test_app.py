@@ -1,11 +1,9 @@
 """The composition root: all of it or nothing, in order, and backwards."""
 
 import asyncio
-import importlib
 import logging
 import socket
 from pathlib import Path
-from types import ModuleType
 
 import aiohttp
 import pytest
@@ -188,22 +186,3 @@ async def test_one_connection_is_warm_before_the_first_call(tmp_path: Path) -> N
         await app.stop()
         server.close()
         await server.wait_closed()
-
-
-async def test_control_routes_that_cannot_be_loaded_end_the_program_at_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def broken(name: str, package: str | None = None) -> ModuleType:
-        if name == "proxy.control.application":
-            raise ImportError("No module named 'aiohttp'")
-        return importing(name, package)
-
-    importing = importlib.import_module
-    monkeypatch.setattr("proxy.app.importlib.import_module", broken)
-    app = make_app(tmp_path, listen={"host": "127.0.0.1", "port": 0})
-    await app.start()
-
-    async with asyncio.timeout(10):
-        with pytest.raises(StartError, match="cannot be loaded: ImportError: No module named"):
-            await app.run_until(asyncio.Event(), asyncio.Event())
-    await app.stop()

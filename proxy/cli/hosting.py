@@ -159,7 +159,7 @@ async def serve_until_stopped(session: Session, app: "App", asked: Asked) -> Non
         process.tune()
         where = ", ".join(app.addresses)
         systemd.notify(notify_socket, systemd.READY, f"listening on {where}")
-        await app.wait_for(asked.stop)
+        await asked.stop.wait()
         systemd.notify(notify_socket, systemd.STOPPING)
         await app.run_until(asked.stop, asked.force)
 

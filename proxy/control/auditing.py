@@ -2,14 +2,12 @@
 
 import re
 from collections.abc import Awaitable, Callable, Mapping, Set
-from urllib.parse import unquote
 
-from aiohttp import web
-from aiohttp.typedefs import Middleware
-
+from proxy.errors import Problem
+from proxy.messages import Answer, Request, Stream
 from proxy.telemetry.audit import audit
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Handler = Callable[[Request], Awaitable[Answer | Stream]]
 
 ACTIONS: Mapping[tuple[str, str], str] = {
     ("POST", "/-/login/complete"): "login",
@@ -17,35 +15,36 @@ ACTIONS: Mapping[tuple[str, str], str] = {
     ("POST", "/-/reload"): "reload",
 }
 REPLAY = re.compile(r"/-/requests/[^/]+/replay")
-CALLER = "X-SRProxy-Caller"
 CODE = re.compile(r'details="([a-z_]+)"')
 
 
-def auditing(callback_paths: Set[str]) -> Middleware:
-    """Build the middleware; the callback ends a login as well."""
+def auditing(handler: Handler, callback_paths: Set[str]) -> Handler:
+    """Wrap whoever answers every request; the callback ends a login as well."""
     actions = {**ACTIONS, **{("GET", path): "login" for path in callback_paths}}
 
-    def action_of(request: web.Request) -> str | None:
+    def action_of(request: Request) -> str | None:
         if request.method == "POST" and REPLAY.fullmatch(request.path):
             return "replay"
         return actions.get((request.method, request.path))
 
-    @web.middleware
-    async def tell(request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def tell(request: Request) -> Answer | Stream:
         action = action_of(request)
         if action is None:
             return await handler(request)
-        answer = await handler(request)
-        # Set by the front, which has looked at the key.
-        who = request.headers.get(CALLER)
-        audit(action, who and unquote(who), request.remote or None, _outcome(answer))
+        try:
+            answer = await handler(request)
+        except Exception as error:
+            outcome = error.code if isinstance(error, Problem) else "internal_error"
+            audit(action, request.caller, request.address, outcome)
+            raise
+        audit(action, request.caller, request.address, _outcome(answer))
         return answer
 
     return tell
 
 
-def _outcome(answer: web.StreamResponse) -> str:
-    if answer.status < 400:
+def _outcome(answer: Answer | Stream) -> str:
+    if isinstance(answer, Stream) or answer.status < 400:
         return "ok"
-    code = CODE.search(answer.headers.get("Proxy-Status", ""))
+    code = CODE.search(dict(answer.headers).get("Proxy-Status", ""))
     return code[1] if code else str(answer.status)

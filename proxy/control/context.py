@@ -71,10 +71,6 @@ class TrafficView(Protocol):
         """Call back with every record as its request ends."""
         ...
 
-    def request_id(self, given: bytes | None) -> str:
-        """Return the id that a request is known by: the caller's own where it is usable."""
-        ...
-
 
 class MetricsView(Protocol):
     """The part of Metrics that is scraped."""
@@ -148,8 +144,8 @@ class ControlContext:
     `readiness` answers for the whole program (stopping, store, grant) without calling anybody.
     `owner_of` asks the upstream, with an account's present token, whose grant it is (a name for
     people, or None where that cannot be told), `owner_of_token` with a token that is no account's
-    yet; both bound their own time and raise nothing. `cors_headers` gives what a web page of that
-    `Origin` is told, `certificate_ends_at` until when our own TLS certificate is good.
+    yet; both bound their own time and raise nothing. `certificate_ends_at` tells until
+    when our own TLS certificate is good.
     """
 
     settings: Callable[[], Config]
@@ -162,7 +158,6 @@ class ControlContext:
     version: str
     owner_of: Callable[[str], Awaitable[str | None]] = field(default=_nobody)
     owner_of_token: Callable[[Secret], Awaitable[str | None]] = field(default=_nobody)
-    cors_headers: Callable[[bytes], Sequence[tuple[bytes, bytes]]] = field(default=lambda _: ())
     limits: LimitsView | None = None
     inspector: Inspector | None = None
     certificate_ends_at: Callable[[], float | None] = field(default=lambda: None)

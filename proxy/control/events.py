@@ -4,16 +4,15 @@ Each connection begins with a snapshot of everything, so that a page which was c
 or by sleep, is whole again without a history of events; a Last-Event-ID is not needed and harmless.
 While nothing happens a reader still hears from us every second and a half: silence says that the
 proxy is gone. A reader too slow to keep up is cut off, and comes back to a fresh snapshot. Memory
-is bounded.
+is bounded; one that reads nothing at all is cut off by the front.
 """
 
 import asyncio
 import contextlib
 import json
 import math
+from collections.abc import AsyncGenerator
 from typing import Any
-
-from aiohttp import web
 
 from proxy.config.names import DEFAULT_ACCOUNT
 from proxy.control.context import ControlContext, is_inspecting
@@ -24,14 +23,15 @@ from proxy.control.owners import Owners
 from proxy.control.status import status_json
 from proxy.control.status_page import limits_section
 from proxy.control.traffic_list import row
+from proxy.errors import Problem
+from proxy.messages import Request, Stream
 from proxy.telemetry.traffic import RequestRecord, describe
 
 # The page says after four seconds of silence that the proxy is not running.
 HEARTBEAT = 1.5
-# What may wait for one reader, and for how long one write may rest.
+# What may wait for one reader.
 MOST_WAITING = 256
 MOST_FAILURES = 8
-WRITE_TIMEOUT = 20.0
 RETRY_MILLISECONDS = 1500
 # How often the meter of limits is looked at while there is traffic.
 METER_INTERVAL = 1.0
@@ -48,43 +48,24 @@ class Events:
         self._owners = owners
         self._streams: set[_Stream] = set()
 
-    async def stream(self, request: web.Request) -> web.StreamResponse:
+    async def stream(self, request: Request) -> Stream:
         """Serve one reader until it leaves, falls behind, or the proxy stops."""
-        answer = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8"})
-        answer.headers["X-Accel-Buffering"] = "no"
-        await answer.prepare(request)
-        if request.method == "HEAD":
-            return answer
-        stream = _Stream(Filter.of(request.query))
-        context = self._context
-        leaving = [
-            context.traffic.subscribe(stream.on_record),
-            *(account.subscribe(stream.on_change) for account in context.accounts.values()),
-            self._owners.subscribe(stream.on_change),
-            self._news.subscribe(stream.on_login_failure),
+        headers = [
+            ("Content-Type", "text/event-stream; charset=utf-8"),
+            ("X-Accel-Buffering", "no"),
         ]
-        self._streams.add(stream)
-        try:
-            await self._serve(answer, stream)
-        except (TimeoutError, ConnectionError):
-            # The reader left, or does not read; what it holds of us is taken back at once.
-            if request.transport is not None:
-                request.transport.abort()
-        finally:
-            self._streams.discard(stream)
-            for unsubscribe in leaving:
-                unsubscribe()
-        return answer
+        return Stream(headers, self._serve(Filter.of(request.query)))
 
     def _request(self, record: RequestRecord) -> dict[str, Any]:
         # The row goes along as the page itself renders it: one place says how a request looks.
         inspecting = is_inspecting(self._context)
         return {**describe(record), "row": row(record, inspecting=inspecting)}
 
-    async def close(self, _: object = None) -> None:
+    async def close(self) -> None:
         """End every stream: the proxy stops, and the pages wait for it to come back."""
         for stream in self._streams:
             stream.end()
+        await asyncio.sleep(0)  # whoever has read all hears of it
 
     def _snapshot(self, wanted: Filter) -> dict[str, Any]:
         """Build what a reader begins with."""
@@ -101,32 +82,48 @@ class Events:
             "overview": overview(self._context, self._owners),
         }
 
-    async def _serve(self, answer: web.StreamResponse, stream: "_Stream") -> None:
-        opening = _event("snapshot", self._snapshot(stream.wanted))
-        await _write(answer, f"retry: {RETRY_MILLISECONDS}\n{opening}")
-        limits, looked_at = "", -math.inf
-        while not stream.ended:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(HEARTBEAT):
-                    await stream.wake.wait()
-            records, failures, changed = stream.take()
-            text = "".join(_event("request", self._request(record)) for record in records)
-            text += "".join(_event("login", _login(failure)) for failure in failures)
-            if changed:
-                text += _event("state", self._state())
-            now = self._context.clock.monotonic()
-            if now - looked_at >= METER_INTERVAL:
-                looked_at = now
-                meter = limits_section(self._context)
-                if meter != limits:
-                    limits = meter
-                    text += _event("limits", {"limits": meter})
-            if text or not stream.ended:
-                await _write(answer, text or _event("alive", {}))
-        if stream.overflowed:
-            raise TimeoutError
-        with contextlib.suppress(ConnectionError):
-            await answer.write_eof()
+    async def _serve(self, wanted: Filter) -> AsyncGenerator[bytes, None]:
+        stream = _Stream(wanted)
+        context = self._context
+        leaving = [
+            context.traffic.subscribe(stream.on_record),
+            *(account.subscribe(stream.on_change) for account in context.accounts.values()),
+            self._owners.subscribe(stream.on_change),
+            self._news.subscribe(stream.on_login_failure),
+        ]
+        self._streams.add(stream)
+        try:
+            opening = _event("snapshot", self._snapshot(wanted))
+            yield f"retry: {RETRY_MILLISECONDS}\n{opening}".encode()
+            while not stream.ended:
+                text = await self._next(stream)
+                if text or not stream.ended:
+                    yield (text or _event("alive", {})).encode()
+            if stream.overflowed:
+                raise Problem("connection_terminated", "The reader fell behind.")
+        finally:
+            self._streams.discard(stream)
+            for unsubscribe in leaving:
+                unsubscribe()
+
+    async def _next(self, stream: "_Stream") -> str:
+        """Wait for something to tell, or for the time to say that we live."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(HEARTBEAT):
+                await stream.wake.wait()
+        records, failures, changed = stream.take()
+        text = "".join(_event("request", self._request(record)) for record in records)
+        text += "".join(_event("login", _login(failure)) for failure in failures)
+        if changed:
+            text += _event("state", self._state())
+        now = self._context.clock.monotonic()
+        if now - stream.metered_at >= METER_INTERVAL:
+            stream.metered_at = now
+            meter = limits_section(self._context)
+            if meter != stream.meter:
+                stream.meter = meter
+                text += _event("limits", {"limits": meter})
+        return text
 
 
 class _Stream:
@@ -137,6 +134,8 @@ class _Stream:
         self.wake = asyncio.Event()
         self.ended = False
         self.overflowed = False
+        self.meter = ""  # as it was told last, and when it was looked at
+        self.metered_at = -math.inf
         self._records: list[RequestRecord] = []
         self._failures: list[LoginFailure] = []
         self._changed = False
@@ -168,11 +167,6 @@ class _Stream:
         self._records, self._failures, self._changed = [], [], False
         self.wake.clear()
         return taken
-
-
-async def _write(answer: web.StreamResponse, text: str) -> None:
-    async with asyncio.timeout(WRITE_TIMEOUT):
-        await answer.write(text.encode())
 
 
 def _login(failure: LoginFailure) -> dict[str, Any]:

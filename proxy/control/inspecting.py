@@ -4,14 +4,15 @@ import base64
 import json
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import parse_qsl
 
-from aiohttp import web
-
+from proxy.control.answers import as_json, as_page, redirect
 from proxy.control.context import ControlContext
 from proxy.control.filters import Filter
 from proxy.control.rendering import render
-from proxy.control.requests import base_url, read_body
+from proxy.control.requests import FORM, base_url
 from proxy.errors import Problem
+from proxy.messages import Answer, Request
 from proxy.problems import is_navigation
 from proxy.recording.as_code import as_curl, as_powershell, as_python, pretty
 from proxy.recording.exchange import Message, RecordedExchange
@@ -33,7 +34,7 @@ class Inspecting:
     def __init__(self, context: ControlContext) -> None:
         self._context = context
 
-    async def har(self, request: web.Request) -> web.StreamResponse:
+    async def har(self, request: Request) -> Answer:
         """Answer all that are kept, those that the page's filter shows, or the one of `id`."""
         inspector = self._inspector()
         wanted = Filter.of(request.query)
@@ -48,16 +49,13 @@ class Inspecting:
             "creator": {"name": "smartrecruiters-proxy", "version": self._context.version},
             "entries": [build_entry(one, redact) for one in chosen],
         }
-        return web.Response(
-            text=json.dumps({"log": log}),
-            content_type="application/json",
-            headers={"Content-Disposition": 'attachment; filename="requests.har"'},
-        )
+        disposition = 'attachment; filename="requests.har"'
+        return as_json({"log": log}, [("Content-Disposition", disposition)])
 
-    async def handle(self, request: web.Request) -> web.StreamResponse:
+    async def handle(self, request: Request) -> Answer:
         """Answer `/-/requests/ID` and `/-/requests/ID/replay`."""
         inspector = self._inspector()
-        rest = request.rel_url.raw_path.removeprefix(PREFIX)
+        rest = request.path.removeprefix(PREFIX)
         is_replay = rest.endswith(REPLAY)
         exchange = inspector.get(rest.removesuffix(REPLAY) if is_replay else rest)
         if exchange is None:
@@ -69,10 +67,9 @@ class Inspecting:
             )
         if is_replay:
             return await self._replay(request, inspector, exchange)
-        if is_navigation(request.headers.get):
-            page = self._page(exchange, base_url(request, self._context.config))
-            return web.Response(text=page, content_type="text/html", charset="utf-8")
-        return web.json_response(full(exchange))
+        if is_navigation(request.header):
+            return as_page(self._page(exchange, base_url(request, self._context.config)))
+        return as_json(full(exchange))
 
     def _inspector(self) -> Inspector:
         inspector = self._context.inspector
@@ -85,18 +82,18 @@ class Inspecting:
         return inspector
 
     async def _replay(
-        self, request: web.Request, inspector: Inspector, exchange: RecordedExchange
-    ) -> web.StreamResponse:
+        self, request: Request, inspector: Inspector, exchange: RecordedExchange
+    ) -> Answer:
         draft = draft_of(exchange)
-        edits = await _read_edits(request)
+        edits = _read_edits(request)
         draft = _edited(draft, edits)
-        credentials = [(name, request.headers[name]) for name in KEYS if name in request.headers]
-        host = request.headers.get("Host", "localhost")
+        credentials = [(name, value) for name in KEYS if (value := request.header(name))]
+        host = request.header("host") or "localhost"
         new_id, status = await inspector.resend(draft, host, credentials)
         if request.content_type != "application/json" and _is_form_of_a_browser(request):
             where = f"{PREFIX}{new_id}" if inspector.get(new_id) else "/-/"
-            return web.Response(status=303, headers={"Location": where})
-        return web.json_response({"id": new_id, "status": status})
+            return redirect(where, 303)
+        return as_json({"id": new_id, "status": status})
 
     def _page(self, exchange: RecordedExchange, base: str) -> str:
         needs_key = bool(self._context.config.access.api_keys)
@@ -206,17 +203,21 @@ def _editable(exchange: RecordedExchange) -> dict[str, str] | None:
     }
 
 
-async def _read_edits(request: web.Request) -> Mapping[str, object]:
+def _read_edits(request: Request) -> Mapping[str, object]:
     if request.content_type == "application/json":
         try:
-            edits = json.loads(await read_body(request) or b"{}")
+            edits = json.loads(request.body or b"{}")
         except (ValueError, RecursionError):
             edits = None
         if not isinstance(edits, dict):
             raise Problem("bad_request", "The request body must be a JSON object, or empty.")
         return edits
-    form = await request.post() if request.can_read_body else {}
-    edits = {name: value for name, value in form.items() if isinstance(value, str)}
+    edits = {}
+    if request.content_type == FORM:
+        try:
+            edits.update(parse_qsl(request.body.decode(), keep_blank_values=True))
+        except UnicodeDecodeError:
+            raise Problem("bad_request", "The form is no UTF-8.") from None
     if "headers" in edits:
         lines = [line.partition(":") for line in edits["headers"].splitlines() if line.strip()]
         edits["headers"] = [[name.strip(), value.strip()] for name, _, value in lines]
@@ -253,6 +254,6 @@ def _edited(draft: Draft, edits: Mapping[str, object]) -> Draft:
     return draft
 
 
-def _is_form_of_a_browser(request: web.Request) -> bool:
+def _is_form_of_a_browser(request: Request) -> bool:
     """Tell whether a browser's form was sent: its answer is looked at by a person."""
-    return request.headers.get("Sec-Fetch-Mode") == "navigate"
+    return request.header("sec-fetch-mode") == "navigate"

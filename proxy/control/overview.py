@@ -62,6 +62,8 @@ class AccountCard:
     access: Span | None
     grant: Span | None
     kind: str
+    # Whether a person logs in to it; else its credential is in the configuration.
+    has_login: bool
     # Each scope that was granted, with the operations that are known to need it.
     scopes: list[tuple[str, tuple[str, ...]]]
     # Configured, and not among those that were granted.
@@ -72,11 +74,6 @@ class AccountCard:
     def has_grant(self) -> bool:
         """Tell whether there is something to log out of."""
         return self.status.state != "login_required"
-
-    @property
-    def has_login(self) -> bool:
-        """Tell whether a person logs in to it; else its credential is in the configuration."""
-        return self.kind == "authorization_code"
 
     @property
     def login_url(self) -> str:
@@ -126,6 +123,7 @@ def _card(context: ControlContext, account: Account, owner: str | None, now: flo
         access=access,
         grant=grant,
         kind=configured.kind,
+        has_login=account.login_problem() is None,
         scopes=[(scope, operations_of(scope)) for scope in status.scopes],
         missing_scopes=list(status.missing_scopes),
         notices=[fresh for notice in notices if (fresh := _unsaid(notice, said))],

@@ -73,7 +73,7 @@ class Owners:
         self._listeners.add(callback)
         return lambda: self._listeners.discard(callback)
 
-    async def close(self, _: object = None) -> None:
+    def close(self) -> None:
         """Stop asking."""
         for task in self._asking.values():
             task.cancel()

@@ -1,7 +1,4 @@
-"""The headers of every control answer, and the files that its content security policy admits.
-
-Imports no template engine: the front needs these headers before the control routes are open.
-"""
+"""The headers of every control answer, and the files that its content security policy admits."""
 
 import base64
 import hashlib

@@ -1,9 +1,9 @@
 """`POST /-/reload`: takes up what may change while running, or says what is wrong."""
 
-from aiohttp import web
-
+from proxy.control.answers import as_json
 from proxy.control.context import ControlContext
 from proxy.errors import ConfigurationError, Problem
+from proxy.messages import Answer, Request
 
 
 class Reloading:
@@ -12,7 +12,7 @@ class Reloading:
     def __init__(self, context: ControlContext) -> None:
         self._context = context
 
-    async def reload(self, _: web.Request) -> web.StreamResponse:
+    async def reload(self, _: Request) -> Answer:
         """Answer 200 with the keys that changed, or 422 with the faults: nothing changed then."""
         reload = self._context.reload
         if reload is None:
@@ -25,6 +25,6 @@ class Reloading:
                 "The configuration has faults, and nothing was changed. "
                 + " | ".join(error.problems),
             ) from error
-        return web.json_response(
+        return as_json(
             {"taken_up": list(changes.taken_up), "need_restart": list(changes.need_restart)}
         )

@@ -1,33 +1,29 @@
-"""Reading a request to the control routes: who asks, at which address, and with which body.
+"""Reading a request to the control routes: at which address, for whom, and with which fields.
 
-A body is read within a size and a time; nothing of it is echoed.
+Nothing of it is echoed.
 """
 
-import asyncio
 import json
 from collections.abc import Mapping
 from urllib.parse import parse_qs, urlencode, urlsplit
 
-from aiohttp import web
-
 from proxy.config import Config
 from proxy.config.names import DEFAULT_ACCOUNT
 from proxy.errors import Problem
+from proxy.messages import Request
 from proxy.system.origin import CallerOrigins
 
-MOST_BODY = 64 * 1024
-BODY_TIMEOUT = 10.0
 FORM = "application/x-www-form-urlencoded"
 
 
-def base_url(request: web.Request, config: Config) -> str:
+def base_url(request: Request, config: Config) -> str:
     """Return the address that the caller used for us, as a base URL without a final slash."""
     redirect_uri = config.oauth.redirect_uri
-    host = request.headers.get("Host") or urlsplit(redirect_uri).netloc
-    return CallerOrigins(redirect_uri).of(host, tls=request.secure)
+    host = request.header("host") or urlsplit(redirect_uri).netloc
+    return CallerOrigins(redirect_uri).of(host, tls=request.is_tls)
 
 
-def asked_account(request: web.Request, accounts: Mapping[str, object]) -> str:
+def asked_account(request: Request, accounts: Mapping[str, object]) -> str:
     """Return the account that the query names, or the default one."""
     name = request.query.get("account", DEFAULT_ACCOUNT)
     if name not in accounts:
@@ -49,25 +45,9 @@ def with_account(path: str, account: str | None) -> str:
     return f"{path}?{query}" if query else path
 
 
-async def read_body(request: web.Request) -> bytes:
-    """Read a small body within a deadline."""
-    try:
-        async with asyncio.timeout(BODY_TIMEOUT):
-            return await request.read()
-    except RuntimeError:
-        # What aiohttp raises on a connection that was closed before the reading began.
-        raise ConnectionResetError from None
-    except web.RequestPayloadError:
-        raise Problem("bad_request", "The request body is malformed.") from None
-    except TimeoutError:
-        raise Problem(
-            "bad_request", "The request body did not arrive in time; send it again.", status=408
-        ) from None
-
-
-async def read_fields(request: web.Request) -> tuple[dict[str, str], bool]:
+def read_fields(request: Request) -> tuple[dict[str, str], bool]:
     """Read a JSON object or a form, and tell whether it was a form; only text fields are taken."""
-    body = await read_body(request)
+    body = request.body
     if not body.strip():
         return {}, request.content_type == FORM
     try:

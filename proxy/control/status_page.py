@@ -7,8 +7,7 @@ here too and comes by the event stream.
 from dataclasses import dataclass
 from shlex import quote as shell_quote
 
-from aiohttp import web
-
+from proxy.control.answers import as_page
 from proxy.control.context import ControlContext, is_inspecting
 from proxy.control.filters import Filter
 from proxy.control.overview import overview
@@ -17,6 +16,7 @@ from proxy.control.rendering import render
 from proxy.control.requests import base_url, with_account
 from proxy.control.traffic_list import traffic_section
 from proxy.errors import KINDS
+from proxy.messages import Answer, Request
 from proxy.smartrecruiters.operations import may_carry_links
 
 # The page warns this long before our own certificate ends.
@@ -38,7 +38,7 @@ class StatusPage:
         self._context = context
         self._owners = owners
 
-    async def show(self, request: web.Request) -> web.StreamResponse:
+    async def show(self, request: Request) -> Answer:
         """Answer the page."""
         context = self._context
         for name in context.accounts:
@@ -67,12 +67,12 @@ class StatusPage:
             ),
             logins=[
                 (name, with_account("/-/login", name))
-                for name, account in context.config.accounts.items()
-                if account.kind == "authorization_code"
+                for name, account in context.accounts.items()
+                if account.login_problem() is None
             ],
             kinds=KINDS.values(),
         )
-        return web.Response(text=page, content_type="text/html")
+        return as_page(page)
 
 
 def _links_lead_past(context: ControlContext) -> bool:

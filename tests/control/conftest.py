@@ -1,23 +1,28 @@
-"""A control application on fakes of its seams, and a client that is a browser's or a program's."""
+"""The control routes behind a real front, on fakes of their own seams, and a client of them."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
-from aiohttp import DummyCookieJar, web
-from aiohttp.test_utils import TestClient
+from aiohttp import ClientSession, DummyCookieJar
+from aiohttp.client import _RequestContextManager
+from yarl import URL
 
 from proxy.config import Config
-from proxy.control.application import build_application
+from proxy.control.application import Control
 from proxy.control.context import Admit, ControlContext, LimitsView
+from proxy.control.policy import security_headers
+from proxy.control.rendering import render_problem_page
 from proxy.errors import Problem
-from proxy.gateway.guards.origins import Origins
+from proxy.gateway.front import Front
 from proxy.grant.oauth import TokenSet
 from proxy.grant.status import AccountStatus
 from proxy.system.secret import Secret
 from proxy.telemetry.traffic import RequestRecord
+from tests.support.proxying import proxying
 
 BROWSER = {"Accept": "text/html,*/*;q=0.8", "Sec-Fetch-Mode": "navigate"}
 SECRETS = ("client-secret-0123456789", "the-code", "api-key-0123456789abcdef", "fresh-token")
@@ -29,8 +34,6 @@ GRANTED = TokenSet(
     Secret("fresh-token"), Secret("fresh-token-2"), BEGAN, BEGAN + 1799, BEGAN, BEGAN + 2_419_200,
     ("candidates_read", "jobs_read"),
 )  # fmt: skip
-
-Client = TestClient[web.Request, web.Application]
 
 
 class FakeClock:
@@ -125,9 +128,6 @@ class FakeTraffic:
     def recent(self) -> list[RequestRecord]:
         return self.records
 
-    def request_id(self, given: bytes | None) -> str:
-        return "made-here" if given is None else given.decode()
-
     def add(self, record: RequestRecord) -> None:
         self.records.append(record)
         for callback in list(self.callbacks):
@@ -166,10 +166,9 @@ class World:
         assert token is FRESH.access_token
         return self.new_owner
 
-    def context(self, config: Config) -> ControlContext:
-        origins = Origins(config.access.allowed_origins)
+    def context(self, settings: Callable[[], Config]) -> ControlContext:
         return ControlContext(
-            settings=lambda: config,
+            settings=settings,
             accounts={"default": self.account, **self.others},
             traffic=self.traffic,
             metrics=FakeMetrics(),
@@ -179,7 +178,6 @@ class World:
             version="1.2.3",
             owner_of=self.owner_of,
             owner_of_token=self.owner_of_token,
-            cors_headers=lambda origin: origins.answer_headers(origins.allowed(origin)),
             limits=self.limits,
             certificate_ends_at=lambda: self.certificate_ends_at,
         )
@@ -201,18 +199,68 @@ def world() -> World:
     return World()
 
 
+class Client:
+    """Asks one front: as localhost:8080, with the first of its keys, cookies kept by hand."""
+
+    def __init__(self, world: "World") -> None:
+        self.world = world
+        self.config = make_config()
+        self.control: Control
+        self.front: Front
+        self.port = 0
+        self._session: ClientSession
+
+    async def start(self, stack: AsyncExitStack, **sections: dict[str, Any]) -> None:
+        self.reload(**sections)
+        control = self.control = Control(self.world.context(lambda: self.config))
+        harness = await stack.enter_async_context(
+            proxying(
+                None,
+                control=control,
+                config=self.config,
+                problem_page=render_problem_page,
+                page_headers=security_headers(),
+            )
+        )
+        self.front, self.port = harness.front, harness.port
+        stack.push_async_callback(control.close)
+        headers = {"Host": "localhost:8080"}
+        for entry in self.config.access.api_keys[:1]:
+            assert entry.key is not None
+            headers["X-API-Key"] = entry.key.reveal()
+        self._session = await stack.enter_async_context(
+            ClientSession(headers=headers, cookie_jar=DummyCookieJar())
+        )
+
+    def reload(self, **sections: dict[str, Any]) -> None:
+        """Have the routes find another configuration."""
+        self.config = make_config(**sections)
+
+    def request(self, method: str, path: str, **options: Any) -> _RequestContextManager:
+        url = URL(f"http://127.0.0.1:{self.port}{path}", encoded=True)
+        return self._session.request(method, url, **options)
+
+    def get(self, path: str, **options: Any) -> _RequestContextManager:
+        return self.request("GET", path, **options)
+
+    def head(self, path: str, **options: Any) -> _RequestContextManager:
+        return self.request("HEAD", path, allow_redirects=False, **options)
+
+    def post(self, path: str, **options: Any) -> _RequestContextManager:
+        return self.request("POST", path, **options)
+
+
 Serve = Callable[..., Awaitable[Client]]
 
 
 @pytest.fixture
-def serve(world: World, aiohttp_client: Any) -> Serve:
-    """Start the application; requests go out as to localhost:8080, with cookies kept by hand."""
+async def serve(world: World) -> AsyncIterator[Serve]:
+    """Start the routes behind a front of their own; sections of the configuration by keyword."""
+    async with AsyncExitStack() as stack:
 
-    async def start(**sections: dict[str, Any]) -> Client:
-        application = build_application(world.context(make_config(**sections)))
-        client: Client = await aiohttp_client(
-            application, headers={"Host": "localhost:8080"}, cookie_jar=DummyCookieJar()
-        )
-        return client
+        async def start(**sections: dict[str, Any]) -> Client:
+            client = Client(world)
+            await client.start(stack, **sections)
+            return client
 
-    return start
+        yield start

@@ -6,11 +6,10 @@ import json
 from typing import Any
 
 import pytest
-from aiohttp import ClientError, ClientResponse, web
+from aiohttp import ClientError, ClientResponse
 
-from proxy.control.application import build_application
 from proxy.telemetry.traffic import RequestRecord
-from tests.control.conftest import Client, Serve, World, make_config
+from tests.control.conftest import Serve, World
 from tests.control.support import begin, come_back
 from tests.support import records
 
@@ -174,12 +173,9 @@ async def test_a_reader_that_falls_behind_is_cut_off(
             await asyncio.sleep(0.01)
 
 
-async def test_a_reader_that_does_not_read_is_cut_off(
-    serve: Serve, world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("proxy.control.events.WRITE_TIMEOUT", 0.2)
-    client = await serve()
-    _, writer = await asyncio.open_connection(client.host, client.port)
+async def test_a_reader_that_does_not_read_is_cut_off(serve: Serve, world: World) -> None:
+    client = await serve(listen={"stall_timeout": 0.4})
+    _, writer = await asyncio.open_connection("127.0.0.1", client.port)
     writer.write(b"GET /-/events HTTP/1.1\r\nHost: localhost:8080\r\n\r\n")
     async with asyncio.timeout(5):
         while not world.traffic.callbacks:
@@ -199,19 +195,12 @@ async def test_a_reader_that_does_not_read_is_cut_off(
         await writer.wait_closed()
 
 
-async def test_a_stop_ends_the_streams(world: World, aiohttp_server: Any) -> None:
-    application = build_application(world.context(make_config()))
-    server = await aiohttp_server(application)
-    client = Client(server)
+async def test_a_stop_ends_the_streams(serve: Serve) -> None:
+    client = await serve()
     answer = await client.get("/-/events")
     await read_event(answer)
 
-    await application.shutdown()
+    await client.control.close()
 
     async with asyncio.timeout(5):
         assert (await answer.content.read()).strip() == b""
-    await client.close()
-
-
-def test_the_application_is_an_ordinary_one(world: World) -> None:
-    assert isinstance(build_application(world.context(make_config())), web.Application)

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 import pytest
 from aiohttp import ClientResponse
 
-from proxy.control.login.pending import MOST_LOGINS
+from proxy.control.login.pending import MOST_LOGINS, Logins
 from proxy.errors import GrantEnded, Outcome, Problem, StoreError, TokenEndpointError
 from tests.control.conftest import BROWSER, SECRETS, Client, FakeAccount, Serve, World
 from tests.control.support import CALLBACK, begin, come_back, cookie_header, cookies_of
@@ -878,3 +878,44 @@ async def test_only_a_login_that_ended_cleans_the_address(serve: Serve, world: W
     assert "<main" in elsewhere
     assert "data-finished>" not in elsewhere
     assert "data-finished>" in done
+
+
+async def test_a_login_whose_browser_leaves_is_finished_and_audited(
+    serve: Serve, world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The code is spent by then: what came of it must not be lost with the connection."""
+    caplog.set_level("INFO")
+    client = await serve()
+    world.account.authorize()
+    world.account.pause = asyncio.Event()
+    world.owner = world.new_owner = "Ada"
+    state, cookies = await begin(client)
+    url = f"http://localhost:8080/-/callback?code=the-code&state={state}"
+    pasting = asyncio.ensure_future(paste(client, url, cookies))
+    while not world.account.exchanged:
+        await asyncio.sleep(0.005)
+
+    pasting.cancel()
+    while client.front.connections:
+        await asyncio.sleep(0.005)
+    world.account.pause.set()
+    while not (told := [r for r in caplog.records if r.__dict__.get("members")]):
+        await asyncio.sleep(0.005)
+
+    assert world.account.stored == 1
+    assert world.account.subject == "Ada"
+    assert [record.__dict__["members"]["outcome"] for record in told] == ["ok"]
+
+
+async def test_a_login_is_sealed_with_the_secret_of_now(serve: Serve, world: World) -> None:
+    """After a reload the client secret is another, and an old one signs nothing any more."""
+    client = await serve()
+    _, before = await begin(client)
+    old = client.config
+    client.reload(oauth={"client_secret": "another-secret-0123456789"})
+    state, cookies = await begin(client)
+    again = Logins(lambda: client.config.accounts, world.clock, lambda: "")
+    first = Logins(lambda: old.accounts, world.clock, lambda: "")
+
+    assert [login.state for login in again.known(before | cookies)] == [state]
+    assert [login.state for login in first.known(cookies)] == []

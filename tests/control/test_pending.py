@@ -10,7 +10,7 @@ from tests.control.conftest import FakeClock, make_config
 def make_logins(clock: FakeClock, prefix: str = "state", **oauth: object) -> Logins:
     numbers = iter(range(100))
     config = make_config(oauth=oauth)
-    return Logins(config.accounts, clock, lambda: f"{prefix}-{next(numbers)}")
+    return Logins(lambda: config.accounts, clock, lambda: f"{prefix}-{next(numbers)}")
 
 
 def jar(logins: Logins, *begun: Login) -> dict[str, str]:

@@ -238,6 +238,7 @@ async def test_accounts_stand_side_by_side_each_with_its_own_login(
     world.others["acme"].problem = Problem("login_required", "x", reason="never_authorized")
     world.others["bulk"] = FakeAccount("bulk")
     world.others["bulk"].change(state="authorized", reason=None)
+    world.others["bulk"].no_login = Problem("bad_request", "Nobody logs in to it.", status=409)
 
     page = await page_of(serve, **ACCOUNTS)
     cards = page.partition('class="accounts"')[2].partition('id="limits"')[0].split("<section")[1:]

@@ -328,12 +328,13 @@ async def test_one_who_pipelines_lets_others_have_their_turn() -> None:
 # ── control connections, the second listener ──
 
 
-async def test_a_control_request_is_handed_over_and_its_connection_never_forwards() -> None:
+async def test_a_control_request_is_answered_and_its_connection_never_forwards() -> None:
     async with Recorder() as upstream, proxying(upstream) as proxy, proxy.caller() as caller:
         request = b"GET /-/status HTTP/1.1\r\nHost: localhost\r\nConnection: keep-alive\r\n\r\n"
         received = await caller.finish(request + GET)
 
-    assert b"GET /-/status HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n" in received
+    assert received.endswith(b"\r\n\r\nGET /-/status None\n")
+    assert received.count(b"\r\nConnection: close\r\n") == 1
     assert upstream.connections == []
 
 
@@ -388,7 +389,7 @@ NAVIGATION = (
 )
 
 
-def page(problem: Problem) -> bytes:
+async def page(problem: Problem) -> bytes:
     return b"<html>" + problem.code.encode()
 
 

@@ -3,17 +3,18 @@
 import asyncio
 import re
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 from proxy.config import Config
 from proxy.errors import Problem
 from proxy.gateway.forward import Forwarder, Gate, TapFor, TransformFor, links_rewritten
-from proxy.gateway.front import Front
+from proxy.gateway.front import Control, Front
 from proxy.gateway.guards import Guards
 from proxy.gateway.upstream import Upstream
+from proxy.messages import Answer, Request
 from proxy.system.dialing import Dialer
 from proxy.system.network import OutboundProxy, build_ssl_context
 from proxy.system.origin import CallerOrigins
@@ -168,18 +169,10 @@ class Harness:
             return await caller.ask(data)
 
 
-class NoControl(asyncio.Protocol):
-    """Stands in for the control routes: answers with the request's head."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast("asyncio.Transport", transport)
-
-    def data_received(self, data: bytes) -> None:
-        self.transport.write(
-            b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%b"
-            % (len(data), data)
-        )
-        self.transport.close()
+async def no_control(request: Request) -> Answer:
+    """Stand in for the control routes: answer with the request."""
+    text = f"{request.method} {request.target} {request.caller}\n"
+    return Answer(200, [("Content-Type", "text/plain")], text.encode() + request.body)
 
 
 @asynccontextmanager
@@ -189,17 +182,23 @@ async def proxying(
     credentials: FakeCredentials | None = None,
     outbound_proxy: str | None = None,
     probes_only: bool = False,
-    problem_page: Callable[[Problem], bytes] | None = None,
+    control: Control = no_control,
+    config: Config | None = None,
+    problem_page: Callable[[Problem], Awaitable[bytes]] | None = None,
+    page_headers: Sequence[tuple[str, str]] = (),
     gate: Gate | None = None,
     transform_for: TransformFor | None = None,
     tap_for: TapFor | None = None,
     **sections: dict[str, Any],
 ) -> AsyncIterator[Harness]:
-    """Run the data path in front of a recorder; sections of the configuration by keyword."""
+    """Run the data path in front of a recorder; sections of the configuration by keyword.
+
+    Or with a whole `config`, which then says it all.
+    """
     upstream_section = dict(sections.pop("upstream", {}))
     if recorder is not None:
         upstream_section.setdefault("url", recorder.url)
-    config = Config.build(
+    config = config or Config.build(
         {
             "oauth": {"client_id": "id", "client_secret": "c" * 16},
             "upstream": upstream_section,
@@ -238,8 +237,9 @@ async def proxying(
         traffic,
         clock,
         CallerOrigins(config.oauth.redirect_uri),
-        control_factory=NoControl,
+        control=control,
         problem_page=problem_page,
+        page_headers=page_headers,
         probes_only=probes_only,
     )
     upstream.keep_time()

@@ -39,6 +39,8 @@ HOST_PREFIX = "__Host-"
 # A person who clicks again and again keeps this many logins open; the oldest give way.
 MOST_LOGINS = 8
 SUCCEEDED = "ok"
+COOKIE = b"smartrecruiters-proxy login cookie 1"
+VERIFIER = b"smartrecruiters-proxy code verifier 1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +68,15 @@ class Logins:
     """Begins logins, and recognises the one that an answer belongs to."""
 
     def __init__(
-        self, accounts: Mapping[str, AccountConfig], clock: Clock, random: Callable[[], str]
+        self,
+        accounts: Callable[[], Mapping[str, AccountConfig]],
+        clock: Clock,
+        random: Callable[[], str],
     ) -> None:
+        """`accounts` returns those of now: after a reload their secrets may be others."""
         self._accounts = accounts
         self._clock = clock
         self._random = random
-        self._cookie_key = _derive(accounts, b"smartrecruiters-proxy login cookie 1")
-        self._verifier_key = _derive(accounts, b"smartrecruiters-proxy code verifier 1")
 
     def begin(self, account: str) -> Login:
         """Begin a login."""
@@ -107,9 +111,9 @@ class Logins:
 
     def code_verifier(self, login: Login) -> Secret | None:
         """Return the PKCE verifier, if PKCE is on."""
-        if not self._accounts[login.account].oauth.pkce:
+        if not self._accounts()[login.account].oauth.pkce:
             return None
-        return Secret(_encode(hmac.digest(self._verifier_key, login.state.encode(), "sha256")))
+        return Secret(_encode(hmac.digest(self._key(VERIFIER), login.state.encode(), "sha256")))
 
     def code_challenge(self, login: Login) -> str | None:
         """Return the S256 challenge for the verifier, if PKCE is on (RFC 7636 section 4.2)."""
@@ -118,11 +122,21 @@ class Logins:
             return None
         return _encode(hashlib.sha256(verifier.reveal().encode()).digest())
 
+    def _key(self, label: bytes) -> bytes:
+        """Derive a key of its own for each use, so that no client secret itself signs anything."""
+        apps = {
+            (a.oauth.client_id, a.oauth.client_secret.reveal()) for a in self._accounts().values()
+        }
+        ids, app_secrets = (json.dumps(part).encode() for part in zip(*sorted(apps), strict=True))
+        # HKDF with SHA-256 (RFC 5869), both steps; cryptography's costs 8 MiB of memory to load.
+        key = hmac.digest(ids, app_secrets, "sha256")
+        return hmac.digest(key, label + b"\x01", "sha256")
+
     def _is_current(self, login: Login) -> bool:
         return -FUTURE <= self._clock.now() - login.begun_at <= LIFETIME
 
     def _sign(self, payload: bytes) -> bytes:
-        return hmac.digest(self._cookie_key, payload, "sha256")
+        return hmac.digest(self._key(COOKIE), payload, "sha256")
 
     def _unseal(self, value: str) -> Login | None:
         encoded, _, signature = value.partition(".")
@@ -134,15 +148,6 @@ class Logins:
         except ValueError:
             return None
         return Login(state, begun_at, account, outcome)
-
-
-def _derive(accounts: Mapping[str, AccountConfig], label: bytes) -> bytes:
-    """Derive a key of its own for each use, so that no client secret itself signs anything."""
-    apps = {(a.oauth.client_id, a.oauth.client_secret.reveal()) for a in accounts.values()}
-    ids, app_secrets = (json.dumps(part).encode() for part in zip(*sorted(apps), strict=True))
-    # HKDF with SHA-256 (RFC 5869), both steps; cryptography's costs 8 MiB of memory to load.
-    key = hmac.digest(ids, app_secrets, "sha256")
-    return hmac.digest(key, label + b"\x01", "sha256")
 
 
 def _encode(data: bytes) -> str:

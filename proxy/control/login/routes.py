@@ -5,10 +5,10 @@ own origin.
 """
 
 import json
+from dataclasses import replace
 from urllib.parse import SplitResult, urlencode, urlsplit
 
-from aiohttp import web
-
+from proxy.control.answers import as_json, as_page, as_text, redirect
 from proxy.control.context import ControlContext
 from proxy.control.login import cookies
 from proxy.control.login.outcomes import LoginFailure, OtherUser
@@ -19,11 +19,11 @@ from proxy.control.rendering import render
 from proxy.control.requests import (
     account_query,
     asked_account,
-    read_body,
     read_fields,
 )
 from proxy.errors import Problem
 from proxy.grant.oauth import build_authorization_url
+from proxy.messages import Answer, Request
 from proxy.problems import is_navigation, problem_body, problem_headers
 
 # In the query of a login that was already sent to the redirect URI's own origin.
@@ -40,7 +40,7 @@ class LoginRoutes:
         self._logins = logins
         self._taking = taking
 
-    async def begin(self, request: web.Request) -> web.StreamResponse:
+    async def begin(self, request: Request) -> Answer:
         """Send the browser to the authorization endpoint (GET /-/login)."""
         account = self._account(request)
         own = self._redirect_uri(account)
@@ -49,23 +49,22 @@ class LoginRoutes:
             # URI's, or the callback would come without it. Once only: a front may give us a name
             # of its own.
             query = urlencode(account_query(account) | {MOVED: "1"})
-            return _redirect(f"{own.scheme}://{own.netloc}{LOGIN_URL}?{query}")
+            return redirect(f"{own.scheme}://{own.netloc}{LOGIN_URL}?{query}")
         login = self._logins.begin(account)
-        return self._with_cookie(request, login, _redirect(self._authorization_url(login)))
+        return self._with_cookie(request, login, redirect(self._authorization_url(login)))
 
-    async def begin_here(self, request: web.Request) -> web.StreamResponse:
+    async def begin_here(self, request: Request) -> Answer:
         """Begin a login whose consent is given elsewhere (POST /-/login)."""
         account = self._account(request)
-        await read_body(request)
         login = self._logins.begin(account)
         url = self._authorization_url(login)
-        if is_navigation(request.headers.get):
+        if is_navigation(request.header):
             answer = self._paste_page(login)
         else:
-            answer = web.json_response({"authorization_url": url, "expires_in": LIFETIME})
+            answer = as_json({"authorization_url": url, "expires_in": LIFETIME})
         return self._with_cookie(request, login, answer)
 
-    async def callback(self, request: web.Request) -> web.StreamResponse:
+    async def callback(self, request: Request) -> Answer:
         """Take the code or the error (GET of the redirect URI's path); always answers a page."""
         if request.method != "GET":
             raise Problem(
@@ -73,24 +72,24 @@ class LoginRoutes:
                 "The callback is for the browser that comes back from SmartRecruiters.",
                 headers=[("Allow", "GET")],
             )
-        if any("prefetch" in request.headers.get(name, "").lower() for name in PREFETCH_HEADERS):
+        if any("prefetch" in (request.header(name) or "").lower() for name in PREFETCH_HEADERS):
             raise Problem(
                 "bad_request",
                 "The callback is not prefetched: it would spend the code.",
                 status=503,
             )
-        query = request.rel_url.raw_query_string
+        query = request.raw_query
         login = self._taking.match(request.cookies, query)
         try:
-            answer = page(success_page(await self._taking.take(request.cookies, query)))
+            answer = as_page(success_page(await self._taking.take(request.cookies, query)))
         except LoginFailure as failure:
             return self._ended(request, login, failure, _problem_page(failure))
         return self._ended(request, login, None, answer)
 
-    async def complete(self, request: web.Request) -> web.StreamResponse:
+    async def complete(self, request: Request) -> Answer:
         """Take the final redirect URL as text (POST /-/login/complete)."""
-        fields, is_form = await read_fields(request)
-        as_page = is_form or is_navigation(request.headers.get)
+        fields, is_form = read_fields(request)
+        by_page = is_form or is_navigation(request.header)
         login: Login | None = None
         try:
             if "replace" in fields or "keep" in fields:
@@ -100,27 +99,26 @@ class LoginRoutes:
                 login = self._taking.match(request.cookies, query)
                 success = await self._taking.take(request.cookies, query)
         except LoginFailure as failure:
-            answer = self._failure_answer(request, fields, failure, as_page=as_page)
+            answer = self._failure_answer(request, fields, failure, by_page=by_page)
             return self._ended(request, login, failure, answer)
-        if as_page:
-            answer = page(success_page(success))
+        if by_page:
+            answer = as_page(success_page(success))
         else:
             status = self._context.accounts[success.account].status()
             account = status.as_json(self._context.clock.now())
-            answer = web.json_response({**account, "owner": success.owner})
+            answer = as_json({**account, "owner": success.owner})
         return self._ended(request, login, None, answer)
 
-    async def logout(self, request: web.Request) -> web.StreamResponse:
+    async def logout(self, request: Request) -> Answer:
         """Forget the grant (POST /-/logout)."""
         account = asked_account(request, self._context.accounts)
-        await read_body(request)
         manager = self._context.accounts[account]
         await manager.logout()
-        if is_navigation(request.headers.get):
-            return web.Response(status=303, headers={"Location": "/-/"})
-        return web.json_response(manager.status().as_json(self._context.clock.now()))
+        if is_navigation(request.header):
+            return redirect("/-/", 303)
+        return as_json(manager.status().as_json(self._context.clock.now()))
 
-    def _account(self, request: web.Request) -> str:
+    def _account(self, request: Request) -> str:
         """Return the account that is asked for, which somebody can log in to."""
         name = asked_account(request, self._context.accounts)
         problem = self._context.accounts[name].login_problem()
@@ -135,11 +133,9 @@ class LoginRoutes:
         oauth = self._context.config.accounts[login.account].oauth
         return build_authorization_url(oauth, login.state, self._logins.code_challenge(login))
 
-    def _with_cookie(
-        self, request: web.Request, login: Login, answer: web.Response
-    ) -> web.Response:
+    def _with_cookie(self, request: Request, login: Login, answer: Answer) -> Answer:
         own = self._redirect_uri(login.account)
-        cookies.put(
+        return cookies.put(
             answer,
             request.cookies,
             self._logins,
@@ -147,27 +143,26 @@ class LoginRoutes:
             is_https=own.scheme == "https",
             is_own_name=_is_name_of(own, request),
         )
-        return answer
 
     def _ended(
         self,
-        request: web.Request,
+        request: Request,
         login: Login | None,
         failure: LoginFailure | None,
-        answer: web.Response,
-    ) -> web.Response:
+        answer: Answer,
+    ) -> Answer:
         """Have the browser keep how its login came out, if it is over."""
         if login is not None and login.outcome is None:
             if failure is None:
-                cookies.end(answer, request.cookies, self._logins, login, SUCCEEDED)
-            elif failure.account is not None and not isinstance(failure, OtherUser):
-                cookies.end(answer, request.cookies, self._logins, login, failure.reason)
+                return cookies.end(answer, request.cookies, self._logins, login, SUCCEEDED)
+            if failure.account is not None and not isinstance(failure, OtherUser):
+                return cookies.end(answer, request.cookies, self._logins, login, failure.reason)
         return answer
 
     def _failure_answer(
-        self, request: web.Request, fields: dict[str, str], failure: LoginFailure, *, as_page: bool
-    ) -> web.Response:
-        if not as_page:
+        self, request: Request, fields: dict[str, str], failure: LoginFailure, *, by_page: bool
+    ) -> Answer:
+        if not by_page:
             return _problem_json(failure)
         pending = self._logins.pending(request.cookies)
         if "url" not in fields or failure.account is not None or not pending:
@@ -176,8 +171,8 @@ class LoginRoutes:
         answer = self._paste_page(pending[-1], failure)
         return _as_problem(answer, failure)
 
-    def _paste_page(self, login: Login, failure: LoginFailure | None = None) -> web.Response:
-        return page(
+    def _paste_page(self, login: Login, failure: LoginFailure | None = None) -> Answer:
+        return as_page(
             render(
                 "login/begin.html",
                 url=self._authorization_url(login),
@@ -188,37 +183,29 @@ class LoginRoutes:
         )
 
 
-def _is_name_of(uri: SplitResult, request: web.Request) -> bool:
+def _is_name_of(uri: SplitResult, request: Request) -> bool:
     try:
-        asked = urlsplit(f"//{request.headers.get('Host', '')}").hostname
+        asked = urlsplit(f"//{request.header('host') or ''}").hostname
     except ValueError:
         asked = None
     return not asked or asked == uri.hostname
 
 
-def page(text: str) -> web.Response:
-    """Answer a page."""
-    return web.Response(text=text, content_type="text/html")
+def _problem_page(failure: LoginFailure) -> Answer:
+    return _as_problem(as_page(failure_page(failure)), failure)
 
 
-def _redirect(url: str) -> web.Response:
-    return web.Response(status=302, headers={"Location": url})
+def _as_problem(answer: Answer, failure: LoginFailure) -> Answer:
+    problem = failure.problem
+    return replace(
+        answer, status=problem.status, headers=[*answer.headers, *problem_headers(problem)]
+    )
 
 
-def _problem_page(failure: LoginFailure) -> web.Response:
-    return _as_problem(page(failure_page(failure)), failure)
-
-
-def _as_problem(answer: web.Response, failure: LoginFailure) -> web.Response:
-    answer.set_status(failure.problem.status)
-    answer.headers.extend(problem_headers(failure.problem))
-    return answer
-
-
-def _problem_json(failure: LoginFailure) -> web.Response:
+def _problem_json(failure: LoginFailure) -> Answer:
     body = json.loads(problem_body(failure.problem))
     body["login_ended"] = failure.finished or failure.reported
     if isinstance(failure, OtherUser):
         body["question"] = failure.name
     text = json.dumps(body, ensure_ascii=False)
-    return _as_problem(web.Response(text=text, content_type="application/problem+json"), failure)
+    return _as_problem(as_text(text, "application/problem+json"), failure)

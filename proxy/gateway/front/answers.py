@@ -1,84 +1,87 @@
-"""What the front says itself, as bytes: problems as JSON or as a page, preflights, and onwards."""
+"""What the front says itself: the heads of our own answers, problems, preflights."""
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from http import HTTPStatus
-from urllib.parse import quote
 
 from proxy.errors import Problem
-from proxy.gateway.guards import Peer, origin_form
+from proxy.gateway.guards import Peer
 from proxy.gateway.http1 import RequestHead
+from proxy.messages import Answer
 from proxy.problems import is_navigation, problem_body, problem_headers
 from proxy.system.origin import CallerOrigins
+
+logger = logging.getLogger(__name__)
 
 REASONS = {status.value: status.phrase for status in HTTPStatus} | {
     431: "Request Header Fields Too Large"
 }
 
-# In a request to the control routes: whose key was shown, percent-encoded. Ours alone to set.
-CALLER = b"X-SRProxy-Caller"
 
-
-def build_problem_answer(
-    problem: Problem,
-    head: RequestHead | None,
-    *,
+def build_answer_head(
+    status: int,
+    headers: Iterable[tuple[str, str]],
+    length: int | None,
     date: bytes,
-    cors: Sequence[tuple[bytes, bytes]],
-    problem_page: Callable[[Problem], bytes] | None,
-    page_headers: Sequence[tuple[str, str]],
-) -> tuple[bytes, bytes]:
-    """Build the head of a problem's answer, all but Connection and the blank line, and its body."""
-    headers = problem_headers(problem)
-    if problem_page is not None and head is not None and is_navigation(_header_of(head)):
-        body = problem_page(problem)
-        content_type = "text/html; charset=utf-8"
-        present = {name.lower() for name, _ in headers}
-        headers += [header for header in page_headers if header[0].lower() not in present]
-    else:
-        body = problem_body(problem)
-        content_type = "application/problem+json"
-    lines = [
-        f"HTTP/1.1 {problem.status} {REASONS.get(problem.status, '')}\r\n",
-        f"Content-Type: {content_type}\r\n",
-        f"Content-Length: {len(body)}\r\n",
-    ]
+    cors: Iterable[tuple[bytes, bytes]],
+) -> bytes:
+    """Build the head of an answer of ours, all but the request's id, Connection, the blank line.
+
+    ValueError for a header that would be two.
+    """
+    lines = [f"HTTP/1.1 {status} {REASONS.get(status, '')}\r\n"]
     lines += [f"{name}: {value}\r\n" for name, value in headers]
-    block = "".join(lines).encode("latin-1") + date
-    block += b"".join([b"%b: %b\r\n" % header for header in cors])
-    if head is not None and head.method == b"HEAD":
-        body = b""
-    return block, body
+    if length is not None:
+        lines.append(f"Content-Length: {length}\r\n")
+    head = "".join(lines).encode()
+    if not len(lines) == head.count(b"\n") == head.count(b"\r"):
+        raise ValueError("a header of an answer holds the end of a line")
+    return head + date + b"".join([b"%b: %b\r\n" % header for header in cors])
 
 
-def _header_of(head: RequestHead) -> Callable[[str], str | None]:
+def build_problem_answer(problem: Problem) -> Answer:
+    """Build the answer of a problem, as JSON."""
+    headers = [("Content-Type", "application/problem+json"), *problem_headers(problem)]
+    return Answer(problem.status, headers, problem_body(problem))
+
+
+async def render_problem_answer(
+    problem: Problem,
+    render: Callable[[Problem], Awaitable[bytes]],
+    page_headers: Sequence[tuple[str, str]],
+) -> Answer:
+    """Build the answer of a problem, as a page; as JSON where there is none to be had."""
+    try:
+        page = await render(problem)
+    except Exception:
+        logger.exception("page_not_rendered")
+        return build_problem_answer(problem)
+    headers = [("Content-Type", "text/html; charset=utf-8"), *problem_headers(problem)]
+    return Answer(problem.status, with_common(headers, page_headers), page)
+
+
+def with_common(
+    headers: Sequence[tuple[str, str]], common: Sequence[tuple[str, str]]
+) -> list[tuple[str, str]]:
+    """Add the headers that every page and every answer of the control routes carries."""
+    present = {name.lower() for name, _ in headers}
+    return [*headers, *(header for header in common if header[0].lower() not in present)]
+
+
+def is_for_a_person(head: RequestHead) -> bool:
+    """Tell whether a browser is going to show the answer."""
+
     def header(name: str) -> str | None:
         value = head.fields.get(name.encode())
         return None if value is None else value.decode("latin-1")
 
-    return header
+    return is_navigation(header)
 
 
 def build_preflight_answer(headers: Sequence[tuple[bytes, bytes]], date: bytes) -> bytes:
     """Build the head of the answer to an admitted CORS preflight."""
     lines = [b"%b: %b\r\n" % header for header in headers]
     return b"HTTP/1.1 204 No Content\r\n%b%b" % (b"".join(lines), date)
-
-
-def build_control_request(head: RequestHead, caller: str | None) -> bytes:
-    """Build a request's head anew for the control routes, with the caller's name for the audit.
-
-    The answer to it closes the connection: what might be smuggled behind it is never parsed.
-    """
-    target = head.target if head.target.startswith(b"/") else origin_form(head.target)
-    lines = [b"%b %b HTTP/1.%d\r\n" % (head.method, target, head.minor)]
-    lines += [
-        b"%b: %b\r\n" % header
-        for header in head.headers
-        if header[0].lower() not in (b"connection", b"upgrade", CALLER.lower())
-    ]
-    if caller is not None:
-        lines.append(b"%b: %b\r\n" % (CALLER, quote(caller).encode()))
-    return b"".join(lines) + b"Connection: close\r\n\r\n"
 
 
 def origin_of(head: RequestHead | None, peer: Peer, origins: CallerOrigins) -> bytes:

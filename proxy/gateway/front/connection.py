@@ -1,7 +1,6 @@
 """One caller's connection: requests in, one after the other, and their answers out.
 
-    IDLE ─▶ FORWARDING ─▶ (LEAVING) ─▶ IDLE, or LINGERING
-      └───▶ DELEGATED: the connection is the control protocol's from here on
+    IDLE ─▶ SERVING ─▶ (LEAVING) ─▶ IDLE, or LINGERING
 
 What comes behind a request waits its turn (pipelining), bounded: the next one is begun only when
 the answer before has left this process, and reading is paused while much waits. The caller's FIN is
@@ -16,7 +15,6 @@ from typing import Final, cast
 
 from proxy.errors import Problem
 from proxy.gateway.forward import Prepared
-from proxy.gateway.front.answers import build_control_request
 from proxy.gateway.front.caller_side import CallerSide
 from proxy.gateway.front.outgoing import Outgoing
 from proxy.gateway.front.registry import Connections
@@ -37,7 +35,6 @@ LINGER_TIMEOUT = 5.0
 LINGER_LIMIT = 30.0
 # Requests served in one go before other connections have their turn.
 TURN = 8
-EVENT_STREAM = b"/-/events"
 EMPTY_LINES = re.compile(rb"(?:\r\n)+")
 
 
@@ -45,21 +42,18 @@ class State(Enum):
     """Whose the next byte is."""
 
     IDLE = "idle"  # or within a head
-    FORWARDING = "forwarding"
+    SERVING = "serving"
     LEAVING = "leaving"  # answered; the answer waits to be written
-    DELEGATED = "delegated"
     LINGERING = "lingering"  # answered for good; what still comes is thrown away
 
 
 # Bound once: before Python 3.12 each look-up of an enum's member costs a function call.
 IDLE: Final = State.IDLE
-FORWARDING: Final = State.FORWARDING
+SERVING: Final = State.SERVING
 LEAVING: Final = State.LEAVING
-DELEGATED: Final = State.DELEGATED
 LINGERING: Final = State.LINGERING
 FORWARD: Final = Route.FORWARD
 TOKEN: Final = Route.TOKEN
-SERVED_HERE = (FORWARD, TOKEN)  # not by the control protocol
 PROBES = frozenset({Route.LIVE, Route.READY, Route.METRICS})
 
 
@@ -82,8 +76,6 @@ class CallerConnection(CallerSide):
         self._previous: RequestHead | None = None
         self._guards: Guards | None = None  # who gave the admission
         self._request: InboundRequest | None = None
-        self._delegate: asyncio.Protocol | None = None
-        self._holds_drain = True
         self._begun_line = b""  # the CR of an empty line whose LF is still to come
         self._has_ended = False  # the caller has sent its FIN
         self._processing = False
@@ -96,7 +88,7 @@ class CallerConnection(CallerSide):
     @property
     def is_busy(self) -> bool:
         """Tell whether a request is under way, or its answer not yet written."""
-        return self._state in (FORWARDING, LEAVING, DELEGATED)
+        return self._state in (SERVING, LEAVING)
 
     @property
     def is_resting(self) -> bool:
@@ -105,10 +97,10 @@ class CallerConnection(CallerSide):
 
     @property
     def holds_drain(self) -> bool:
-        """Tell whether the drain waits for this connection: not for an endless event stream."""
-        if self._state is DELEGATED:
-            return self._holds_drain
-        return self._request is not None or bool(self._transport.get_write_buffer_size())
+        """Tell whether the drain waits for this connection: not for an endless stream."""
+        if self._request is not None:
+            return not self._request.is_endless
+        return bool(self._transport.get_write_buffer_size())
 
     def close_if_idle(self) -> None:
         """Close a connection that nothing happens on."""
@@ -128,8 +120,6 @@ class CallerConnection(CallerSide):
 
     def check_deadline(self, now: float) -> None:
         """Act on what is overdue."""
-        if self._state is DELEGATED:
-            return
         listen = self._services.listen
         if self.out.is_stuck(now, listen.stall_timeout) or (
             self._reading_paused and has_hung_up(self._transport.get_extra_info("socket"))
@@ -174,15 +164,10 @@ class CallerConnection(CallerSide):
                 self._request.take_body(data)
             else:
                 self._keep(data)
-        elif state is DELEGATED:
-            if self._delegate is not None:
-                self._delegate.data_received(data)
         else:
             self._deadline = self._services.clock.monotonic() + LINGER_TIMEOUT
 
     def eof_received(self) -> bool | None:
-        if self._state is DELEGATED and self._delegate is not None:
-            return self._delegate.eof_received()
         self._has_ended = True
         if self._state is LEAVING:
             return True  # it may well read on: the answer is complete
@@ -190,26 +175,20 @@ class CallerConnection(CallerSide):
             self._request.give_up()
         return None
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        if self._state is DELEGATED and self._delegate is not None:
-            self._delegate.connection_lost(exc)
-        elif self._request is not None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+        if self._request is not None:
             self._request.give_up()
         self._state = LINGERING
         self._connections.leave(self)
 
     def pause_writing(self) -> None:
         self.write_paused = True
-        if self._delegate is not None:
-            self._delegate.pause_writing()
-        elif self._request is not None:
+        if self._request is not None:
             self._request.caller_full()
 
     def resume_writing(self) -> None:
         self.write_paused = False
-        if self._delegate is not None:
-            self._delegate.resume_writing()
-        elif self._state is LEAVING:
+        if self._state is LEAVING:
             self._transport.set_write_buffer_limits(high=WRITE_HIGH_WATER)
             self._left()
         elif self._request is not None:
@@ -282,47 +261,30 @@ class CallerConnection(CallerSide):
             self._previous = head
             self._guards = guards
             self.admission = None
-        if self.admission is None:
-            route = guards.classify(head.target)
-            if route not in SERVED_HERE or self._services.probes_only:
-                self._begin_own(guards, head, rest, route)
-                return
-        else:
-            route = FORWARD
-        try:
-            self._connections.check_room(route)
-        except Problem as problem:
-            self._turn_away(head, problem)
-            return
-        self._state = FORWARDING
-        request = self._request = InboundRequest(self._services, self, head)
-        if route is TOKEN and head.method == b"POST":
-            request.give_token(guards, head, rest)
-        else:
-            request.forward(guards, head, rest)
-
-    def _begin_own(self, guards: Guards, head: RequestHead, rest: bytes, route: Route) -> None:
-        """Guard a request to the proxy itself and hand the connection over."""
+        route = guards.classify(head.target) if self.admission is None else FORWARD
         if self._services.probes_only and route not in PROBES:
             text = "This listener serves /-/live, /-/ready and /-/metrics alone."
             self._turn_away(head, Problem("not_found", text))
             return
         try:
             self._connections.check_room(route)
-            admission = guards.check(head, route, self.peer)
         except Problem as problem:
             self._turn_away(head, problem)
             return
-        self._state = DELEGATED
-        self._holds_drain = not head.target.startswith(EVENT_STREAM)
-        delegate = self._delegate = self._services.control_factory()
-        delegate.connection_made(self._transport)
-        caller = admission.caller or self.peer.name
-        delegate.data_received(build_control_request(head, caller) + rest)
+        self._state = SERVING
+        request = self._request = InboundRequest(self._services, self, head)
+        if route is FORWARD:
+            request.forward(guards, head, rest)
+        elif route is not TOKEN:
+            request.ask(guards, head, rest, route)
+        elif head.method == b"POST":
+            request.give_token(guards, head, rest)
+        else:
+            request.forward(guards, head, rest)
 
     def _turn_away(self, head: RequestHead | None, problem: Problem) -> None:
         """Refuse a request, or what is none."""
-        self._state = FORWARDING
+        self._state = SERVING
         request = self._request = InboundRequest(self._services, self, head)
         request.turn_away(problem)
 

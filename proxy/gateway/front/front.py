@@ -1,12 +1,13 @@
 """The front of one listener: makes its connections, drains and closes them."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import cast
 
 from proxy.config import ListenConfig
 from proxy.errors import Problem
 from proxy.gateway.forward import Forwarder
+from proxy.gateway.front.asked import Control
 from proxy.gateway.front.connection import CallerConnection
 from proxy.gateway.front.registry import Connections
 from proxy.gateway.front.services import Dates, Services
@@ -29,8 +30,8 @@ class Front:
         clock: Clock,
         origins: CallerOrigins,
         *,
-        control_factory: Callable[[], asyncio.Protocol],
-        problem_page: Callable[[Problem], bytes] | None = None,
+        control: Control,
+        problem_page: Callable[[Problem], Awaitable[bytes]] | None = None,
         page_headers: Sequence[tuple[str, str]] = (),
         probes_only: bool = False,
     ) -> None:
@@ -46,10 +47,11 @@ class Front:
             Dates(clock),
             origins,
             WrongKeys(),
-            control_factory,
+            control,
             problem_page,
             page_headers,
             probes_only,
+            set(),
         )
 
     def __call__(self) -> asyncio.Protocol:
@@ -78,3 +80,5 @@ class Front:
     def close(self) -> None:
         """Break off what is left; an answer under way is aborted, never made to look complete."""
         self._connections.close()
+        for task in self._services.tasks:
+            task.cancel()

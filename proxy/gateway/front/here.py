@@ -5,59 +5,26 @@ It stands where an exchange does, so that bodies are read, bounded and timed as 
 
 import base64
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from proxy.errors import Problem
 from proxy.gateway.forward import CONTINUE, Forwarder, Inbound, Prepared
-from proxy.gateway.front.answers import REASONS
 from proxy.gateway.guards import Admission, Guards
 from proxy.gateway.http1 import Headers, RequestHead
+from proxy.messages import Answer
 from proxy.telemetry.traffic import RequestRecord
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """An answer of ours that is no problem."""
-
-    status: int
-    headers: tuple[tuple[bytes, bytes], ...]
-    body: bytes
-    delay: float = 0.0  # seconds before it is told
-
-    def head(self) -> bytes:
-        """Build its head, all but Date, CORS, Connection and the blank line."""
-        lines = [b"%b: %b\r\n" % header for header in self.headers]
-        return b"HTTP/1.1 %d %b\r\nContent-Type: application/json\r\nContent-Length: %d\r\n%b" % (
-            self.status,
-            REASONS[self.status].encode(),
-            len(self.body),
-            b"".join(lines),
-        )
-
-
-class Answering(Inbound):
-    """The caller's side of a request that is answered here."""
-
-    def reply(self, reply: Reply) -> None:
-        """Answer; `refuse` answers with a problem."""
-        raise NotImplementedError
-
-
 class Here:
-    """Keeps the first `limit` bytes of the body, and answers at its end what `decide` says."""
+    """Keeps the first `limit` bytes of the body, and has them answered at its end."""
 
     head_sent = False
 
     def __init__(
-        self,
-        inbound: Answering,
-        head: RequestHead,
-        limit: int,
-        decide: Callable[[bytes], Reply | Problem],
+        self, inbound: Inbound, head: RequestHead, limit: int, answer: Callable[[bytes], None]
     ) -> None:
         self._inbound = inbound
         self._limit = limit
-        self._decide = decide
+        self._answer = answer
         self._body = bytearray()
         self._complete = not head.has_body
         self._started = False
@@ -77,7 +44,7 @@ class Here:
         """Answer, if the body is here already."""
         self._started = True
         if self._complete:
-            self._answer()
+            self._answer(bytes(self._body))
         elif self._expects_continue and not self._body:
             self._inbound.send_interim(CONTINUE)
 
@@ -89,7 +56,7 @@ class Here:
         """Take the body's end."""
         self._complete = True
         if self._started:
-            self._answer()
+            self._answer(bytes(self._body))
 
     def look(self, now: float) -> None:
         """Nothing is waited for but the caller."""
@@ -103,39 +70,51 @@ class Here:
     def caller_ready(self) -> None:
         """The answer is short."""
 
-    def _answer(self) -> None:
-        told = self._decide(bytes(self._body))
-        if isinstance(told, Problem):
-            self._inbound.refuse(told)
-        else:
-            self._inbound.reply(told)
+
+class Answering(Inbound):
+    """The caller's side of a request that is answered here."""
+
+    def reply(self, answer: Answer, delay: float = 0.0) -> None:
+        """Send a whole answer, after so many seconds."""
+        raise NotImplementedError
 
 
 def dry_run(
-    forwarder: Forwarder, head: RequestHead, admission: Admission, record: RequestRecord
-) -> Callable[[bytes], Problem]:
-    """Return what says what would have been sent, once the body is here."""
+    inbound: Inbound,
+    head: RequestHead,
+    forwarder: Forwarder,
+    admission: Admission,
+    record: RequestRecord,
+) -> Here:
+    """Make what says what would have been sent, once the body is here."""
 
-    def decide(body: bytes) -> Problem:
+    def answer(body: bytes) -> None:
         sent = forwarder.prepare(head, admission.key_header, Prepared())
-        return describe_dry_run(forwarder.origin, sent, admission.account, body, record.bytes_in)
+        size = record.bytes_in
+        inbound.refuse(describe_dry_run(forwarder.origin, sent, admission.account, body, size))
 
-    return decide
+    return Here(inbound, head, forwarder.max_replay_body, answer)
 
 
 def token(
-    guards: Guards, head: RequestHead, record: RequestRecord, delay: Callable[[], float]
-) -> Callable[[bytes], Reply]:
-    """Return what answers a token request; `delay` counts a wrong key, and says what it costs."""
+    inbound: Answering,
+    head: RequestHead,
+    guards: Guards,
+    limit: int,
+    record: RequestRecord,
+    delay: Callable[[], float],
+) -> Here:
+    """Make what answers a token request; `delay` counts a wrong key, and says what it costs."""
 
-    def decide(body: bytes) -> Reply:
-        answer = guards.token_answer(head, body)
-        record.caller = answer.caller
-        return Reply(
-            answer.status, answer.headers, answer.body, delay() if answer.is_wrong else 0.0
-        )
+    def answer(body: bytes) -> None:
+        told = guards.token_answer(head, body)
+        record.caller = told.caller
+        headers = [("Content-Type", "application/json")]
+        headers += [(name.decode(), value.decode()) for name, value in told.headers]
+        late = delay() if told.is_wrong else 0.0
+        inbound.reply(Answer(told.status, headers, told.body), late)
 
-    return decide
+    return Here(inbound, head, limit, answer)
 
 
 def describe_dry_run(origin: str, sent: bytes, account: str, body: bytes, size: int) -> Problem:

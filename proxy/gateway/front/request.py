@@ -1,19 +1,16 @@
 """One request of a caller's, from its head to the end of its answer: the Inbound of an exchange."""
 
-import asyncio
-from collections.abc import Callable
-from dataclasses import replace
 from typing import Final
 
-from proxy.config.names import DEFAULT_ACCOUNT, login_path
 from proxy.errors import Problem
 from proxy.gateway.forward import Exchange, Framing
-from proxy.gateway.front.answers import build_preflight_answer, build_problem_answer, origin_of
+from proxy.gateway.front.asked import Asked
 from proxy.gateway.front.caller_side import CallerSide
-from proxy.gateway.front.here import Answering, Here, Reply, dry_run, token
+from proxy.gateway.front.here import Here, dry_run, token
+from proxy.gateway.front.own_answers import OwnAnswers
 from proxy.gateway.front.records import begin_record
 from proxy.gateway.front.services import Services
-from proxy.gateway.guards import Admission, Guards, Route, WrongKey
+from proxy.gateway.guards import Guards, Route, WrongKey
 from proxy.gateway.http1 import (
     BodyDecoder,
     ChunkedDecoder,
@@ -22,7 +19,6 @@ from proxy.gateway.http1 import (
     RequestHead,
 )
 from proxy.telemetry.audit import audit
-from proxy.telemetry.traffic import RequestRecord
 
 # Bound once: before Python 3.12 each look-up of an enum's member costs a function call.
 FORWARD: Final = Route.FORWARD
@@ -31,14 +27,10 @@ BY_CHUNKS: Final = Framing.CHUNKED
 BY_CLOSE: Final = Framing.CLOSE
 
 
-class InboundRequest(Answering):
+class InboundRequest(OwnAnswers):
     """The request under way on a connection; without a head, what could not be read as one."""
 
-    __slots__ = (
-        "_admission", "_body_paused", "_caller", "_decoder", "_exchange", "_late", "_moved_at",
-        "_out", "_record", "_services", "_started_at", "_takes_body", "closes", "ended_at",
-        "head",
-    )  # fmt: skip
+    __slots__ = ("_body_paused", "_decoder", "_moved_at", "_started_at", "_takes_body", "ended_at")
 
     def __init__(self, services: Services, caller: CallerSide, head: RequestHead | None) -> None:
         self._services = services
@@ -47,14 +39,15 @@ class InboundRequest(Answering):
         self._out.begin()
         self.head = head
         self.ended_at = 0.0
-        self.closes = False  # this answer is the connection's last
-        self._admission: Admission | None = None
-        self._exchange: Exchange | Here | None = None
-        self._record: RequestRecord | None = None
+        self.closes = False
+        self.is_endless = False
+        self._admission = None
+        self._exchange = None
+        self._record = None
+        self._late = None
         self._decoder: BodyDecoder | None = None  # while the body is incomplete
         self._takes_body = False
         self._body_paused = False
-        self._late: asyncio.TimerHandle | None = None  # a refusal that is told late
         self._started_at = self._moved_at = services.clock.monotonic()
 
     @property
@@ -97,9 +90,8 @@ class InboundRequest(Answering):
             return
         record.account = admission.account
         if guards.is_dry_run(head.method):
-            self._answer_here(
-                head, rest, dry_run(self._services.forwarder, head, admission, record)
-            )
+            forwarder = self._services.forwarder
+            self._serve(head, rest, dry_run(self, head, forwarder, admission, record))
             return
         caller.admission = admission
         forwarder = self._services.forwarder
@@ -115,7 +107,21 @@ class InboundRequest(Answering):
         except Problem as problem:
             self._refuse_unread(problem)
             return
-        self._answer_here(head, rest, token(guards, head, record, self._delay))
+        limit = self._services.forwarder.max_replay_body
+        self._serve(head, rest, token(self, head, guards, limit, record, self._delay))
+
+    def ask(self, guards: Guards, head: RequestHead, rest: bytes, route: Route) -> None:
+        """Have the control routes answer; what might be smuggled behind it is never parsed."""
+        services, peer = self._services, self._caller.peer
+        try:
+            admission = self._admission = guards.check(head, route, peer)
+        except Problem as problem:
+            self.turn_away(problem)
+            return
+        self.closes = True
+        who = admission.caller or peer.name
+        control, tasks, now = services.control, services.tasks, self._started_at
+        self._serve(head, rest, Asked(self, head, peer, who, control, tasks, now=now))
 
     def turn_away(self, problem: Problem) -> None:
         """Refuse a request that was not for the upstream, or what is no request at all."""
@@ -124,8 +130,8 @@ class InboundRequest(Answering):
 
     def take_body(self, data: bytes) -> None:
         """Take bytes of the request's body, and of what comes behind it."""
-        decoder, exchange, record = self._decoder, self._exchange, self._record
-        if decoder is None or exchange is None or record is None:
+        decoder, exchange = self._decoder, self._exchange
+        if decoder is None or exchange is None:
             return
         self._moved_at = self._services.clock.monotonic()
         try:
@@ -134,9 +140,10 @@ class InboundRequest(Answering):
             self._cancel(problem)
             return
         if piece:
-            record.bytes_in += len(piece)
+            if self._record is not None:
+                self._record.bytes_in += len(piece)
             exchange.upload.feed(piece)
-        if decoder.finished:
+        if decoder.finished and self._exchange is not None:
             self._decoder = None
             self._caller.ahead = decoder.excess
             exchange.upload.end(decoder.trailers)
@@ -179,21 +186,6 @@ class InboundRequest(Answering):
 
     # ── the Inbound of an exchange ──
 
-    @property
-    def cors(self) -> list[tuple[bytes, bytes]]:
-        """The headers of ours that an answer carries for a browser."""
-        if self.head is None:
-            return []
-        return self._services.guards().cors_headers(self.head, self._admission)
-
-    def origin(self) -> bytes:
-        """Name the origin that the caller used for us."""
-        return origin_of(self.head, self._caller.peer, self._services.origins)
-
-    def date_line(self) -> bytes:
-        """Build the Date header for an answer that has none."""
-        return self._services.dates.line()
-
     def send_interim(self, head: bytes) -> None:
         """Pass a 1xx on."""
         self._out.interim(head)
@@ -201,7 +193,8 @@ class InboundRequest(Answering):
     def send_head(self, head: bytes, framing: Framing) -> None:
         """Take the head of the answer."""
         # With a body still to come the connection is not to be kept: it may never come.
-        self.closes = framing is BY_CLOSE or self._decoder is not None or not self._may_be_kept()
+        if framing is BY_CLOSE or self._decoder is not None or not self._may_be_kept():
+            self.closes = True
         if framing is BY_CHUNKS:
             head += b"Transfer-Encoding: chunked\r\n"
         self._out.head(head + self._connection_line(), framing)
@@ -230,34 +223,6 @@ class InboundRequest(Answering):
             self._record.bytes_out = len(body)
         self._out.whole(b"".join((head, self._connection_line(), body)))
         self._settle()
-
-    def refuse(self, problem: Problem) -> None:
-        """Answer with a problem of ours."""
-        if problem.code == "login_required" and problem.login_url is None:
-            account = self._admission.account if self._admission else DEFAULT_ACCOUNT
-            problem.login_url = self.origin().decode("latin-1") + login_path(account)
-        services = self._services
-        lines, body = build_problem_answer(
-            problem,
-            self.head,
-            date=services.dates.line(),
-            cors=self.cors,
-            problem_page=services.problem_page,
-            page_headers=services.page_headers,
-        )
-        record = self._record
-        if record is not None:
-            record.code = problem.code
-        self._answer(problem.status, lines, body)
-
-    def reply(self, reply: Reply) -> None:
-        """Answer with something else of ours, late where it says so."""
-        if reply.delay:
-            self._tell_late(reply.delay, lambda: self.reply(replace(reply, delay=0.0)))
-            return
-        lines = reply.head() + self._services.dates.line()
-        lines += b"".join([b"%b: %b\r\n" % header for header in self.cors])
-        self._answer(reply.status, lines, reply.body)
 
     def abort(self, problem: Problem) -> None:
         """Break off an answer under way."""
@@ -310,26 +275,6 @@ class InboundRequest(Answering):
             self._caller.ahead = rest
         exchange.start()
 
-    def _answer_here(
-        self, head: RequestHead, rest: bytes, decide: Callable[[bytes], Reply | Problem]
-    ) -> None:
-        limit = self._services.forwarder.max_replay_body
-        self._serve(head, rest, Here(self, head, limit, decide))
-
-    def _answer(self, status: int, lines: bytes, body: bytes) -> None:
-        """Send an answer of our own, framed by its length already."""
-        if self._decoder is not None or not self._may_be_kept():
-            self.closes = True
-        record = self._record
-        if record is not None:
-            record.status = status
-            record.whose = "proxy"
-            record.bytes_out += len(body)
-            lines += b"X-Request-ID: %b\r\n" % record.request_id.encode()
-        self._out.head(lines + self._connection_line() + body)
-        self._out.flush()
-        self._settle()
-
     def _refuse_unread(self, problem: Problem) -> None:
         """Refuse what a guard does not let in, or nobody can read; what follows is not read."""
         self.closes = True
@@ -349,28 +294,6 @@ class InboundRequest(Answering):
         audit("key_refused", None, address, "unauthorized")
         return services.wrong_keys.delay(address, services.clock.monotonic())
 
-    def _tell_late(self, delay: float, tell: Callable[[], None]) -> None:
-        self._late = asyncio.get_running_loop().call_later(delay, tell)
-
-    def _may_be_kept(self) -> bool:
-        head = self.head
-        return head is not None and head.keep_alive and not self._caller.is_retiring
-
-    def _connection_line(self) -> bytes:
-        if self.closes:
-            return b"Connection: close\r\n\r\n"
-        if self.head is not None and self.head.minor == 0:
-            return b"Connection: keep-alive\r\n\r\n"
-        return b"\r\n"
-
-    def _answer_preflight(
-        self, head: RequestHead, headers: list[tuple[bytes, bytes]], rest: bytes
-    ) -> None:
-        # Browsers send no body; any other is not worth reading.
-        self.closes = head.has_body or not self._may_be_kept()
-        self._caller.ahead = rest
-        self._answer(204, build_preflight_answer(headers, self._services.dates.line()), b"")
-
     def _cancel(self, problem: Problem) -> None:
         """End for a fault of the caller's, told as far as that is still possible."""
         exchange = self._exchange
@@ -383,10 +306,6 @@ class InboundRequest(Answering):
             self.abort(problem)
         else:
             self.refuse(problem)
-
-    def _settle(self) -> None:
-        self._exchange = None
-        self._caller.answered()
 
     def _break_off(self, *, reset: bool = False) -> None:
         if self._late is not None:

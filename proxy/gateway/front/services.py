@@ -1,13 +1,14 @@
 """What all connections of a listener share: one frozen value, handed to each of them."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from email.utils import formatdate
 
 from proxy.config import ListenConfig
 from proxy.errors import Problem
 from proxy.gateway.forward import Forwarder
+from proxy.gateway.front.asked import Control
 from proxy.gateway.front.wrong_keys import WrongKeys
 from proxy.gateway.guards import Guards
 from proxy.system.clock import Clock
@@ -44,7 +45,8 @@ class Services:
     dates: Dates
     origins: CallerOrigins
     wrong_keys: WrongKeys
-    control_factory: Callable[[], asyncio.Protocol]
-    problem_page: Callable[[Problem], bytes] | None
-    page_headers: Sequence[tuple[str, str]]
+    control: Control
+    problem_page: Callable[[Problem], Awaitable[bytes]] | None
+    page_headers: Sequence[tuple[str, str]]  # of pages, and of every answer under /-/
     probes_only: bool
+    tasks: set[asyncio.Task[None]]  # of the control routes, under way
