@@ -1,4 +1,4 @@
-"""Tells the audit who acted on a grant, from where, and how it came out."""
+"""Writes audit lines: who acted on a grant, from where, and how it came out."""
 
 import re
 from collections.abc import Awaitable, Callable, Mapping, Set
@@ -27,7 +27,7 @@ def auditing(handler: Handler, callback_paths: Set[str]) -> Handler:
             return "replay"
         return actions.get((request.method, request.path))
 
-    async def tell(request: Request) -> Answer | Stream:
+    async def audited(request: Request) -> Answer | Stream:
         action = action_of(request)
         if action is None:
             return await handler(request)
@@ -40,7 +40,7 @@ def auditing(handler: Handler, callback_paths: Set[str]) -> Handler:
         audit(action, request.caller, request.address, _outcome(answer))
         return answer
 
-    return tell
+    return audited
 
 
 def _outcome(answer: Answer | Stream) -> str:

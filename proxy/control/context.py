@@ -128,7 +128,7 @@ class LimitsView(Protocol):
 
 
 def is_inspecting(context: "ControlContext") -> bool:
-    """Tell whether requests are being kept to look into."""
+    """Return whether requests are being kept to look into."""
     return context.inspector is not None and context.inspector.enabled
 
 
@@ -143,9 +143,9 @@ class ControlContext:
     `settings` returns the configuration that holds now: it is exchanged whole by a reload.
     `readiness` answers for the whole program (stopping, store, grant) without calling anybody.
     `owner_of` asks the upstream, with an account's present token, whose grant it is (a name for
-    people, or None where that cannot be told), `owner_of_token` with a token that is no account's
-    yet; both bound their own time and raise nothing. `certificate_ends_at` tells until
-    when our own TLS certificate is good.
+    people, or None where that is not known), `owner_of_token` with a token that is no account's
+    yet; both bound their own time and raise nothing. `certificate_ends_at` returns the end of our own
+    TLS certificate.
     """
 
     settings: Callable[[], Config]

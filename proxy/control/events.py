@@ -2,7 +2,7 @@
 
 Each connection begins with a snapshot of everything, so that a page which was cut off, by a restart
 or by sleep, is whole again without a history of events; a Last-Event-ID is not needed and harmless.
-While nothing happens a reader still hears from us every second and a half: silence says that the
+While nothing happens a reader still gets something every second and a half: silence says that the
 proxy is gone. A reader too slow to keep up is cut off, and comes back to a fresh snapshot. Memory
 is bounded; one that reads nothing at all is cut off by the front.
 """
@@ -33,7 +33,7 @@ HEARTBEAT = 1.5
 MOST_WAITING = 256
 MOST_FAILURES = 8
 RETRY_MILLISECONDS = 1500
-# How often the meter of limits is looked at while there is traffic.
+# How often the meter of limits is read while there is traffic.
 METER_INTERVAL = 1.0
 
 Event = tuple[str, Any]
@@ -65,7 +65,7 @@ class Events:
         """End every stream: the proxy stops, and the pages wait for it to come back."""
         for stream in self._streams:
             stream.end()
-        await asyncio.sleep(0)  # whoever has read all hears of it
+        await asyncio.sleep(0)  # whoever has read all is woken
 
     def _snapshot(self, wanted: Filter) -> dict[str, Any]:
         """Build what a reader begins with."""
@@ -107,7 +107,7 @@ class Events:
                 unsubscribe()
 
     async def _next(self, stream: "_Stream") -> str:
-        """Wait for something to tell, or for the time to say that we live."""
+        """Wait for something to send, or for the time to say that we live."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(HEARTBEAT):
                 await stream.wake.wait()
@@ -134,7 +134,7 @@ class _Stream:
         self.wake = asyncio.Event()
         self.ended = False
         self.overflowed = False
-        self.meter = ""  # as it was told last, and when it was looked at
+        self.meter = ""  # as it was sent last, and when it was read
         self.metered_at = -math.inf
         self._records: list[RequestRecord] = []
         self._failures: list[LoginFailure] = []

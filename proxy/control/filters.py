@@ -35,11 +35,11 @@ class Filter:
 
     @property
     def is_set(self) -> bool:
-        """Tell whether it keeps anything out."""
+        """Return whether it keeps anything out."""
         return self != type(self)()
 
     def matches(self, record: RequestRecord) -> bool:
-        """Tell whether a request is wanted."""
+        """Return whether a request is wanted."""
         return (
             self.method.upper() in ("", record.method)
             and (not self.status or _has_status(record, self.status.lower()))
@@ -61,5 +61,13 @@ def _has_word(record: RequestRecord, word: str) -> bool:
     if STATUS.fullmatch(word) and _has_status(record, word):
         return True
     path, keys = shown_path_and_keys(record.target)
-    told = (path, *keys, record.operation, record.caller, record.account, record.code, record.whose)
-    return any(word in part.lower() for part in told if part)
+    searched = (
+        path,
+        *keys,
+        record.operation,
+        record.caller,
+        record.account,
+        record.code,
+        record.whose,
+    )
+    return any(word in part.lower() for part in searched if part)

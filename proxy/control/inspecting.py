@@ -255,5 +255,5 @@ def _edited(draft: Draft, edits: Mapping[str, object]) -> Draft:
 
 
 def _is_form_of_a_browser(request: Request) -> bool:
-    """Tell whether a browser's form was sent: its answer is looked at by a person."""
+    """Return whether a browser's form was sent: its answer is looked at by a person."""
     return request.header("sec-fetch-mode") == "navigate"

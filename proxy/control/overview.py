@@ -72,7 +72,7 @@ class AccountCard:
 
     @property
     def has_grant(self) -> bool:
-        """Tell whether there is something to log out of."""
+        """Return whether there is something to log out of."""
         return self.status.state != "login_required"
 
     @property

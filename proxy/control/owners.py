@@ -1,4 +1,4 @@
-"""Whose grant it is, where the upstream tells: asked once, and kept with the grant.
+"""Whose grant it is, where the upstream says so: asked once, and kept with the grant.
 
 Two owners are told apart by these names alone; where none is told, that is said.
 """
@@ -13,7 +13,7 @@ from proxy.errors import ProxyError
 
 logger = logging.getLogger(__name__)
 
-# An upstream that does not tell (no scope, no network) is not asked at every look at the page.
+# An upstream that gives no name (no scope, no network) is not asked at every opening of the page.
 ASK_AGAIN = 60
 
 
@@ -31,12 +31,12 @@ class Owners:
         return self._context.accounts[account].status().subject
 
     def has_grant(self, account: str) -> bool:
-        """Tell whether the account has a grant at all."""
+        """Return whether the account has a grant at all."""
         return self._context.accounts[account].status().state != "login_required"
 
     def _has_token(self, account: str) -> bool:
         # Asking must not cause a refresh: beside an exchange it could bring the new owner's name
-        # for the old one's, and a look at the page is no traffic.
+        # for the old one's, and opening the page is no traffic.
         tokens = self._context.accounts[account].status().tokens
         return tokens is not None and tokens.expires_at > self._context.clock.now()
 
@@ -59,7 +59,7 @@ class Owners:
         return name
 
     def ask_soon(self, account: str) -> None:
-        """Ask without waiting, if the name is unknown; listeners hear of an answer."""
+        """Ask without waiting, if the name is unknown; listeners are called with an answer."""
         asked_at = self._asked_at.get(account, -math.inf)
         recent = self._context.clock.monotonic() - asked_at <= ASK_AGAIN
         if recent or account in self._asking or self.known(account) or not self._has_token(account):

@@ -1,4 +1,4 @@
-"""`POST /-/reload`: takes up what may change while running, or says what is wrong."""
+"""`POST /-/reload`: applies what may change while running, or says what is wrong."""
 
 from proxy.control.answers import as_json
 from proxy.control.context import ControlContext

@@ -1,7 +1,7 @@
 """Pages from the templates beside: everything escaped, each page whole in itself.
 
 The template engine is loaded, and the templates compiled, by the first page, in a thread: calls do
-not wait for it, and a proxy that nobody looks at does without its 2 MiB.
+not wait for it, and a proxy whose page nobody opens does without its 2 MiB.
 """
 
 import asyncio

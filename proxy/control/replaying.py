@@ -36,7 +36,7 @@ LARGEST_BODY = 64 * 1024 * 1024
 
 
 def read_tape(file: Path, warn: Callable[[str], None]) -> Tape:
-    """Read a HAR file; `warn` is told of a part that cannot be used. HarError without an answer."""
+    """Read a HAR file; `warn` is called for an unusable part. HarError without an answer."""
     entries = (parse_entry(entry) for entry in read_entries(file, warn))
     tape = Tape(entry for entry in entries if entry is not None)
     if not tape.count:

@@ -46,7 +46,7 @@ def with_account(path: str, account: str | None) -> str:
 
 
 def read_fields(request: Request) -> tuple[dict[str, str], bool]:
-    """Read a JSON object or a form, and tell whether it was a form; only text fields are taken."""
+    """Read a JSON object or a form, and return whether it was a form; only text fields are kept."""
     body = request.body
     if not body.strip():
         return {}, request.content_type == FORM

@@ -76,9 +76,9 @@ class StatusPage:
 
 
 def _links_lead_past(context: ControlContext) -> bool:
-    """Tell whether answers went through whose links lead past the proxy.
+    """Return whether answers went through whose links lead past the proxy.
 
-    By what is known of the operations: with upstream.rewrite_links off no body is looked at.
+    By what is known of the operations: with upstream.rewrite_links off no body is read.
     """
     return not context.config.upstream.rewrite_links and any(
         record.status == 200 and record.whose == "upstream" and may_carry_links(record.operation)

@@ -302,7 +302,7 @@ async def test_what_is_pipelined_waits_for_answers_to_be_read() -> None:
                 await asyncio.sleep(0.3)
             connection = next(iter(proxy.front._connections._connections))
             assert isinstance(connection, CallerConnection)
-            waiting = len(connection.ahead)
+            waiting = len(connection.pipelined)
             unwritten = connection._transport.get_write_buffer_size()
             sending.cancel()
 

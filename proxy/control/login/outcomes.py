@@ -45,7 +45,7 @@ class LoginFailure(ProxyError):
 
     @property
     def reason(self) -> str:
-        """Return the word that tells this failure from others."""
+        """Return the word that distinguishes this failure from others."""
         return self.problem.reason or self.problem.code
 
 
@@ -75,7 +75,7 @@ class Success:
 
     @property
     def is_other_person(self) -> bool:
-        """Tell whether the grant changed hands, as far as known."""
+        """Return whether the grant changed hands, as far as known."""
         known = self.owner is not None and self.previous_owner is not None
         return self.replaced and known and self.owner != self.previous_owner
 

@@ -65,7 +65,7 @@ class LoginRoutes:
         return self._with_cookie(request, login, answer)
 
     async def callback(self, request: Request) -> Answer:
-        """Take the code or the error (GET of the redirect URI's path); always answers a page."""
+        """Act on the code or the error (GET of the redirect URI's path); always answers a page."""
         if request.method != "GET":
             raise Problem(
                 "method_not_allowed",
@@ -87,7 +87,7 @@ class LoginRoutes:
         return self._ended(request, login, None, answer)
 
     async def complete(self, request: Request) -> Answer:
-        """Take the final redirect URL as text (POST /-/login/complete)."""
+        """Act on the final redirect URL as text (POST /-/login/complete)."""
         fields, is_form = read_fields(request)
         by_page = is_form or is_navigation(request.header)
         login: Login | None = None

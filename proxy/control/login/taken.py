@@ -15,7 +15,7 @@ from proxy.errors import Problem
 from proxy.system.clock import Clock
 
 MOST = 4096
-# How long a second look waits for an exchange that is under way.
+# How long a second request waits for an exchange that is under way.
 PATIENCE = 60.0
 
 Ending = Success | LoginFailure
@@ -58,7 +58,7 @@ class Taken:
 
 
 def over(login: Login) -> LoginFailure:
-    """Tell how a login came out that its browser remembers to be over."""
+    """Return how a login came out that its browser remembers to be over."""
     if login.outcome == SUCCEEDED:
         return _again(Success(login.account, None))
     return _again(

@@ -158,8 +158,8 @@ class Taking:
             if ended is not None:
                 raise ended
             return Success(account, await self._owners.ask_and_keep(account))
-        # The question about the present owner goes out first, with the token that is present, and
-        # keeps the exchange from nothing: the code lives 30 seconds.
+        # Ask for the current owner in parallel, with the current token; do not delay the code
+        # exchange: the code lives 30 seconds.
         async with asyncio.TaskGroup() as group:
             asked = group.create_task(self._owners.ask(account))
             exchange = group.create_task(
@@ -176,7 +176,7 @@ class Taking:
         """Return whose new tokens are; raise where the grant that is here is another user's."""
         owner = await self._context.owner_of_token(fresh.access_token)
         previous = await asked
-        # Where the new owner cannot be told, the known one's grant is not replaced unasked either.
+        # Where the new owner is not known, the known one's grant is not replaced unasked either.
         if previous is not None and owner != previous:
             held = Held(account, fresh, owner, previous)
             raise OtherUser(held, self._replacements.hold(held))
@@ -207,7 +207,7 @@ class Taking:
         return failure
 
     def _tell(self, cookies: Mapping[str, str], failure: LoginFailure) -> None:
-        """Tell whoever waits for a login that one came to its end without a grant.
+        """Notify whoever waits for a login that one came to its end without a grant.
 
         A decline may come without a state; the login it belongs to is one of this browser's, if it
         has one at all. What belongs to no login is noise, and ends nobody's waiting.

@@ -69,7 +69,7 @@ def with_common(
 
 
 def is_for_a_person(head: RequestHead) -> bool:
-    """Tell whether a browser is going to show the answer."""
+    """Return whether a browser is going to show the answer."""
 
     def header(name: str) -> str | None:
         value = head.fields.get(name.encode())

@@ -31,7 +31,7 @@ class Asking(Answering):
     """The caller's side of it."""
 
     def begin(self, stream: Stream) -> bool:
-        """Send the head of a stream; tell whether its pieces are wanted, which HEAD does not."""
+        """Send the head of a stream; return whether its pieces are wanted: not for HEAD."""
         raise NotImplementedError
 
 
@@ -64,7 +64,7 @@ class Asked(Here):
 
     @property
     def awaits_caller(self) -> bool:
-        """Tell nothing of the body: it has a time of its own."""
+        """Return False: the body has a time of its own."""
         return False
 
     def start(self) -> None:
@@ -75,14 +75,14 @@ class Asked(Here):
             super().start()
 
     def feed(self, data: bytes) -> None:
-        """Take a piece of the body."""
+        """Keep a piece of the body."""
         if len(self._body) + len(data) > self._limit:
             self._refuse_size()
         else:
             super().feed(data)
 
     def look(self, now: float) -> None:
-        """Refuse a body that takes too long."""
+        """Refuse a body that comes too slowly."""
         if not self._complete and now >= self._body_due:
             self._complete = True
             text = "The request body did not arrive in time; send it again."
@@ -95,11 +95,11 @@ class Asked(Here):
             self._task.cancel()
 
     def caller_full(self) -> None:
-        """Take no more of a stream for now."""
+        """Write no more of a stream for now."""
         self._room.clear()
 
     def caller_ready(self) -> None:
-        """Take more of it."""
+        """Write on."""
         self._room.set()
 
     # ── within ──

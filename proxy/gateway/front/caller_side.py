@@ -11,7 +11,7 @@ class CallerSide(Registered):
 
     out: Outgoing
     peer: Peer
-    ahead: bytes  # what came behind the request
+    pipelined: bytes  # what came behind the request
     admission: Admission | None  # holds for the same head again
     prepared: Prepared  # of the request before
     write_paused: bool
@@ -31,9 +31,9 @@ class CallerSide(Registered):
         raise NotImplementedError
 
     def answered(self) -> None:
-        """Hear that the answer is told to its end; `left` is called once it has been written."""
+        """Note that the answer is complete; `left` is called once it has been written."""
         raise NotImplementedError
 
     def broken_off(self) -> None:
-        """Hear that the answer was broken off and the connection closed."""
+        """Note that the answer was broken off and the connection closed."""
         raise NotImplementedError

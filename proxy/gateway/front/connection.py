@@ -26,8 +26,8 @@ from proxy.system.server_tls import subject_names
 from proxy.system.tcp import has_hung_up
 
 WRITE_HIGH_WATER = 262144
-# An answer is taken for sent when no more than this waits to be written in the same turn of the
-# event loop: the kernel has room for it. A longer one is waited for.
+# With at most this many bytes unwritten, treat the answer as sent; else wait until the buffer is
+# empty.
 SURELY_LEAVES = 16384
 # How long to drain input before closing; closing with unread input sends a reset that can destroy
 # the answer (RFC 9112 section 9.6). After each byte, and altogether, as in nginx.
@@ -39,7 +39,7 @@ EMPTY_LINES = re.compile(rb"(?:\r\n)+")
 
 
 class State(Enum):
-    """Whose the next byte is."""
+    """State of a caller's connection."""
 
     IDLE = "idle"  # or within a head
     SERVING = "serving"
@@ -61,7 +61,7 @@ class CallerConnection(CallerSide):
     """A caller's connection, and what is under way on it; an asyncio.Protocol by its methods."""
 
     def __init__(self, services: Services, connections: Connections) -> None:
-        self.ahead = b""  # what came behind the request under way
+        self.pipelined = b""  # what came behind the request under way
         self.write_paused = False
         self.prepared = Prepared()
         # What the guards said to the request before, if it was let through: it holds for the same
@@ -87,17 +87,17 @@ class CallerConnection(CallerSide):
 
     @property
     def is_busy(self) -> bool:
-        """Tell whether a request is under way, or its answer not yet written."""
+        """Return whether a request is under way, or its answer not yet written."""
         return self._state in (SERVING, LEAVING)
 
     @property
     def is_resting(self) -> bool:
-        """Tell whether nothing happens here."""
-        return self._state is IDLE and not self._heads.held and not self.ahead
+        """Return whether nothing happens here."""
+        return self._state is IDLE and not self._heads.held and not self.pipelined
 
     @property
     def holds_drain(self) -> bool:
-        """Tell whether the drain waits for this connection: not for an endless stream."""
+        """Return whether the drain waits for this connection: not for an endless stream."""
         if self._request is not None:
             return not self._request.is_endless
         return bool(self._transport.get_write_buffer_size())
@@ -140,7 +140,7 @@ class CallerConnection(CallerSide):
         elif not self._transport.get_write_buffer_size():
             self._transport.close()
 
-    # ── what the transport tells ──
+    # ── called by the transport ──
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
@@ -155,7 +155,7 @@ class CallerConnection(CallerSide):
     def data_received(self, data: bytes) -> None:
         state = self._state
         if state is IDLE:
-            if self.ahead:
+            if self.pipelined:
                 self._keep(data)  # it has its turn soon
             else:
                 self._process(data)
@@ -197,22 +197,22 @@ class CallerConnection(CallerSide):
     # ── requests in ──
 
     def _keep(self, data: bytes) -> None:
-        """Keep what cannot be looked at yet."""
-        self.ahead += data
-        if len(self.ahead) > self._services.listen.max_head_size:
+        """Keep what cannot be parsed yet."""
+        self.pipelined += data
+        if len(self.pipelined) > self._services.listen.max_head_size:
             self.pause_reading()
 
     def _process(self, data: bytes) -> None:
-        """Take requests from `data` until one has to be waited for, or others have their turn."""
+        """Serve requests from `data` until one has to be waited for, or others have their turn."""
         listen = self._services.listen
-        self.ahead = b""
+        self.pipelined = b""
         begun = False
         served = 0
         self._processing = True
         try:
             while data and self._state is IDLE:
                 if served == TURN:
-                    self.ahead = data
+                    self.pipelined = data
                     asyncio.get_running_loop().call_soon(self._go_on)
                     return
                 if not self._heads.held:
@@ -228,10 +228,10 @@ class CallerConnection(CallerSide):
                 begun = False
                 raw, rest = found
                 head = parse_request_head(raw, self._previous)
-                self.ahead = b""
+                self.pipelined = b""
                 self._begin(head, rest)
                 served += 1
-                data = self.ahead
+                data = self.pipelined
         except Problem as problem:
             self._turn_away(None, problem)
         finally:
@@ -251,9 +251,9 @@ class CallerConnection(CallerSide):
         return data
 
     def _go_on(self) -> None:
-        """Take up what waits, once there is time for it and the answer before has left."""
-        if self._state is IDLE and self.ahead and not self._processing:
-            self._process(self.ahead)
+        """Serve what waits, once there is time for it and the answer before has left."""
+        if self._state is IDLE and self.pipelined and not self._processing:
+            self._process(self.pipelined)
 
     def _begin(self, head: RequestHead, rest: bytes) -> None:
         guards = self._services.guards()
@@ -288,32 +288,32 @@ class CallerConnection(CallerSide):
         request = self._request = InboundRequest(self._services, self, head)
         request.turn_away(problem)
 
-    # ── what the request under way tells and asks ──
+    # ── called by the request under way ──
 
     @property
     def is_retiring(self) -> bool:
-        """Tell whether each answer is its connection's last."""
+        """Return whether each answer is its connection's last."""
         return self._connections.retiring
 
     @property
     def is_draining(self) -> bool:
-        """Tell whether no further request is served."""
+        """Return whether no further request is served."""
         return self._connections.draining
 
     def pause_reading(self) -> None:
-        """Take no more from the caller for now."""
+        """Read no more from the caller for now."""
         if not self._reading_paused and not self._transport.is_closing():
             self._reading_paused = True
             self._transport.pause_reading()
 
     def resume_reading(self) -> None:
-        """Take more from the caller."""
+        """Read on from the caller."""
         if self._reading_paused and not self._transport.is_closing():
             self._reading_paused = False
             self._transport.resume_reading()
 
     def answered(self) -> None:
-        """Hear that the answer is told to its end; wait until it has left, where it is long."""
+        """Note that the answer is complete; wait until it has left, where it is long."""
         if self._transport.get_write_buffer_size() <= SURELY_LEAVES or self._transport.is_closing():
             self._left()
         else:
@@ -333,14 +333,14 @@ class CallerConnection(CallerSide):
             return
         request.left()
         if request.closes or request.is_unread or self._has_ended or self._transport.is_closing():
-            self._linger(may_come=request.is_unread or bool(self.ahead))
+            self._linger(may_come=request.is_unread or bool(self.pipelined))
         else:
             self._state = IDLE
             self.resting_since = request.ended_at
             self._deadline = request.ended_at + self._services.listen.idle_timeout
             if not self._processing:
-                if self.ahead:
-                    self._process(self.ahead)
+                if self.pipelined:
+                    self._process(self.pipelined)
                 elif self._reading_paused:
                     self.resume_reading()
         if self._connections.draining:
@@ -360,5 +360,5 @@ class CallerConnection(CallerSide):
     def _begin_lingering(self) -> None:
         now = self._services.clock.monotonic()
         self._state = LINGERING
-        self.ahead = b""
+        self.pipelined = b""
         self._deadline, self._linger_end = now + LINGER_TIMEOUT, now + LINGER_LIMIT

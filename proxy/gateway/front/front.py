@@ -74,7 +74,7 @@ class Front:
         self._connections.retiring = True
 
     async def drain(self, timeout: float) -> bool:
-        """Refuse new requests, let those under way finish; tell whether all of them did."""
+        """Refuse new requests, let those under way finish; return whether all of them did."""
         return await self._connections.drain(timeout)
 
     def close(self) -> None:

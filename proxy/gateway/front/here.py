@@ -37,7 +37,7 @@ class Here:
 
     @property
     def awaits_caller(self) -> bool:
-        """Tell whether the next byte is the caller's to send."""
+        """Return whether the next byte is the caller's to send."""
         return not self._complete
 
     def start(self) -> None:
@@ -49,11 +49,11 @@ class Here:
             self._inbound.send_interim(CONTINUE)
 
     def feed(self, data: bytes) -> None:
-        """Take a piece of the body."""
+        """Keep a piece of the body."""
         self._body += data[: self._limit - len(self._body)]
 
     def end(self, trailers: Headers) -> None:  # noqa: ARG002 - as an upload's
-        """Take the body's end."""
+        """Note the body's end; answer, if the answer was asked for."""
         self._complete = True
         if self._started:
             self._answer(bytes(self._body))
@@ -107,12 +107,12 @@ def token(
     """Make what answers a token request; `delay` counts a wrong key, and says what it costs."""
 
     def answer(body: bytes) -> None:
-        told = guards.token_answer(head, body)
-        record.caller = told.caller
+        answered = guards.token_answer(head, body)
+        record.caller = answered.caller
         headers = [("Content-Type", "application/json")]
-        headers += [(name.decode(), value.decode()) for name, value in told.headers]
-        late = delay() if told.is_wrong else 0.0
-        inbound.reply(Answer(told.status, headers, told.body), late)
+        headers += [(name.decode(), value.decode()) for name, value in answered.headers]
+        late = delay() if answered.is_wrong else 0.0
+        inbound.reply(Answer(answered.status, headers, answered.body), late)
 
     return Here(inbound, head, limit, answer)
 

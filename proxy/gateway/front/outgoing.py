@@ -28,7 +28,7 @@ class Outgoing:
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
         self._framing = NO_BODY
-        self._parts: list[bytes] = []  # told, not written yet
+        self._parts: list[bytes] = []  # queued, not written yet
         self._size = 0
         self._outflow = Outflow(transport)
         self.has_left = False  # the head is written: another answer is out of the question
@@ -45,7 +45,7 @@ class Outgoing:
         self._size += len(head)
 
     def send(self, data: bytes) -> None:
-        """Take a piece of the body, which is not empty."""
+        """Queue a piece of the body, which is not empty."""
         if self._framing is BY_CHUNKS:
             self._parts += (b"%x\r\n" % len(data), data, b"\r\n")
         else:
@@ -53,7 +53,7 @@ class Outgoing:
         self._size += len(data)
 
     def flush(self) -> None:
-        """Write what was taken."""
+        """Write what is queued."""
         parts = self._parts
         if not parts:
             return
@@ -106,5 +106,5 @@ class Outgoing:
         return self._transport.get_write_buffer_size() + held
 
     def is_stuck(self, now: float, limit: float) -> bool:
-        """Tell whether what was written has not moved for `limit` seconds."""
+        """Return whether what was written has not moved for `limit` seconds."""
         return self._outflow.is_stuck(now, limit)

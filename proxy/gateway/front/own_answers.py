@@ -42,7 +42,9 @@ class OwnAnswers(Asking):
     _admission: Admission | None
     _caller: CallerSide
     _exchange: Exchange | Here | None
-    _late: asyncio.TimerHandle | asyncio.Task[None] | None  # what is told late, or by a page
+    _late: (
+        asyncio.TimerHandle | asyncio.Task[None] | None
+    )  # an answer that comes late, or is a page
     _out: Outgoing
     _record: RequestRecord | None  # none of a request to the proxy itself
     _services: Services
@@ -52,7 +54,7 @@ class OwnAnswers(Asking):
 
     @property
     def awaits_body(self) -> bool:
-        """Tell whether what comes next belongs to this request."""
+        """Return whether what comes next belongs to this request."""
         raise NotImplementedError
 
     @property
@@ -89,13 +91,13 @@ class OwnAnswers(Asking):
     def reply(self, answer: Answer, delay: float = 0.0) -> None:
         """Answer with something else of ours, late where it says so."""
         if delay:
-            self._tell_late(delay, lambda: self.reply(answer))
+            self._call_late(delay, lambda: self.reply(answer))
             return
         lines = self._lines(answer.status, answer.headers, len(answer.body))
         self._answer(answer.status, lines, answer.body)
 
     def begin(self, stream: Stream) -> bool:
-        """Send the head of a stream; tell whether its pieces are wanted."""
+        """Send the head of a stream; return whether its pieces are wanted."""
         head = self.head
         assert head is not None  # noqa: S101 - only who has asked is answered so
         is_wanted = head.method != b"HEAD"
@@ -140,8 +142,8 @@ class OwnAnswers(Asking):
     async def _reply_with(self, rendering: Awaitable[Answer]) -> None:
         self.reply(await rendering)
 
-    def _tell_late(self, delay: float, tell: Callable[[], None]) -> None:
-        self._late = asyncio.get_running_loop().call_later(delay, tell)
+    def _call_late(self, delay: float, answer: Callable[[], None]) -> None:
+        self._late = asyncio.get_running_loop().call_later(delay, answer)
 
     def _may_be_kept(self) -> bool:
         head = self.head
@@ -159,7 +161,7 @@ class OwnAnswers(Asking):
     ) -> None:
         # Browsers send no body; any other is not worth reading.
         self.closes = head.has_body or not self._may_be_kept()
-        self._caller.ahead = rest
+        self._caller.pipelined = rest
         self._answer(204, build_preflight_answer(headers, self._services.dates.line()), b"")
 
     def _settle(self) -> None:

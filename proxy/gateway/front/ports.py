@@ -110,7 +110,7 @@ class Ports:
 
     @property
     def has_successor(self) -> bool:
-        """Tell whether another process may take our callers over: they must notice nothing."""
+        """Return whether another process may take our callers over: they must notice nothing."""
         return self._listen.reuse_port or bool(self._handed_over.callers)
 
     async def hand_over(self) -> None:

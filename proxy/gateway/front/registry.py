@@ -15,7 +15,7 @@ from proxy.system.clock import Clock
 SWEEP_INTERVAL = 1.0
 # Above the limit and so many more, also close connections that are still sending a request head.
 SHED_LIMIT = 128
-# Probes tell whether we live: that must not depend on how many callers there are.
+# Probes find out whether we live: that must not depend on how many callers there are.
 ALWAYS = frozenset({Route.LIVE, Route.READY})
 
 
@@ -26,17 +26,17 @@ class Registered:
 
     @property
     def is_busy(self) -> bool:
-        """Tell whether a request is under way."""
+        """Return whether a request is under way."""
         raise NotImplementedError
 
     @property
     def is_resting(self) -> bool:
-        """Tell whether nothing happens on it: no request, no part of a head."""
+        """Return whether nothing happens on it: no request, no part of a head."""
         raise NotImplementedError
 
     @property
     def holds_drain(self) -> bool:
-        """Tell whether the drain waits for it."""
+        """Return whether the drain waits for it."""
         raise NotImplementedError
 
     def close_if_idle(self) -> None:
@@ -100,7 +100,7 @@ class Connections:
             )
 
     async def drain(self, timeout: float) -> bool:
-        """Refuse new requests, let those under way finish; tell whether all of them did."""
+        """Refuse new requests, let those under way finish; return whether all of them did."""
         self.draining = self.retiring = True
         for connection in tuple(self._connections):
             connection.close_if_idle()
@@ -117,7 +117,7 @@ class Connections:
         return True
 
     def settled(self) -> None:
-        """Look whether the drain is over, after a request or a connection ended."""
+        """Check whether the drain is over, after a request or a connection ended."""
         quiet = self._quiet
         if quiet is not None and not quiet.done() and not self._holds_drain():
             quiet.set_result(None)

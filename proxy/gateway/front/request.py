@@ -52,12 +52,12 @@ class InboundRequest(OwnAnswers):
 
     @property
     def awaits_body(self) -> bool:
-        """Tell whether what comes next belongs to this request."""
+        """Return whether what comes next belongs to this request."""
         return self._decoder is not None
 
     @property
     def is_unread(self) -> bool:
-        """Tell whether something of the request may still come."""
+        """Return whether something of the request may still come."""
         head = self.head
         return (
             self._decoder is not None
@@ -65,7 +65,7 @@ class InboundRequest(OwnAnswers):
             or (not self._takes_body and (head.chunked or bool(head.content_length)))
         )
 
-    # ── what the connection tells ──
+    # ── called by the connection ──
 
     def forward(self, guards: Guards, head: RequestHead, rest: bytes) -> None:
         """Guard the request and send it on; `rest` is what came behind its head."""
@@ -129,7 +129,7 @@ class InboundRequest(OwnAnswers):
         self._refuse_unread(problem)
 
     def take_body(self, data: bytes) -> None:
-        """Take bytes of the request's body, and of what comes behind it."""
+        """Decode bytes of the request's body, and of what comes behind it."""
         decoder, exchange = self._decoder, self._exchange
         if decoder is None or exchange is None:
             return
@@ -145,7 +145,7 @@ class InboundRequest(OwnAnswers):
             exchange.upload.feed(piece)
         if decoder.finished and self._exchange is not None:
             self._decoder = None
-            self._caller.ahead = decoder.excess
+            self._caller.pipelined = decoder.excess
             exchange.upload.end(decoder.trailers)
 
     def caller_full(self) -> None:
@@ -154,7 +154,7 @@ class InboundRequest(OwnAnswers):
             self._exchange.caller_full()
 
     def caller_ready(self) -> None:
-        """Note that the caller can take more."""
+        """Note that the caller reads again."""
         if self._exchange is not None:
             self._exchange.caller_ready()
 
@@ -181,7 +181,7 @@ class InboundRequest(OwnAnswers):
         self._break_off(reset=reset)
 
     def left(self) -> None:
-        """Hear that the answer has been written to its end."""
+        """Note that the answer has been written to its end."""
         self._end_record(aborted=False)
 
     # ── the Inbound of an exchange ──
@@ -191,7 +191,7 @@ class InboundRequest(OwnAnswers):
         self._out.interim(head)
 
     def send_head(self, head: bytes, framing: Framing) -> None:
-        """Take the head of the answer."""
+        """Queue the head of the answer."""
         # With a body still to come the connection is not to be kept: it may never come.
         if framing is BY_CLOSE or self._decoder is not None or not self._may_be_kept():
             self.closes = True
@@ -202,13 +202,13 @@ class InboundRequest(OwnAnswers):
             self._exchange.caller_full()
 
     def send(self, data: bytes) -> None:
-        """Take a piece of the answer's body."""
+        """Queue a piece of the answer's body."""
         if self._record is not None:
             self._record.bytes_out += len(data)
         self._out.send(data)
 
     def flush(self) -> None:
-        """Write what was taken."""
+        """Write what is queued."""
         self._out.flush()
 
     def end(self, trailers: Headers) -> None:
@@ -227,7 +227,7 @@ class InboundRequest(OwnAnswers):
     def abort(self, problem: Problem) -> None:
         """Break off an answer under way."""
         if not self._out.has_left:
-            # The caller can still be told in full.
+            # The caller can still be answered in full.
             self._out.drop()
             self.refuse(problem)
             return
@@ -236,13 +236,13 @@ class InboundRequest(OwnAnswers):
         self._break_off()
 
     def pause_body(self) -> None:
-        """Take no more of the body for now."""
+        """Read no more of the body for now."""
         if not self._body_paused:
             self._body_paused = True
             self._caller.pause_reading()
 
     def resume_body(self) -> None:
-        """Take more of the body."""
+        """Read on."""
         if self._body_paused:
             self._body_paused = False
             self._moved_at = self._services.clock.monotonic()
@@ -272,7 +272,7 @@ class InboundRequest(OwnAnswers):
                 if self._exchange is None:
                     return
         else:
-            self._caller.ahead = rest
+            self._caller.pipelined = rest
         exchange.start()
 
     def _refuse_unread(self, problem: Problem) -> None:
@@ -284,7 +284,7 @@ class InboundRequest(OwnAnswers):
         if isinstance(problem, WrongKey):
             delay = self._delay()
         if delay:
-            self._tell_late(delay, lambda: self.refuse(problem))
+            self._call_late(delay, lambda: self.refuse(problem))
         else:
             self.refuse(problem)
 
@@ -295,7 +295,7 @@ class InboundRequest(OwnAnswers):
         return services.wrong_keys.delay(address, services.clock.monotonic())
 
     def _cancel(self, problem: Problem) -> None:
-        """End for a fault of the caller's, told as far as that is still possible."""
+        """End for a fault of the caller's, answered as far as that is still possible."""
         exchange = self._exchange
         self.closes = True
         if exchange is None:

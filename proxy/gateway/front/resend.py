@@ -28,7 +28,7 @@ async def send_inward(front: Callable[[], asyncio.Protocol], request: bytes) -> 
     reader, writer = await asyncio.open_connection(sock=ours, limit=LONGEST_HEAD)
     try:
         writer.write(request)
-        # The answer may come before the last byte of the request is taken: both at once.
+        # The answer may come before the last byte of the request is read: both at once.
         head = await reader.readuntil(b"\r\n\r\n")
         while head.startswith(b"HTTP/1.1 1"):
             head = await reader.readuntil(b"\r\n\r\n")

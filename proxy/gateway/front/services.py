@@ -35,7 +35,7 @@ class Dates:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """Whom a connection asks, and what the configuration tells it."""
+    """Whom a connection calls, and what it needs of the configuration."""
 
     listen: ListenConfig
     guards: Callable[[], Guards]  # those of now: a reload exchanges them whole
