@@ -144,8 +144,8 @@ class ControlContext:
     `readiness` answers for the whole program (stopping, store, grant) without calling anybody.
     `owner_of` asks the upstream, with an account's present token, whose grant it is (a name for
     people, or None where that is not known), `owner_of_token` with a token that is no account's
-    yet; both bound their own time and raise nothing. `certificate_ends_at` returns the end of our own
-    TLS certificate.
+    yet; both bound their own time and raise nothing. `certificate_ends_at` returns when our own
+    TLS certificate ends.
     """
 
     settings: Callable[[], Config]
