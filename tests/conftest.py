@@ -6,6 +6,9 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+from proxy.system.build import build_kind
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -58,6 +61,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Name the marker; and time no example of a property: the machine may be busy."""
+    config.addinivalue_line("markers", "interpreted: replaces a part of the data path")
+    settings.register_profile("untimed", deadline=None)
+    settings.load_profile("untimed")
+
+
 # Where processes, browsers and images are: first, or the last of them keeps one worker busy alone.
 LONG = ("deploy", "e2e", "browser", "cli", "security")
 
@@ -67,6 +77,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     tests = Path(__file__).parent
     order = {name: number for number, name in enumerate(LONG)}
     items.sort(key=lambda item: order.get(item.path.relative_to(tests).parts[0], len(LONG)))
+    if build_kind() == "compiled":
+        for item in items:
+            if item.get_closest_marker("interpreted"):
+                item.add_marker(pytest.mark.skip("what it replaces is compiled here"))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -39,7 +39,8 @@ NOT_HERE = {
     "kubectl ": "a cluster",
 }
 # Parts of a line: the rest of it is run.
-INSTALLING = re.compile(r"python3 -m venv \.venv|\.venv/bin/pip install .*")  # a package index
+# From a package index.
+INSTALLING = re.compile(r"python3 -m venv \.venv|(SRPROXY_PURE=1 )?\.venv/bin/pip install .*")
 # These run until they are stopped.
 SERVING = re.compile(r"srproxy (serve|sandbox --auto-approve|replay)\b")
 

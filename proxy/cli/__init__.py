@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 PROGRAM = "srproxy"
+VERBOSE = "proxy.cli.verbose"
 # In working order: as a person meets them. Each lives in the module named beside it.
 COMMANDS = {
     "sandbox": ("proxy.cli.sandbox", "Try the whole product on an embedded SmartRecruiters."),
@@ -106,12 +107,43 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 login required,
 """
 
 
+def _note_verbose(ctx: click.Context, _: click.Parameter, given: bool) -> None:
+    ctx.meta[VERBOSE] = given
+
+
+def _print_version(ctx: click.Context, _: click.Parameter, given: bool) -> None:
+    if not given or ctx.resilient_parsing:
+        return
+    click.echo(f"{PROGRAM}, version {__version__}")
+    if ctx.meta[VERBOSE]:
+        from proxy.system.build import build_kind
+
+        python = f"{sys.implementation.name} {'.'.join(map(str, sys.version_info[:3]))}"
+        click.echo(f"build: {build_kind()}, {python}")
+    ctx.exit()
+
+
 @click.group(
     name=PROGRAM,
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-@click.version_option(__version__, prog_name=PROGRAM)
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Show the version and exit; with -v, how it was built too.",
+)
+@click.option(
+    "-v",
+    "is_verbose",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    hidden=True,
+    callback=_note_verbose,
+)
 def cli() -> None:
     """A local proxy for the SmartRecruiters API: authorize once, call as often as you like."""
 

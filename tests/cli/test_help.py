@@ -1,5 +1,6 @@
 """Help, version and completion, from outside."""
 
+import platform
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ import pytest
 
 from proxy import __version__
 from proxy.cli import COMMANDS, main
+from proxy.system.build import build_kind
 
 
 @dataclass
@@ -67,6 +69,16 @@ def test_version(srproxy):
     done = srproxy("--version")
 
     assert (done.returncode, done.stdout) == (0, f"srproxy, version {__version__}\n")
+
+
+@pytest.mark.parametrize("arguments", [["--version", "-v"], ["-v", "--version"]])
+def test_version_tells_how_it_was_built(arguments, srproxy):
+    done = srproxy(*arguments)
+
+    version, build = done.stdout.splitlines()
+    assert done.returncode == 0
+    assert version == f"srproxy, version {__version__}"
+    assert build == f"build: {build_kind()}, cpython {platform.python_version()}"
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

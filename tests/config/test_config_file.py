@@ -637,9 +637,7 @@ def told(environ):
     return None
 
 
-@settings(
-    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.dictionaries(sections, trees, max_size=4))
 def test_whatever_stands_in_a_file_is_taken_or_told_line_by_line(mapping):
     write(yaml.safe_dump(mapping, allow_unicode=True))
@@ -648,9 +646,7 @@ def test_whatever_stands_in_a_file_is_taken_or_told_line_by_line(mapping):
     assert lines is None or (lines and all(line.isprintable() for line in lines))
 
 
-@settings(
-    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text(max_size=40))
 def test_whatever_text_is_no_crash(text):
     Path("c.yaml").write_text(text, encoding="utf-8", errors="ignore")

@@ -139,7 +139,7 @@ async def held_after(answer: bytes) -> str | None:
     return record.tokens.refresh_token.reveal()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(odd_answers())
 def test_a_rotated_token_that_can_be_read_is_stored(odd: Odd) -> None:
     held = asyncio.run(held_after(odd.data))

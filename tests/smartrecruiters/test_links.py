@@ -137,7 +137,7 @@ def led(value):
 
 
 @given(value=VALUES, escaped=st.booleans(), indent=st.sampled_from([None, 0, 2]), data=st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_any_json_however_cut_is_what_a_parser_would_make_of_it(value, escaped, indent, data):
     text = json.dumps(value, indent=indent)
     body = (text.replace("/", "\\/") if escaped else text).encode()

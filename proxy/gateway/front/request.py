@@ -269,11 +269,15 @@ class InboundRequest(OwnAnswers):
             self._takes_body = True
             if rest:
                 self.take_body(rest)
-                if self._exchange is None:
+                if self._is_over():
                     return
         else:
             self._caller.pipelined = rest
         exchange.start()
+
+    def _is_over(self) -> bool:
+        # Asked by a method: a compiler takes what was assigned for what is still there.
+        return self._exchange is None
 
     def _refuse_unread(self, problem: Problem) -> None:
         """Refuse what a guard does not let in, or nobody can read; what follows is not read."""

@@ -13,6 +13,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from proxy.system.build import build_kind
 from proxy.telemetry.metrics.metrics import OUTCOMES, Histogram, Labels, Metrics
 
 BY_OPERATION = ("operation", "account")
@@ -53,7 +54,11 @@ class _Families(Collector):
         yield InfoMetricFamily(
             "srproxy_build",
             "The build that runs.",
-            value={"version": metrics.version, "python": platform.python_version()},
+            value={
+                "version": metrics.version,
+                "python": platform.python_version(),
+                "build": build_kind(),
+            },
         )
 
 

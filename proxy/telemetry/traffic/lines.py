@@ -6,7 +6,6 @@ have, once for both kinds of line.
 
 import json
 from collections.abc import Sequence
-from copy import copy
 from json.encoder import encode_basestring_ascii as quoted  # the C one where it exists
 from typing import Any
 
@@ -104,11 +103,10 @@ def text_line(record: RequestRecord, at: str, request: str, who: str) -> str:
 
 def describe(record: RequestRecord) -> dict[str, Any]:
     """Return the members of a record's JSON line, for the event stream; secrets are masked."""
-    masked = copy(record)
-    masked.request_id = redact(record.request_id)
-    masked.needs = tuple(redact(scope) for scope in record.needs)
     request = json_request(redact(record.method), *shown_path_and_keys(record.target))
-    members: dict[str, Any] = json.loads(
-        json_line(masked, timestamp(record.at), request, json_who(record))
-    )
+    line = json_line(record, timestamp(record.at), request, json_who(record))
+    members: dict[str, Any] = json.loads(line)
+    members["id"] = redact(record.request_id)
+    if record.needs:
+        members["needs"] = [redact(scope) for scope in record.needs]
     return {name: value for name, value in members.items() if name not in LOG_MEMBERS}

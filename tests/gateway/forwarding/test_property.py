@@ -150,9 +150,7 @@ async def exchange(
         assert trailers == answer.trailers
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
-)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 @given(methods, targets, messages, statuses, answers)
 def test_what_one_end_says_the_other_end_hears(
     method: bytes, target: bytes, request: Message, status: int, answer: Message

@@ -97,6 +97,7 @@ async def test_an_upstream_that_takes_the_body_slowly_has_its_time(stops: bool) 
     assert head.startswith(b"HTTP/1.1 504 " if stops else b"HTTP/1.1 200 ")
 
 
+@pytest.mark.interpreted
 async def test_a_peer_that_acknowledges_nothing_is_dead_and_a_repeatable_request_goes_elsewhere(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

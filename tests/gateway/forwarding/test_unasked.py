@@ -43,6 +43,7 @@ def raw_socket(connection: RecordedConnection) -> socket.socket:
     return socket.socket(fileno=socket.dup(raw.fileno()))
 
 
+@pytest.mark.interpreted
 @pytest.mark.parametrize("warm", [False, True])
 async def test_what_comes_after_the_event_loops_last_look_is_nobodys(warm: bool) -> None:
     async with Recorder() as upstream, proxying(upstream) as proxy:
@@ -59,6 +60,7 @@ async def test_what_comes_after_the_event_loops_last_look_is_nobodys(warm: bool)
     assert body == b"ok"
 
 
+@pytest.mark.interpreted
 @pytest.mark.parametrize("tls", [False, True])
 async def test_the_request_leaves_in_the_same_breath_as_the_look(
     authority: Authority, tls: bool, monkeypatch: pytest.MonkeyPatch
