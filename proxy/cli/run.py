@@ -17,7 +17,6 @@ from proxy.cli.help import examples
 from proxy.cli.server import Presence, Server, find_server
 from proxy.cli.session import Session, sandbox_option, with_session
 from proxy.cli.signals import heeded
-from proxy.system import process
 
 VARIABLE = "SMARTRECRUITERS_BASE_URL"
 PASSED_ON = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
@@ -56,7 +55,6 @@ def run(session: Session, timeout: float, command: Sequence[str]) -> int:
         raise CommandError(f"{command[0]}: there is no such program", Exit.USAGE)
     umask = os.umask(0o077)
     os.umask(umask)
-    process.harden()
     return _run(session, timeout, [program, *command[1:]], umask)
 
 
