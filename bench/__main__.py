@@ -162,12 +162,15 @@ def _options() -> argparse.Namespace:
 
 def _peers(options: argparse.Namespace, endpoint: str) -> list[Peer]:
     """All peers, ours first; `--only` chooses by the beginnings of names."""
-    trees = [ROOT, *options.tree]
-    peers: list[Peer] = [
-        Ours(python, endpoint, tree=tree) for python in options.python for tree in trees
-    ]
+    peers: list[Peer] = []
+    for python in options.python:
+        peers.append(Ours(python, endpoint, compiled=True))
+        peers += [Ours(python, endpoint, tree=tree) for tree in [ROOT, *options.tree]]
     peers += [Nginx(), HAProxy(), Caddy(), GoReverseProxy(), *node_peers(), Mitmproxy()]
-    peers += [*(Ours(python, endpoint, https=True) for python in options.python), Nginx(https=True)]
+    for python in options.python:
+        peers.append(Ours(python, endpoint, compiled=True, https=True))
+        peers.append(Ours(python, endpoint, https=True))
+    peers.append(Nginx(https=True))
     if options.only:
         wanted = tuple(name.strip().lower() for name in options.only.split(","))
         peers = [

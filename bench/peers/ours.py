@@ -1,6 +1,7 @@
 """Our proxy as users run it: `serve` with a configuration file, a login done, all guards on."""
 
 import http.client
+import os
 import shutil
 import subprocess
 import urllib.parse
@@ -49,14 +50,23 @@ class Ours:
     """This project on one interpreter."""
 
     def __init__(
-        self, python: Path, token_endpoint: str, *, https: bool = False, tree: Path = ROOT
+        self,
+        python: Path,
+        token_endpoint: str,
+        *,
+        https: bool = False,
+        tree: Path = ROOT,
+        compiled: bool = False,
     ) -> None:
         self.https = https
         self.tree = tree.resolve()
+        self._compiled = compiled
         self._interpreter = Interpreter.of(python)
         self._token_endpoint = token_endpoint
         self.python = python
         name = "smartrecruiters-proxy" if self.tree == ROOT else self.tree.name
+        if compiled:
+            name += " compiled"
         self.name = f"{name}, {self._interpreter.label}{', https' if https else ''}"
 
     def install(self, work: Path) -> str:
@@ -74,9 +84,11 @@ class Ours:
                 except subprocess.CalledProcessError as error:
                     shutil.rmtree(folder, ignore_errors=True)
                     raise Unavailable(f"pip install failed: {error.stderr[-300:]}") from error
-        # As pip leaves it: compiled, whether or not this environment lets Python write bytecode.
-        compiled: list[str | Path] = [self.python, "-m", "compileall", "-q", self.tree / "proxy"]
-        subprocess.run(compiled, timeout=120, check=True)
+        if self._compiled:
+            self.tree = self._unpacked_wheel(work.resolve())
+        # As pip leaves it: with bytecode, even where this environment lets Python write none.
+        bytecode: list[str | Path] = [self.python, "-m", "compileall", "-q", self.tree / "proxy"]
+        subprocess.run(bytecode, timeout=120, check=True)
         version = subprocess.run(
             [self.python, "-c", "import proxy; print(proxy.__version__)"],
             cwd=self.tree,
@@ -88,6 +100,27 @@ class Ours:
         if version.returncode:
             raise Unavailable(f"does not start: {version.stderr.strip()[-300:]}")
         return version.stdout.strip()
+
+    def _unpacked_wheel(self, work: Path) -> Path:
+        """Build the wheel with its compiled modules, once for the same sources, and unpack it."""
+        sources = b"".join(path.read_bytes() for path in sorted(self.tree.rglob("proxy/**/*.py")))
+        unpacked = work / f"wheel-{self._interpreter.tag}-{zlib.crc32(sources):08x}"
+        if not unpacked.is_dir():
+            built = work / "wheel"
+            shutil.rmtree(built, ignore_errors=True)
+            try:
+                subprocess.run(
+                    [self._interpreter.path, "-m", "venv", built / "venv"], check=True, timeout=60
+                )
+                subprocess.run(
+                    [built / "venv/bin/pip", "wheel", "-q", "--no-deps", "-w", built, self.tree],
+                    env={**os.environ, "SRPROXY_PURE": "0"}, check=True, timeout=900,
+                    capture_output=True, text=True,
+                )  # fmt: skip
+            except subprocess.CalledProcessError as error:
+                raise Unavailable(f"cannot be compiled: {error.stderr[-300:]}") from error
+            shutil.unpack_archive(next(built.glob("*.whl")), unpacked, "zip")
+        return unpacked
 
     def start(self, place: Place, origin: Origin, port: int) -> Process:
         """Start on a token store that a login has filled."""
