@@ -7,16 +7,21 @@ ARG BASE=python:3.13-slim
 
 FROM ${BASE} AS build
 WORKDIR /src
+# The wheel is compiled, and a slim base has no compiler. It comes as Debian has it, unpinned, and stays in this stage.
+# hadolint ignore=DL3008
+RUN command -v gcc || { apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*; }
 RUN python -m venv --without-pip /opt/srproxy && python -m venv /opt/build
 COPY requirements.hashes.lock requirements-build.lock ./
 RUN python -m pip --python /opt/srproxy/bin/python install --no-cache-dir --no-compile --require-hashes -r requirements.hashes.lock \
     && /opt/build/bin/python -m pip install --no-cache-dir --require-hashes -r requirements-build.lock
 COPY pyproject.toml README.md LICENSE ./
+COPY deploy/build_hook.py deploy/
 COPY proxy proxy
-# Nothing unlocked comes in: the wheel is built by the locked backend, and installed without asking an index.
+# Nothing unlocked comes in: the wheel is built and compiled by what is locked (SRPROXY_PURE=0: or not at all), and installed
+# without asking an index.
 # What only a compiler or a type checker reads stays behind. Bytecode stays, since nothing can be written at run time; it
 # goes by the source's hash and not by its date, so that two builds are the same.
-RUN /opt/build/bin/python -m pip wheel --no-deps --no-build-isolation --no-index -w /opt/wheel . \
+RUN SRPROXY_PURE=0 /opt/build/bin/python -m pip wheel --no-deps --no-build-isolation --no-index -w /opt/wheel . \
     && python -m pip --python /opt/srproxy/bin/python install --no-cache-dir --no-compile --no-deps --no-index /opt/wheel/*.whl \
     && find /opt/srproxy \( -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi' -o -name '*.pyi' -o -name '*.c' -o -name '*.h' -o -name '__pycache__' \) -prune -exec rm -r {} + \
     && PYTHONHASHSEED=0 /opt/srproxy/bin/python -m compileall -q --invalidation-mode unchecked-hash /opt/srproxy/lib \

@@ -61,9 +61,11 @@ class CustomBuildHook(BuildHookInterface[Any]):
         found = [file for name in self.config["modules"] for file in sorted(root.glob(name))]
         files = [str(file.relative_to(root)) for file in found if file not in left_out]
         # What is imported from elsewhere need not be installed to compile ours.
-        lenient = ["--config-file=", "--ignore-missing-imports"]
+        options = ["--config-file=", "--ignore-missing-imports"]
+        # The tree's own cache belongs to its type checker, which may be at work.
+        options.append(f"--cache-dir={self._folder / 'cache'}")
         extensions = mypycify(
-            [*lenient, *files],
+            [*options, *files],
             opt_level="1",
             debug_level="0",
             target_dir=str(self._folder),
@@ -73,5 +75,6 @@ class CustomBuildHook(BuildHookInterface[Any]):
         command = build_ext(distribution)
         command.build_lib = str(self._folder / "lib")
         command.build_temp = str(self._folder / "objects")
+        command.parallel = True
         command.ensure_finalized()
         command.run()

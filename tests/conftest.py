@@ -21,7 +21,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--container",
         action="store_true",
-        help="build and try the image (root, mmdebstrap, buildah, podman, runc; a minute or two)",
+        help="build and try the image (root, mmdebstrap, buildah, podman, runc; some five minutes)",
     )
     group.addoption(
         "--packages",

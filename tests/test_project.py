@@ -23,7 +23,8 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 REFERENCE = (ROOT / "docs/configuration.md").read_text()
 BEHAVIOUR = (ROOT / "docs/behaviour.md").read_text()
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PROJECT = PYPROJECT["project"]
 LOCKS = ["requirements.lock", "requirements-test.lock"]
 HASHED = ["requirements.hashes.lock", "requirements-build.lock"]
 # Longer and a module has more than one noun (docs/architecture.md).
@@ -186,6 +187,17 @@ def test_both_locks_pin_the_same_versions():
 
 def test_the_hashed_lock_pins_the_same_versions():
     assert locked("requirements.hashes.lock") == locked("requirements.lock")
+
+
+def test_the_build_lock_pins_what_builds_and_compiles_in_the_versions_of_the_tests():
+    hook = PYPROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["hooks"]["custom"]
+    pins, test = locked("requirements-build.lock"), locked("requirements-test.lock")
+
+    for requirement in map(Requirement, PYPROJECT["build-system"]["requires"] + hook["compiler"]):
+        assert requirement.specifier.contains(pins[canonicalize_name(requirement.name)])
+    shared = pins.keys() & test.keys()
+    assert "mypy" in shared
+    assert {name: pins[name] for name in shared} == {name: test[name] for name in shared}
 
 
 @pytest.mark.parametrize("name", HASHED)

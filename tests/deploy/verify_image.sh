@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Builds the Dockerfile and tries the image, without a Docker daemon or an image registry: as root, on Debian.
-# The base image is a stand-in of the same name, made from Debian's packages (and PYTHON_PREFIX, if set: an interpreter's folder).
+# The base image is a stand-in of the same name, made from Debian's packages (and PYTHON_PREFIX, if set: an interpreter's folder);
+# so is the compiler, which its apt-get installs from a folder.
 # Needs mmdebstrap, buildah, podman, runc.     usage: verify_image.sh WORK_FOLDER
 set -euo pipefail
 project=$(realpath "$(dirname "${BASH_SOURCE[0]}")/../..")
@@ -11,7 +12,7 @@ mkdir -p "$work"
 cd "$work"
 
 storage=(--storage-driver overlay --root "$work/graph" --runroot "$work/run")
-build=(buildah "${storage[@]}" bud --isolation chroot --pull-never --format docker --layers -q)
+build=(buildah "${storage[@]}" bud --isolation chroot --pull-never --format docker --layers -q -v "$work/compiler:/compiler:ro")
 podman() { command podman --runtime runc "${storage[@]}" --cgroup-manager cgroupfs --events-backend file "$@" 2>>"$work/podman.log"; }
 # No health timer, since there is no systemd: the check is run by hand. Both limits must be given where the host's are lower than podman's defaults.
 limits=(--ulimit nofile=1024:1024 --ulimit nproc=1024:1024 --health-interval=disable)
@@ -34,17 +35,18 @@ print(answer.status, answer.read().decode())' "$@"
 healthy() { for _ in $(seq 100); do podman healthcheck run "$1" >/dev/null && return; sleep 0.1; done; fail "$1 is not healthy"; }
 
 step "base image: a stand-in for $base"
-if [ ! -f rootfs.tar ]; then
-    suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
-    # Unpacked, not installed: no package's scripts run, which would take half a minute.
-    mmdebstrap --quiet --variant=extract --hook-dir=/usr/share/mmdebstrap/hooks/merged-usr \
-        --include=base-files,coreutils,dash,findutils,libc-bin,python3,python3-venv "$suite" rootfs.tar
-fi
+# Unpacked, not installed: no package's scripts run, which would take half a minute.
+unpacked() {
+    [ -e "$2" ] || mmdebstrap --quiet --variant=extract --hook-dir=/usr/share/mmdebstrap/hooks/merged-usr --include="$1" \
+        "$(. /etc/os-release && echo "$VERSION_CODENAME")" "$2"
+}
+unpacked base-files,coreutils,dash,findutils,libc-bin,python3,python3-venv rootfs.tar
+unpacked gcc,libc6-dev,python3-dev compiler
 rm -rf base && mkdir -p base/python
 cp rootfs.tar base/
 cp /etc/ssl/certs/ca-certificates.crt base/
 if [ -n "${PYTHON_PREFIX:-}" ]; then
-    cp -a "$PYTHON_PREFIX/bin" "$PYTHON_PREFIX/lib" base/python/
+    cp -a "$PYTHON_PREFIX"/{bin,include,lib} base/python/
     rm -rf base/python/lib/python3.*/{test,idlelib,tkinter}
     find base/python/lib/python3.*/site-packages -mindepth 1 -maxdepth 1 ! -name 'pip*' -exec rm -rf {} +
 fi
@@ -54,6 +56,7 @@ ADD rootfs.tar /
 COPY python/ /usr/local/
 COPY ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 ENV PATH=/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin PIP_BREAK_SYSTEM_PACKAGES=1 PIP_CERT=/etc/ssl/certs/ca-certificates.crt SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt
+RUN printf '#!/bin/sh\n[ "$1" = update ] || cp -a /compiler/usr/. /usr/\n' >/usr/bin/apt-get && chmod +x /usr/bin/apt-get
 RUN ldconfig && { [ -e /usr/local/bin/python ] || { mkdir -p /usr/local/bin && ln -s /usr/bin/python3 /usr/local/bin/python \
     && python -m zipfile -e /usr/share/python-wheels/pip-*.whl /usr/lib/python3/dist-packages; }; }
 D
@@ -68,6 +71,12 @@ build_image -t "$image"
 step "build it again, from nothing: the same layers"
 build_image --no-cache -t "$image-again"
 [ "$(layers "$image")" = "$(layers "$image-again")" ] || fail "two builds differ: $(layers "$image") and $(layers "$image-again")"
+
+step "the data path is compiled, and what compiles it stayed behind"
+podman run --rm "${limits[@]}" --network none "$image" --version -v | grep -q '^build: compiled,' || fail "the image's data path is not compiled"
+left=$(podman run --rm "${limits[@]}" --network none --entrypoint sh "$image" -c 'command -v gcc cc
+    find /opt/srproxy -name "*.[cho]" -o -name "*mypyc*" ! -name "proxy__mypyc.*.so" -o -path "*/site-packages/mypy*" -o -path "*/site-packages/setuptools*"' || true)
+[ -z "$left" ] || fail "left in the image: $left"
 
 step "an embedded SmartRecruiters in a container of its own"
 clean
