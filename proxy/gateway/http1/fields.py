@@ -25,6 +25,8 @@ PLAIN: Final = bytes([0x09, *range(0x20, 0x7F), *range(0x80, 0x100)])
 ENDING: Final = b"\r\n\0"
 
 MAX_FIELDS: Final = 1000
+# What tells where a message ends, and whether its connection is kept.
+FRAMING: Final = frozenset({b"connection", b"content-length", b"transfer-encoding"})
 # Shortcut: these Connection values need no parsing.
 USUAL_KEEP_ALIVE: Final = (b"keep-alive", b"Keep-Alive")
 
@@ -91,6 +93,28 @@ def values_by_name(fields: Sequence[Field]) -> dict[bytes, bytes]:
             lower = field.lower
             values[lower] = values[lower] + b", " + field.value if lower in values else field.value
     return values
+
+
+def values_after(
+    fields: Sequence[Field], before: Sequence[Field], values: dict[bytes, bytes]
+) -> tuple[dict[bytes, bytes], bool]:
+    """Return the values by name, and whether all that frames a message is as in the head before.
+
+    `before` and `values` are that head's. Where the names are the same, in order and without
+    repeats, only the values that differ are looked at.
+    """
+    if len(fields) != len(before) or len(values) != len(before):
+        return values_by_name(fields), False
+    changed = dict(values)
+    framed_alike = True
+    for field, old in zip(fields, before, strict=True):
+        if field is not old:
+            lower = field.lower
+            if lower != old.lower:
+                return values_by_name(fields), False
+            changed[lower] = field.value
+            framed_alike = framed_alike and lower not in FRAMING
+    return changed, framed_alike
 
 
 def as_headers(fields: Sequence[Field]) -> Headers:

@@ -15,6 +15,7 @@ from proxy.gateway.http1.fields import (
     protocol_error,
     request_framing,
     response_framing,
+    values_after,
     values_by_name,
 )
 
@@ -133,8 +134,12 @@ def parse_request_head(head: bytes, previous: RequestHead | None = None) -> Requ
             raw=head,
             block=previous.block,
         )
-    lines = parse_request_fields(block, previous.lines if previous is not None else ())
-    fields = values_by_name(lines)
+    if previous is None:
+        lines = parse_request_fields(block)
+        fields = values_by_name(lines)
+    else:
+        lines = parse_request_fields(block, previous.lines)
+        fields, _ = values_after(lines, previous.lines, previous.fields)
     return RequestHead(
         method,
         target,
@@ -161,14 +166,20 @@ def parse_response_head(head: bytes, previous: ResponseHead | None = None) -> Re
         version = previous.minor, previous.status, previous.reason
     else:
         version = _parse_status_line(line)
-    lines = parse_response_fields(
-        head[line_end + 2 :], previous.lines if previous is not None else ()
-    )
-    fields = values_by_name(lines)
-    framing = response_framing(version[0], fields)
-    if framing[0] is not None and b"," in fields[b"content-length"]:
-        lines = _with_one_length(lines)
-    kept = keeps_alive(version[0], fields)
+    if previous is None:
+        lines = parse_response_fields(head[line_end + 2 :])
+        fields, framed_alike = values_by_name(lines), False
+    else:
+        lines = parse_response_fields(head[line_end + 2 :], previous.lines)
+        fields, framed_alike = values_after(lines, previous.lines, previous.fields)
+    if previous is not None and framed_alike and previous.minor == version[0]:
+        framing = previous.content_length, previous.chunked
+        kept = previous.keep_alive
+    else:
+        framing = response_framing(version[0], fields)
+        if framing[0] is not None and b"," in fields[b"content-length"]:
+            lines = _with_one_length(lines)
+        kept = keeps_alive(version[0], fields)
     return ResponseHead(line, version, lines, fields, framing, keep_alive=kept, raw=head)
 
 

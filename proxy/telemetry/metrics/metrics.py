@@ -7,10 +7,9 @@ MOST_SERIES combinations the rest is counted together. Nothing of a request's pa
 is ever counted by.
 """
 
-from bisect import bisect_left
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 GUARD_CODES = frozenset(
@@ -19,7 +18,7 @@ GUARD_CODES = frozenset(
 OUTCOMES = frozenset({"ok", "invalid_grant", "not_spent", "unknown"})
 OTHER = "other"
 # Up to the 128 s that SmartRecruiters asks clients to wait for an answer.
-BOUNDS = (
+BOUNDS: Final = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 130.0,
 )  # fmt: skip
 # Several times what a program calls: 305 operations exist, and each answers with a few statuses.
@@ -85,7 +84,12 @@ class Histogram:
 
     def add(self, value: float) -> None:
         """Add one observation, in seconds."""
-        self.counts[bisect_left(BOUNDS, value)] += 1
+        index = 0
+        for bound in BOUNDS:
+            if value <= bound:
+                break
+            index += 1
+        self.counts[index] += 1
         self.total += value
 
     def buckets(self) -> list[tuple[str, float]]:

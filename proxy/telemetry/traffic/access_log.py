@@ -46,31 +46,38 @@ class AccessLog:
             return
         if self._output.sample > 1:
             records = self._sampled(records)
-        asked: tuple[str, bytes] | None = None
-        asking: tuple[str | None, ...] | None = None
+        before: RequestRecord | None = None
         request = who = ""
         for record in records:
             whole = int(record.at)
             if whole != self._second:
-                self._second, self._stamp = whole, timestamp(whole)[:-4]
-            # Programs repeat themselves.
-            if asked != (record.method, record.target):
-                asked = record.method, record.target
+                self._second, self._stamp = whole, f"{timestamp(whole)[:-4]}%03dZ"
+            # Programs repeat themselves: what is the very object of the record before is as it was.
+            if (
+                before is None
+                or record.target is not before.target
+                or record.method != before.method
+            ):
                 path, keys = path_and_keys(record.target)
                 request = self._write_request(record.method, path, keys)
                 self._chosen.append(path)
                 self._chosen += keys
                 if len(record.method) > USUAL_METHOD:
                     self._chosen.append(record.method)
-            whose = record.account, record.operation, record.client, record.caller
-            if asking != whose:
-                asking = whose
+            if (
+                before is None
+                or record.operation is not before.operation
+                or record.client is not before.client
+                or record.caller is not before.caller
+                or record.account is not before.account
+            ):
                 who = self._write_who(record)
+            before = record
             if record.named:
                 self._chosen.append(record.request_id)
             if record.needs:
                 self._chosen += record.needs
-            at = f"{self._stamp}{int((record.at - whole) * 1000):03d}Z"
+            at = self._stamp % int((record.at - whole) * 1000)
             self._lines.append(self._write(record, at, request, who))
 
     def _sampled(self, records: Iterable[RequestRecord]) -> Iterator[RequestRecord]:

@@ -37,7 +37,7 @@ class Traffic:
         self._pending: list[RequestRecord] = []
         self._timer: asyncio.TimerHandle | None = None
         self._subscribers: tuple[Callable[[RequestRecord], None], ...] = ()
-        self._prefix = secrets.token_hex(4) + "-"
+        self._own_id = secrets.token_hex(4) + "-%x"
         self._number = 0
         metrics.before = self._tell
         if output is not None:
@@ -52,7 +52,7 @@ class Traffic:
         """Return the id for our log: from the caller's `X-Request-ID`, or a new one."""
         if given is None:
             self._number = number = self._number + 1
-            return f"{self._prefix}{number:x}"
+            return self._own_id % number
         if REQUEST_ID.fullmatch(given) is None:
             given = NOT_REQUEST_ID.sub(b"", given[:256])[:128]
             if not given:
