@@ -12,6 +12,7 @@ from proxy.gateway.http1 import (
     ChunkedDecoder,
     HeadBuffer,
     LengthDecoder,
+    ResponseHead,
     UntilCloseDecoder,
     encode_chunk,
     encode_last_chunk,
@@ -72,6 +73,41 @@ def test_an_answers_head_that_comes_again_is_not_parsed_again() -> None:
         True,
         False,
     ]
+
+
+FIELD_LINES = [
+    b"Host: a", b"X-A: 1", b"X-A: 2", b"x-a: 1", b"X-B: 1", b"Content-Length: 5",
+    b"Content-Length: 7", b"Content-Length: 5, 5", b"Transfer-Encoding: chunked",
+    b"Connection: close", b"Connection: keep-alive", b"Connection: x",
+]  # fmt: skip
+BLOCKS = st.lists(st.sampled_from(FIELD_LINES), max_size=5)
+STARTS = [b"HTTP/1.1 200 OK", b"HTTP/1.0 200 OK", b"HTTP/1.1 201 Made"]
+
+
+def told_of(head: bytes, before: ResponseHead | None) -> tuple[object, ...]:
+    try:
+        read = parse_response_head(head, before)
+    except Problem as problem:
+        return problem.code, problem.detail
+    framing = read.content_length, read.chunked, read.keep_alive
+    # A length that is said twice alike is kept once.
+    fields = {name: value.partition(b",")[0] for name, value in read.fields.items()}
+    others = {name: read.fields[name] for name in fields if name != b"content-length"}
+    return read.status_line, read.minor, read.status, read.headers, fields, others, framing
+
+
+@given(st.lists(st.tuples(st.sampled_from(STARTS), BLOCKS), min_size=2, max_size=3))
+def test_no_heads_before_change_what_is_read_of_an_answer(
+    heads: list[tuple[bytes, list[bytes]]],
+) -> None:
+    before = None
+    for start, lines in heads:
+        head = b"".join(line + b"\r\n" for line in (start, *lines))
+
+        assert told_of(head, before) == told_of(head, None)
+
+        with suppress(Problem):
+            before = parse_response_head(head, before)
 
 
 def test_what_a_head_before_had_does_not_change_what_is_read() -> None:
