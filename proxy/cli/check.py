@@ -2,7 +2,8 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
 import click
 
@@ -92,13 +93,16 @@ class _Report:
         # By title.
         self.worst: dict[str, Grade] = {}
 
-    async def run(self, title: str, findings: AsyncIterator[Finding]) -> None:
+    async def run(self, title: str, findings: AsyncGenerator[Finding, None]) -> None:
         """Run one check to its end; what it trips over is a fault, and the next goes on."""
         self.worst[title] = Grade.GOOD
         self._out.say(self._out.style(title, "cyan", bold=True))
         try:
-            async for finding in _with_progress(self._session.terminal, title, findings):
-                self._add(title, finding)
+            # Closed here: a refresh that one of them began is stored before the loop ends.
+            shown = _with_progress(self._session.terminal, title, findings)
+            async with aclosing(findings), aclosing(shown):
+                async for finding in shown:
+                    self._add(title, finding)
         except ConfigurationError as error:
             for problem in error.problems:
                 self._add(title, Finding(Grade.BAD, problem))
@@ -115,8 +119,8 @@ class _Report:
 
 
 async def _with_progress(
-    terminal: Terminal, title: str, findings: AsyncIterator[Finding]
-) -> AsyncIterator[Finding]:
+    terminal: Terminal, title: str, findings: AsyncGenerator[Finding, None]
+) -> AsyncGenerator[Finding, None]:
     while True:
         step = asyncio.ensure_future(anext(findings, None))
         try:
@@ -125,6 +129,7 @@ async def _with_progress(
         finally:
             step.cancel()
             terminal.clear()
+            await asyncio.wait([step])  # a signal ends it only when its refresh is stored
         finding = await step
         if finding is None:
             return

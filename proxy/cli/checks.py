@@ -8,7 +8,7 @@ import asyncio
 import os
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from enum import IntEnum
@@ -55,10 +55,10 @@ CREDENTIALS: Mapping[Credential, tuple[str, str]] = {
     "smart_token": ("the API key", "check the key in SmartRecruiters, and upstream.url"),
 }
 
-Check = Callable[[Session], AsyncIterator[Finding]]
+Check = Callable[[Session], AsyncGenerator[Finding, None]]
 
 
-async def check_reach(session: Session) -> AsyncIterator[Finding]:
+async def check_reach(session: Session) -> AsyncGenerator[Finding, None]:
     """Reach the hosts that are used, each once, as requests will; and compare the clocks."""
     config = session.config
     for finding in _roots(session.environ):
@@ -113,7 +113,7 @@ def _dialer(
 
 async def _reach(
     session: Session, keys: Sequence[str], url: str, dialer: Dialer
-) -> AsyncIterator[Finding]:
+) -> AsyncGenerator[Finding, None]:
     key = " and ".join(dict.fromkeys(keys))
     host, port = dialer.host, dialer.port
     way = ""

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from urllib.parse import urlsplit
 
 from proxy.cli.checks import Finding, Grade
@@ -23,7 +23,7 @@ DAY = 86400
 SOON, NOW = 14 * DAY, 3 * DAY
 
 
-async def check_redirect_uri(session: Session) -> AsyncIterator[Finding]:
+async def check_redirect_uri(session: Session) -> AsyncGenerator[Finding, None]:
     """Compare the redirect URI with where we listen."""
     config = session.config
     if all(account.kind != "authorization_code" for account in config.accounts.values()):
@@ -63,7 +63,7 @@ async def check_redirect_uri(session: Session) -> AsyncIterator[Finding]:
         )
 
 
-async def check_port(session: Session) -> AsyncIterator[Finding]:
+async def check_port(session: Session) -> AsyncGenerator[Finding, None]:
     """Check that the address is free, or held by our own server."""
     listen = session.config.listen
     try:
@@ -113,7 +113,7 @@ def _places(listeners: Listeners, port: int) -> str:
     return ", ".join(f"{host}:{port or '(any port)'}" for host in shown)
 
 
-async def check_callers(session: Session) -> AsyncIterator[Finding]:
+async def check_callers(session: Session) -> AsyncGenerator[Finding, None]:
     """Look at our own certificate, at keys sent in clear, and at what leads callers astray."""
     config = session.config
     tls = config.listen.tls

@@ -3,7 +3,8 @@
 import os
 import stat
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from proxy.errors import GrantEnded, Problem, StoreError, TokenEndpointError
 from proxy.grant.stores.folder import user_name
 
 
-async def check_store(session: Session) -> AsyncIterator[Finding]:
+async def check_store(session: Session) -> AsyncGenerator[Finding, None]:
     """Check that the store can be read and written, and by nobody else."""
     tokens, accounts = session.config.tokens, session.config.accounts
     kept = [name for name, one in accounts.items() if one.kind == "authorization_code"]
@@ -103,7 +104,7 @@ def _check_folder(folder: Path) -> list[Finding]:
 
 async def check_credentials(
     session: Session, *, is_stored: bool = True, is_reachable: bool = True
-) -> AsyncIterator[Finding]:
+) -> AsyncGenerator[Finding, None]:
     """Look at each account's credential, and make one call with it.
 
     Without the store no grant is looked at, without the network nothing is called: those faults
@@ -113,16 +114,18 @@ async def check_credentials(
         if not is_stored and configured.kind == "authorization_code":
             yield Finding(Grade.SKIPPED, f"{name}: not looked at; the token store comes first")
             continue
-        async for finding in _check_account(session, name, is_reachable=is_reachable):
-            if name == DEFAULT_ACCOUNT:
-                yield finding
-            else:
-                yield replace(finding, what=f"{name}: {finding.what}")
+        checks = _check_account(session, name, is_reachable=is_reachable)
+        async with aclosing(checks):
+            async for finding in checks:
+                if name == DEFAULT_ACCOUNT:
+                    yield finding
+                else:
+                    yield replace(finding, what=f"{name}: {finding.what}")
 
 
 async def _check_account(
     session: Session, name: str, *, is_reachable: bool
-) -> AsyncIterator[Finding]:
+) -> AsyncGenerator[Finding, None]:
     login = "run srproxy login" + ("" if name == DEFAULT_ACCOUNT else f" --account {name}")
     try:
         async with open_account(session, name) as account:

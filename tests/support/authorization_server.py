@@ -19,6 +19,8 @@ from aiohttp import web
 
 CLIENT_ID = "client-1"
 CLIENT_SECRET = "client-secret-0123456789"
+# A header of the tests' own: which of several processes sends.
+SENDER = "X-Sender"
 REDIRECT_URI = "http://localhost:8080/-/callback"
 
 
@@ -33,6 +35,7 @@ class Presentation:
     grant: int | None = None
     generation: int | None = None
     in_flight: int = 1
+    sender: str = ""  # the process, where it says which it is
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,13 @@ class AuthorizationServer:
             grant.alive = False
         self.valid_access_tokens.clear()
 
+    async def caught_up(self) -> None:
+        """Wait until what was sent before, by processes that are gone perhaps, has been read."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        await reader.read()
+        writer.close()
+
     @property
     def refreshes(self) -> list[Presentation]:
         return [entry for entry in self.log if entry.grant_type == "refresh_token"]
@@ -122,7 +132,7 @@ class AuthorizationServer:
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
         self.requests.append((dict(request.headers), body))
-        fields = self._fields(request, body)
+        fields = {**self._fields(request, body), "sender": request.headers.get(SENDER, "")}
         plan = self.always or (self.script.popleft() if self.script else None)
         if plan is not None and plan.delay:
             await asyncio.sleep(plan.delay)
@@ -226,5 +236,6 @@ class AuthorizationServer:
                 grant.number if grant else None,
                 grant.generation if grant else None,
                 self._in_flight,
+                fields["sender"],
             )
         )
