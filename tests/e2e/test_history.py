@@ -64,6 +64,15 @@ def test_a_kill_between_two_presentations_excuses_the_second() -> None:
     assert len(losses(log)) == 1
 
 
+def test_only_a_kill_of_who_presented_a_token_first_excuses_the_second() -> None:
+    first = seen(0.7, "a", "rotated", 0, sender="1")  # read only after the sender's death
+    log = [first, seen(2, "a", "reused", 1, sender="2")]
+
+    assert faults(log, [Kill(0.5, 0.6, "1")]) == []
+    assert faults(log, [Kill(1, 1.1, "2")]) != []
+    assert faults(log, [Kill(2.5, 2.6, "1")]) != []
+
+
 @pytest.fixture
 async def server() -> AsyncIterator[AuthorizationServer]:
     made = AuthorizationServer(lifetime=0.2)

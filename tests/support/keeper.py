@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import random
 import time
+from collections.abc import Mapping
 from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,10 @@ from proxy.grant.stores.base import TokenStore
 from proxy.grant.stores.encryption import EncryptingCodec
 from proxy.grant.stores.file import FileStore
 from proxy.grant.stores.record import PlainCodec
+from proxy.grant.token_endpoint import TokenEndpoint
+from proxy.grant.wire import Answer
 from proxy.system.secret import Secret
+from tests.support.authorization_server import SENDER
 
 CALLERS = 10
 
@@ -53,6 +57,7 @@ async def _keep(mapping: dict[str, Any], settings: dict[str, Any], ready: Event 
     config = Config.build(mapping)
     clock = SystemClock()
     endpoint = open_endpoint(config, clock, {})
+    _sign(endpoint, settings.get("sender", ""))
     store = open_store(settings)
     manager = TokenManager("default", store, endpoint, config, clock)
     await manager.start()
@@ -63,8 +68,11 @@ async def _keep(mapping: dict[str, Any], settings: dict[str, Any], ready: Event 
             await asyncio.gather(*(_call(manager) for _ in range(CALLERS)))
     except TimeoutError:
         pass
-    await manager.close()
-    await store.close()
+    finally:  # a signal, too, ends it only when a refresh under way is stored
+        if ready is not None:
+            ready.clear()
+        await manager.close()
+        await store.close()
 
 
 async def _call(manager: TokenManager) -> None:
@@ -77,6 +85,16 @@ async def _call(manager: TokenManager) -> None:
         if random.random() < 0.001:
             await manager.rejected(credential.generation)
         await asyncio.sleep(0.002)
+
+
+def _sign(endpoint: TokenEndpoint, sender: str) -> None:
+    """Let the server's log tell which process presented a token."""
+    send = endpoint._wire.send
+
+    async def signed(method: str, headers: Mapping[str, str], *rest: Any) -> Answer:
+        return await send(method, {**headers, SENDER: sender}, *rest)
+
+    endpoint._wire.send = signed  # type: ignore[assignment,method-assign]
 
 
 def _shorten_claims() -> None:
