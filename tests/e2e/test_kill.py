@@ -89,7 +89,8 @@ class Harness:
         processes start. Then log in again first.
         """
         async with asyncio.timeout(30):
-            while self.server.log[-1].verdict == "reused":  # until it is noted in the record
+            # Until it is noted in the record; "refused" where a kill came before that, too.
+            while self.server.log[-1].verdict in ("reused", "refused"):
                 await self.ensure_grant()
                 await asyncio.sleep(0.01)
             self.server.presented.clear()
@@ -213,12 +214,16 @@ async def test_a_signal_in_the_middle_of_a_refresh_leaves_it_stored(harness: Har
     assert (record.generation, record.intent) == (2, None)
 
 
-async def test_a_loss_that_turns_up_at_the_start_is_followed_by_a_login(harness: Harness) -> None:
+@pytest.mark.parametrize("lost", [["rotated", "reused"], ["rotated", "reused", "refused"]])
+async def test_a_loss_that_turns_up_at_the_start_is_followed_by_a_login(
+    harness: Harness, lost: list[str]
+) -> None:
     await harness.ensure_grant()
-    harness.server.script.append(Answer(spend=True, cut=True))  # rotated, and the answer lost
+    # All answers but the last are lost.
+    harness.server.script.extend([Answer(spend=True, cut=True)] * (len(lost) - 1))
     harness.processes.append(harness.start())
     async with asyncio.timeout(30):
-        while harness.server.log[-1].verdict != "reused":
+        while [entry.verdict for entry in harness.server.refreshes] != lost:
             await asyncio.sleep(0.01)
 
     await harness.presentation()
