@@ -24,6 +24,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="build and try the image (root, mmdebstrap, buildah, podman, runc; some five minutes)",
     )
     group.addoption(
+        "--compiled",
+        action="store_true",
+        help="refuse to run on anything but an installed wheel whose data path is compiled",
+    )
+    group.addoption(
         "--packages",
         action="store_true",
         help="build wheel and sdist, and try both in empty environments (needs a package index)",
@@ -63,6 +68,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Name the marker; and time no example of a property: the machine may be busy."""
+    if config.getoption("--compiled") and build_kind() != "compiled":
+        raise pytest.UsageError("the data path that would be tested is not compiled")
     config.addinivalue_line("markers", "interpreted: replaces a part of the data path")
     settings.register_profile("untimed", deadline=None)
     settings.load_profile("untimed")

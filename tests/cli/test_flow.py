@@ -16,7 +16,7 @@ import yaml
 from proxy.sandbox import SandboxSettings
 from proxy.sandbox.data import ME
 from tests.support.processes import (
-    ROOT,
+    PYTHONPATH,
     Process,
     free_port,
     running,
@@ -203,7 +203,7 @@ def test_a_redis_without_its_client_is_said_in_one_line(setup, tmp_path):
     setup.save()
 
     for command in ("serve", "status"):
-        done = setup.run(command, environ={"PYTHONPATH": f"{tmp_path / 'hidden'}:{ROOT}"})
+        done = setup.run(command, environ={"PYTHONPATH": f"{tmp_path / 'hidden'}:{PYTHONPATH}"})
 
         assert done.returncode == 1
         assert done.stdout == ""

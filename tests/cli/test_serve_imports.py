@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from http.client import HTTPResponse
 from pathlib import Path
 
-from tests.support.processes import Process, free_port, running
+from tests.support.processes import PYTHONPATH, Process, free_port, running
 
 SETTINGS = {
     "SRPROXY_OAUTH__CLIENT_ID": "the-client",
@@ -68,10 +68,9 @@ def test_a_page_or_a_scrape_that_cannot_be_loaded_is_a_problem_and_calls_go_on(
     (tmp_path / "sitecustomize.py").write_text(
         "import sys\nsys.modules['jinja2'] = sys.modules['prometheus_client'] = None\n"
     )
-    root = Path(__file__).parent.parent.parent
     environ = SETTINGS | {
         "SRPROXY_LISTEN__PORT": str(free_port()),
-        "PYTHONPATH": f"{tmp_path}:{root}",
+        "PYTHONPATH": f"{tmp_path}:{PYTHONPATH}",
     }
     url = f"http://localhost:{environ['SRPROXY_LISTEN__PORT']}"
     with running("serve", home=tmp_path, environ=environ) as process:

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from proxy.sandbox import SandboxSettings
 from tests.e2e.conftest import Person, Proxy, wait_until
-from tests.support.processes import free_port, srproxy, start
+from tests.support.processes import PYTHONPATH, free_port, srproxy, start
 from tests.support.sandboxes import RunningSandbox
 
 
@@ -251,7 +251,7 @@ def test_control_routes_that_cannot_be_loaded_end_the_command_with_the_error(
         "import sys\nsys.modules['proxy.control.application'] = None\n"
     )
     environ = {
-        "PYTHONPATH": f"{tmp_path}{os.pathsep}{Path(__file__).parents[2]}",
+        "PYTHONPATH": f"{tmp_path}{os.pathsep}{PYTHONPATH}",
         "SRPROXY_OAUTH__CLIENT_ID": "id",
         "SRPROXY_OAUTH__CLIENT_SECRET": "a-secret-of-some-length",
         "SRPROXY_LISTEN__PORT": "0",

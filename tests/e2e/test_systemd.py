@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.activation import activated
-from tests.support.processes import ROOT, free_port
+from tests.support.processes import PYTHONPATH, ROOT, free_port
 
 PR_SET_MDWE = 65  # linux/prctl.h: what MemoryDenyWriteExecute= does on newer kernels
 PATIENCE = 60
@@ -35,7 +35,7 @@ def unit_environment(tmp_path: Path) -> dict[str, str]:
     assert environ == {"XDG_STATE_HOME": "/var/lib/smartrecruiters-proxy"}
     return {
         "PATH": os.environ["PATH"],
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": PYTHONPATH,
         "XDG_STATE_HOME": str(state),
         "NOTIFY_SOCKET": str(tmp_path / "notify"),
     }
@@ -126,7 +126,7 @@ def test_commands_run_beside_the_unit_as_its_user(tmp_path: Path) -> None:
         "-u smartrecruiters-proxy": f"-u {pwd.getpwuid(0).pw_name}",
         "/opt/smartrecruiters-proxy/.venv/bin/srproxy": f"{sys.executable} -m proxy",
         "SRPROXY_CONFIG=/etc/smartrecruiters-proxy/config.yaml": (
-            f"SRPROXY_CONFIG={configuration(tmp_path, free_port())} PYTHONPATH={ROOT}"
+            f"SRPROXY_CONFIG={configuration(tmp_path, free_port())} PYTHONPATH={PYTHONPATH}"
         ),
         "/var/lib/smartrecruiters-proxy": str(tmp_path / "state"),
     }.items():

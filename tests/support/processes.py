@@ -17,7 +17,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import proxy
+
 ROOT = Path(__file__).parent.parent.parent
+# A child runs the proxy that the tests import: the clone's, or that of an installed wheel.
+PYTHONPATH = f"{Path(proxy.__file__).parents[1]}{os.pathsep}{ROOT}"
 PATIENCE = 20.0
 # What a child needs of our own environment, and nothing that configures it.
 KEPT = ("PATH", "LANG", "LC_ALL", "COVERAGE_PROCESS_START", "PYTHONHASHSEED", "TMPDIR")
@@ -43,7 +47,7 @@ def clean_environment(home: Path, extra: Mapping[str, str] | None = None) -> dic
     environ = {name: os.environ[name] for name in KEPT if name in os.environ}
     environ |= {
         "HOME": str(home),
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": PYTHONPATH,
         "PYTHONUNBUFFERED": "1",
         "XDG_CONFIG_HOME": str(home / ".config"),
         "XDG_STATE_HOME": str(home / ".local/state"),
