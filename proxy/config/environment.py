@@ -18,6 +18,9 @@ PREFIX = "SRPROXY_"
 CONFIG_VARIABLE = "SRPROXY_CONFIG"
 # What `notify.command` is run with: such a program may call srproxy in turn.
 NOTIFICATION = {"SRPROXY_EVENT", "SRPROXY_ACCOUNT", "SRPROXY_REASON", "SRPROXY_LOGIN_URL"}
+# What pip was told when it built this installation (deploy/build_hook.py).
+BUILDING = "SRPROXY_PURE"
+OTHERS = {CONFIG_VARIABLE, BUILDING, *NOTIFICATION}
 # What Kubernetes sets in every pod beside a Service that is called "srproxy" or "srproxy-…", and
 # Docker's links did: SRPROXY_SERVICE_HOST=10.0.0.1, SRPROXY_PORT_80_TCP_ADDR=10.0.0.1 …
 SERVICE_LINK = re.compile(
@@ -42,7 +45,7 @@ def read_environment(environ: Mapping[str, str]) -> Tree:
     """Collect what the environment sets, as a tree like that of a file."""
     tree = Tree()
     for name in sorted(environ):
-        if not name.startswith(PREFIX) or name == CONFIG_VARIABLE or name in NOTIFICATION:
+        if not name.startswith(PREFIX) or name in OTHERS:
             continue
         if SERVICE_LINK.fullmatch(name) or SERVICE_PORT.fullmatch(f"{name}={environ[name]}"):
             continue

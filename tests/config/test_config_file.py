@@ -169,7 +169,7 @@ def test_an_unknown_variable_is_an_error_with_the_nearest_known_one(name, neares
 @pytest.mark.parametrize(
     "name",
     [
-        "SRPROXY_EVENT", "SRPROXY_REASON", "SRPROXY_SERVICE_HOST",
+        "SRPROXY_EVENT", "SRPROXY_REASON", "SRPROXY_PURE", "SRPROXY_SERVICE_HOST",
         "SRPROXY_SERVICE_PORT_HTTP", "SRPROXY_PORT", "SRPROXY_PORT_8080_TCP_ADDR",
         "SRPROXY_GATEWAY_SERVICE_HOST", "SRPROXY_GATEWAY_PORT", "SRPROXY_GATEWAY_PORT_8080_TCP",
         "SRPROXY_GATEWAY_SERVICE_PORT",
