@@ -26,13 +26,19 @@ class CustomBuildHook(BuildHookInterface[Any]):
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Compile before the wheel is put together."""
-        if version == "editable" or not self._is_wanted():
+        if version == "editable" or self._asked == "1":
+            return
+        if not self._is_wanted():
+            self.app.display_warning(
+                "not compiled, pure Python instead: no C compiler, or no CPython"
+            )
             return
         self._folder = Path(tempfile.mkdtemp(prefix="srproxy-build-"))
         try:
             self._compile()
         except (Exception, SystemExit) as error:
-            if os.environ.get("SRPROXY_PURE") == "0":
+            shutil.rmtree(self._folder)
+            if self._asked == "0":
                 raise
             self.app.display_warning(f"not compiled, pure Python instead: {error!r}")
             return
@@ -45,11 +51,14 @@ class CustomBuildHook(BuildHookInterface[Any]):
         """Tidy up."""
         shutil.rmtree(getattr(self, "_folder", ""), ignore_errors=True)
 
+    @property
+    def _asked(self) -> str:
+        return os.environ.get("SRPROXY_PURE", "")
+
     def _is_wanted(self) -> bool:
-        wanted = os.environ.get("SRPROXY_PURE", "")
         compiler = (sysconfig.get_config_var("CC") or "cc").split()[0]
         can = sys.implementation.name == "cpython" and shutil.which(compiler) is not None
-        return self.target_name == "wheel" and (wanted == "0" or (can and wanted != "1"))
+        return self._asked == "0" or (can and self._asked != "1")
 
     def _compile(self) -> None:
         from mypyc.build import mypycify

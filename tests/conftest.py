@@ -31,7 +31,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--packages",
         action="store_true",
-        help="build wheel and sdist, and try both in empty environments (needs a package index)",
+        help="build sdist and compiled wheel, and try them in empty environments (needs an index)",
+    )
+    group.addoption(
+        "--built",
+        type=Path,
+        metavar="FOLDER",
+        help="where --packages finds both built: SRPROXY_PURE=0 python -m build -o FOLDER",
     )
     group.addoption(
         "--kills",
