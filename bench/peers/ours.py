@@ -103,7 +103,8 @@ class Ours:
 
     def _unpacked_wheel(self, work: Path) -> Path:
         """Build the wheel with its compiled modules, once for the same sources, and unpack it."""
-        sources = b"".join(path.read_bytes() for path in sorted(self.tree.rglob("proxy/**/*.py")))
+        files = sorted((self.tree / "proxy").rglob("*.py"))
+        sources = b"".join(path.read_bytes() for path in files)
         unpacked = work / f"wheel-{self._interpreter.tag}-{zlib.crc32(sources):08x}"
         if not unpacked.is_dir():
             built = work / "wheel"
