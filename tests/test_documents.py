@@ -17,7 +17,13 @@ import click
 import pytest
 
 from proxy.cli import cli
-from tests.support.processes import ROOT, clean_environment, free_port, running
+from tests.support.processes import (
+    ROOT,
+    clean_environment,
+    free_port,
+    running,
+    wait_until_answers,
+)
 
 PATIENCE = 60
 DOCUMENTS = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]
@@ -104,6 +110,7 @@ listen: {{port: {other}}}
     ports = ("--port", str(port), "--sandbox-port", str(upstream))
     with running("sandbox", "--auto-approve", *ports, home=home, environ=environ) as sandbox:
         sandbox.wait_for_output("Ctrl-C stops it")
+        wait_until_answers(f"http://localhost:{port}/-/ready")  # the login is done
         yield clone, environ | {"SANDBOX_PORT": str(port)}
 
 
