@@ -106,7 +106,11 @@ listen: {{port: {other}}}
 """
     )
     settings.chmod(0o600)
-    environ = clean_environment(home, {"PATH": f"{program.parent}:{os.environ['PATH']}"})
+    # --sandbox means the newest one in the folder for temporary files: of these tests, then.
+    temporary = home / "tmp"
+    temporary.mkdir()
+    path = f"{program.parent}:{os.environ['PATH']}"
+    environ = clean_environment(home, {"PATH": path, "TMPDIR": str(temporary)})
     ports = ("--port", str(port), "--sandbox-port", str(upstream))
     with running("sandbox", "--auto-approve", *ports, home=home, environ=environ) as sandbox:
         sandbox.wait_for_output("Ctrl-C stops it")
