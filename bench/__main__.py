@@ -12,7 +12,6 @@ from pathlib import Path
 from statistics import median
 
 from bench import load, table
-from bench.certificates import Certificates, make_certificates
 from bench.machine import Cores, describe
 from bench.peers import Peer, Place, Unavailable
 from bench.peers.debian import Caddy, HAProxy, Nginx
@@ -20,31 +19,14 @@ from bench.peers.go import GoReverseProxy
 from bench.peers.mitm import Mitmproxy
 from bench.peers.node import node_peers
 from bench.peers.ours import ROOT, Ours
-from bench.processes import Processes, StartFailed, first_answer, free_port
-from bench.token_endpoint import token_endpoint
-from bench.upstream import BEARER, Origin, Upstream, memory_folder, start_upstream
+from bench.processes import StartFailed, first_answer, free_port
+from bench.stage import WORK, Places, stage
+from bench.upstream import BEARER, Origin, Upstream
 
-WORK = Path(__file__).parent / ".work"
 AWAY = 25.0  # milliseconds, each way, of the one-shot case
 CALLS = 15
 REST = 20.0  # seconds, after which memory at rest is looked at
 NEEDED = ("nginx", "wrk", "curl", "openssl", "taskset")
-
-
-@dataclass(frozen=True, slots=True)
-class Places:
-    """Where the peers of a run are started."""
-
-    run: Path
-    certificates: Certificates
-    core: int
-    processes: Processes
-
-    def of(self, name: str) -> Place:
-        """The place of one peer, by its folder's name."""
-        folder = self.run / name
-        folder.mkdir(parents=True, exist_ok=True)
-        return Place(folder, self.core, self.certificates, self.processes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,20 +90,9 @@ def main() -> None:
             packages = "nginx wrk curl openssl util-linux"
             raise SystemExit(f"bench: {program} is missing: apt-get install {packages}")
     loads = Loads(seconds=1, rounds=1) if options.quick else Loads(options.seconds, options.rounds)
-    cores = Cores.of_this_machine()
-    run = WORK / "run"
-    shutil.rmtree(run, ignore_errors=True)
-    run.mkdir(parents=True)
-    memory = memory_folder(run)
-    try:
-        with token_endpoint() as endpoint, Processes(run) as processes:
-            certificates = make_certificates(run)
-            upstream = start_upstream(processes, certificates, memory, cores.others)
-            places = Places(run, certificates, cores.proxy, processes)
-            peers, absent = _install(_peers(options, endpoint))
-            page = _measure(options, loads, cores, upstream, peers, absent, places)
-    finally:
-        shutil.rmtree(memory, ignore_errors=True)
+    with stage("run") as here:
+        peers, absent = _install(_peers(options, here.endpoint))
+        page = _measure(options, loads, here.cores, here.upstream, peers, absent, here.places)
     print(page)
     if options.output:
         options.output.parent.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,6 @@ once, 20 s after a start without a request, beside an interpreter that does noth
 import argparse
 import os
 import resource
-import shutil
 import subprocess
 import sys
 import time
@@ -21,14 +20,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 
-from bench.__main__ import REST, WORK, Places
-from bench.certificates import make_certificates
+from bench.__main__ import REST
 from bench.machine import Cores, describe
 from bench.peers.ours import Ours
-from bench.processes import Memory, Processes, first_answer, free_port
+from bench.processes import Memory, first_answer, free_port
+from bench.stage import WORK, Places, stage
 from bench.table import AT_REST, START
-from bench.token_endpoint import token_endpoint
-from bench.upstream import Origin, memory_folder, start_upstream
+from bench.upstream import Origin
 
 COMMANDS = {
     "srproxy status": ("status",),
@@ -140,22 +138,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=11)
     parser.add_argument("--output", type=Path)
     options = parser.parse_args(arguments)
-    cores = Cores.of_this_machine()
-    run = WORK / "commands"
-    shutil.rmtree(run, ignore_errors=True)
-    run.mkdir(parents=True)
-    memory = memory_folder(run)
-    try:
-        with token_endpoint() as endpoint, Processes(run) as processes:
-            certificates = make_certificates(run)
-            upstream = start_upstream(processes, certificates, memory, cores.others)
-            places = Places(run, certificates, cores.proxy, processes)
-            peer = Ours(options.python, endpoint)
-            version = peer.install(WORK)
-            load = os.getloadavg()[0]
-            measured = measure(peer, places, upstream.tls, cores, options.rounds)
-    finally:
-        shutil.rmtree(memory, ignore_errors=True)
+    with stage("commands") as here:
+        peer = Ours(options.python, here.endpoint)
+        version = peer.install(WORK)
+        load = os.getloadavg()[0]
+        measured = measure(peer, here.places, here.upstream.tls, here.cores, options.rounds)
     head = (
         f"Measured on {datetime.now(UTC).date()}: {describe()}, load average {load:.1f}; "
         f"{peer.name} {version}, medians of {options.rounds}."

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.peers.ours import ROOT, Ours
+from bench.stage import WORK
 
-WORK = ROOT / "bench" / ".work"
 KINDS = {"unlike": "no head twice", "same": "same head", "post": "POST of 1 KiB"}
 REQUESTS = 200
 HEAD = b"Host: 127.0.0.1:8080\r\n"
@@ -56,15 +56,11 @@ def exchange(kind: str, number: int) -> tuple[bytes, bytes]:
     return head + body, ANSWER + request_id + b"\r\n" + b"x" * 1024
 
 
-def connect() -> socket.socket:
-    """One end of a connection within this process; the other stays open."""
+def connected() -> tuple[socket.socket, socket.socket]:
+    """Both ends of a connection within this process; the second has to be kept open."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         ours = socket.create_connection(server.getsockname())
-        connect.others.append(server.accept()[0])  # type: ignore[attr-defined]
-    return ours
-
-
-connect.others = []  # type: ignore[attr-defined]
+        return ours, server.accept()[0]
 
 
 async def run(kind: str, rounds: int) -> float:
@@ -101,9 +97,10 @@ async def run(kind: str, rounds: int) -> float:
             config.listen, lambda: guards, forwarder, traffic, clock, origins, control=control
         )
         connection = UpstreamConnection(upstream, clock, 60.0)
-        connection.connection_made(Memory(connect()))
+        (up, *_others), (down, *_more) = connected(), connected()
+        connection.connection_made(Memory(up))
         upstream.released(connection)
-        caller, answers = front(), Memory(connect())
+        caller, answers = front(), Memory(down)
         caller.connection_made(answers)
         exchanges = [exchange(kind, number) for number in range(REQUESTS)]
         times = []

@@ -8,22 +8,19 @@ memory before and after, which must not grow with the body.
 """
 
 import argparse
-import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from bench import load
-from bench.__main__ import WORK, Places
-from bench.certificates import make_certificates
 from bench.machine import Cores, describe
 from bench.peers import Peer
 from bench.peers.debian import Nginx
 from bench.peers.go import GoReverseProxy
 from bench.peers.ours import Ours
-from bench.processes import Processes, first_answer, free_port
-from bench.token_endpoint import token_endpoint
-from bench.upstream import Origin, memory_folder, start_upstream
+from bench.processes import first_answer, free_port
+from bench.stage import WORK, Places, stage
+from bench.upstream import Origin
 
 CONNECTIONS = (1, 10, 100, 500)
 DOWNLOADS = 3
@@ -79,23 +76,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seconds", type=float, default=3, help="of each run of wrk")
     parser.add_argument("--output", type=Path)
     options = parser.parse_args(arguments)
-    cores = Cores.of_this_machine()
-    run = WORK / "scale"
-    shutil.rmtree(run, ignore_errors=True)
-    run.mkdir(parents=True)
-    memory = memory_folder(run)
     measured = {}
-    try:
-        with token_endpoint() as endpoint, Processes(run) as processes:
-            certificates = make_certificates(run)
-            upstream = start_upstream(processes, certificates, memory, cores.others)
-            places = Places(run, certificates, cores.proxy, processes)
-            peers: list[Peer] = [Ours(options.python, endpoint), Nginx(), GoReverseProxy()]
-            for peer in peers:
-                peer.install(WORK)
-                measured[peer.name] = measure(peer, places, upstream.tls, cores, options.seconds)
-    finally:
-        shutil.rmtree(memory, ignore_errors=True)
+    with stage("scale") as here:
+        peers: list[Peer] = [Ours(options.python, here.endpoint), Nginx(), GoReverseProxy()]
+        for peer in peers:
+            peer.install(WORK)
+            measured[peer.name] = measure(
+                peer, here.places, here.upstream.tls, here.cores, options.seconds
+            )
     text = "\n".join([describe(), "", *page(measured), ""])
     print(text)
     if options.output:

@@ -176,6 +176,11 @@ class ConfigurationError(ProxyError):
         self.problems = tuple(problems)
 
 
+def unforeseen() -> Problem:
+    """Make the Problem of a fault of ours; what it was is for the log alone."""
+    return Problem("internal_error", "The proxy failed in a way that it did not foresee.")
+
+
 class StoreError(ProxyError):
     """The store cannot be read or written; says where and what to do, and nothing was lost."""
 

@@ -19,9 +19,8 @@ class Request:
 
     method: str
     target: str = field(repr=False)  # in origin form, as it came
-    fields: Mapping[bytes, bytes] = field(
-        repr=False
-    )  # by lower-case name; repeated: joined by ", "
+    # By lower-case name; the values of one that is repeated are joined by ", ".
+    fields: Mapping[bytes, bytes] = field(repr=False)
     body: bytes = field(default=b"", repr=False)
     is_tls: bool = False
     address: str | None = None  # the caller's; None over a Unix socket

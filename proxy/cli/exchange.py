@@ -1,7 +1,7 @@
 """One HTTP exchange with a server of our own, over a plain socket.
 
-A connection for each exchange, blocking, with a deadline. Importing asyncio for it would take a
-command 50 ms, and a general client 150.
+A connection for each exchange, blocking, with a deadline. Importing http.client for it would take a
+command as long as asyncio (with bytecode 25 to 50 ms, by the machine), aiohttp three times that.
 """
 
 import socket

@@ -147,7 +147,7 @@ def hosted(session: Session, *, drain: bool = False) -> Iterator[Server]:
         own.presence()
         yield own
     finally:
-        loop, stop = started.result()
+        loop, stop = started.result()  # waited for: a signal may have come before it had started
         loop.call_soon_threadsafe(stop.set)
         thread.join()
 

@@ -28,8 +28,6 @@ QUOTES = "\"'"
 OWN_PARAMETERS = {
     "client_id", "redirect_uri", "scope", "state", "code_challenge", "code_challenge_method",
 }  # fmt: skip
-
-
 DAY = 86400
 MEBIBYTE = 1024 * 1024
 PEM = "a file with certificates in PEM form"

@@ -4,7 +4,6 @@ A route answers or raises a Problem; the front, which has guarded the request (H
 writes either, with the headers that every answer of ours carries.
 """
 
-import logging
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from urllib.parse import urlsplit
@@ -22,25 +21,14 @@ from proxy.control.owners import Owners
 from proxy.control.postman import build_environment
 from proxy.control.probes import Probes
 from proxy.control.reloading import Reloading
-from proxy.control.rendering import prepare
 from proxy.control.requests import base_url
 from proxy.control.status_page import StatusPage
 from proxy.errors import Problem
 from proxy.messages import Answer, Request, Stream
-from proxy.problems import is_navigation
 from proxy.smartrecruiters.collection import build_collection
 from proxy.smartrecruiters.operations import operations
 
-logger = logging.getLogger(__name__)
-
 Handler = Callable[[Request], Awaitable[Answer | Stream]]
-# What renders nothing, but for a person who looks at it.
-PLAIN = frozenset(
-    {
-        "/-/live", "/-/ready", "/-/status", "/-/metrics", "/-/reload", "/-/logout",
-        "/-/requests.har", "/-/postman.json", "/-/postman-collection.json",
-    }
-)  # fmt: skip
 
 
 class Control:
@@ -79,15 +67,8 @@ class Control:
         self._answer = auditing(self._dispatch, self._callback_paths)
 
     async def __call__(self, request: Request) -> Answer | Stream:
-        """Answer, or raise the Problem that says why not; an unforeseen one says nothing."""
-        try:
-            return await self._answer(request)
-        except Problem:
-            raise
-        except Exception:
-            logger.exception("control_route_failed")
-            text = "The proxy failed in a way that it did not foresee."
-            raise Problem("internal_error", text) from None
+        """Answer, or raise the Problem that says why not."""
+        return await self._answer(request)
 
     async def close(self) -> None:
         """End the event streams, and ask nobody any more."""
@@ -97,8 +78,6 @@ class Control:
     async def _dispatch(self, request: Request) -> Answer | Stream:
         # By the path as it came: what is spelt in another way is another path.
         path = request.path
-        if path not in PLAIN or is_navigation(request.header):
-            await prepare()
         if path in self._callback_paths:
             return await self._callback(request)
         if path.startswith(PREFIX):

@@ -20,6 +20,7 @@ from proxy.control.filters import Filter
 from proxy.control.login.outcomes import LoginFailure, LoginNews
 from proxy.control.overview import overview
 from proxy.control.owners import Owners
+from proxy.control.rendering import prepare
 from proxy.control.status import status_json
 from proxy.control.status_page import limits_section
 from proxy.control.traffic_list import row
@@ -50,6 +51,7 @@ class Events:
 
     async def stream(self, request: Request) -> Stream:
         """Serve one reader until it leaves, falls behind, or the proxy stops."""
+        await prepare()
         headers = [
             ("Content-Type", "text/event-stream; charset=utf-8"),
             ("X-Accel-Buffering", "no"),

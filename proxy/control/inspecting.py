@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 from proxy.control.answers import as_json, as_page, redirect
 from proxy.control.context import ControlContext
 from proxy.control.filters import Filter
-from proxy.control.rendering import render
+from proxy.control.rendering import prepare, render
 from proxy.control.requests import FORM, base_url
 from proxy.errors import Problem
 from proxy.messages import Answer, Request
@@ -68,6 +68,7 @@ class Inspecting:
         if is_replay:
             return await self._replay(request, inspector, exchange)
         if is_navigation(request.header):
+            await prepare()
             return as_page(self._page(exchange, base_url(request, self._context.config)))
         return as_json(full(exchange))
 

@@ -12,7 +12,7 @@ from proxy.control.context import ControlContext, is_inspecting
 from proxy.control.filters import Filter
 from proxy.control.overview import overview
 from proxy.control.owners import Owners
-from proxy.control.rendering import render
+from proxy.control.rendering import prepare, render
 from proxy.control.requests import base_url, with_account
 from proxy.control.traffic_list import traffic_section
 from proxy.errors import KINDS
@@ -40,6 +40,7 @@ class StatusPage:
 
     async def show(self, request: Request) -> Answer:
         """Answer the page."""
+        await prepare()
         context = self._context
         for name in context.accounts:
             self._owners.ask_soon(name)

@@ -188,7 +188,7 @@ class Output(logging.Handler):
         self.sample = 1  # of requests that went well, one in so many is
         self.before: Callable[[], None] | None = None  # writes what is older and still waits
         self._stream = stream
-        self._last: dict[tuple[str, str], tuple[float, int]] = {}
+        self._last: dict[tuple[str, str, str], tuple[float, int]] = {}
         self.setFormatter(JsonFormatter() if as_json else TextFormatter())
         if isinstance(stream, LogWriter):
             stream.notice = self._notice
@@ -240,7 +240,7 @@ class Output(logging.Handler):
         """Let the same complaint of the loop or a library through once a second."""
         if record.levelno < logging.WARNING or not record.name.startswith(REPEATING):
             return True
-        key = (record.name, str(record.msg).partition("\n")[0])
+        key = (record.name, str(record.msg).partition("\n")[0], _raised_at(record))
         at, dropped = self._last.get(key, (0.0, 0))
         if 0 <= record.created - at < 1:
             self._last[key] = (at, dropped + 1)
@@ -251,6 +251,16 @@ class Output(logging.Handler):
         if dropped:
             record.msg = f"{record.msg} ({dropped} more like the last one of these)"
         return True
+
+
+def _raised_at(record: logging.LogRecord) -> str:
+    """Return where a logged exception was raised: failures of two places are not the same one."""
+    trace = record.exc_info[2] if record.exc_info else None
+    if trace is None:
+        return ""
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    return f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
 
 
 def configure(level: str, format_name: str, stream: Stream, *, sample: int = 1) -> Output:

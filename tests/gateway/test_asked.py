@@ -293,7 +293,7 @@ async def test_an_unforeseen_error_says_nothing_of_itself(
     assert head.startswith(b"HTTP/1.1 500 ")
     assert json.loads(body)["code"] == "internal_error"
     assert CANARY not in head + body
-    assert "control_answer_failed" in caplog.text
+    assert "control_route_failed" in caplog.text
 
 
 @pytest.mark.parametrize("value", ["a\r\nX-Evil: 1", "a\nb", "\ud800"])
@@ -470,7 +470,7 @@ async def test_a_stream_that_fails_midway_never_looks_complete(
 
     assert answer.endswith(b"6\r\npiece\n\r\n" * 2)
     assert CANARY not in answer
-    assert "control_answer_failed" in caplog.text
+    assert "control_route_failed" in caplog.text
 
 
 async def test_a_stream_waits_for_a_reader_that_is_slow_and_cuts_one_that_does_not_read() -> None:

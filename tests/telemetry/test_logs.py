@@ -321,6 +321,24 @@ def test_the_loop_s_complaint_is_written_once_a_second():
     assert "99 more" in lines[1]
 
 
+def test_failures_of_two_places_are_two_complaints():
+    def fail_here():
+        raise RuntimeError("here")
+
+    def fail_there():
+        raise RuntimeError("there")
+
+    stream = configured()
+    for fail in (fail_here, fail_here, fail_there):
+        try:
+            fail()
+        except RuntimeError:
+            logging.getLogger("proxy.gateway.front.asked").exception("control_route_failed")
+
+    told = [json.loads(line)["exception"] for line in stream.getvalue().splitlines()]
+    assert [text.rpartition(": ")[2] for text in told] == ["here", "there"]
+
+
 def test_our_own_lines_are_never_dropped():
     stream = io.StringIO()
     output = Output(stream, as_json=False)

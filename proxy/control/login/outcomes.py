@@ -11,6 +11,7 @@ from proxy.errors import (
     ProxyError,
     StoreError,
     TokenEndpointError,
+    unforeseen,
 )
 
 MOST_SHOWN = 300
@@ -141,7 +142,7 @@ def exchange_failure(error: ProxyError) -> LoginFailure:
         return _token_endpoint_failure(error)
     return LoginFailure(
         "The login did not succeed",
-        Problem("internal_error", "The proxy failed in a way that it did not foresee."),
+        unforeseen(),
     )
 
 

@@ -15,7 +15,7 @@ from proxy.control.login.outcomes import LoginFailure, OtherUser
 from proxy.control.login.pages import failure_page, success_page
 from proxy.control.login.pending import LIFETIME, SUCCEEDED, Login, Logins
 from proxy.control.login.taking import Taking
-from proxy.control.rendering import render
+from proxy.control.rendering import prepare, render
 from proxy.control.requests import (
     account_query,
     asked_account,
@@ -59,6 +59,7 @@ class LoginRoutes:
         login = self._logins.begin(account)
         url = self._authorization_url(login)
         if is_navigation(request.header):
+            await prepare()
             answer = self._paste_page(login)
         else:
             answer = as_json({"authorization_url": url, "expires_in": LIFETIME})
@@ -78,6 +79,7 @@ class LoginRoutes:
                 "The callback is not prefetched: it would spend the code.",
                 status=503,
             )
+        await prepare()  # before the code is spent: its end has to be shown
         query = request.raw_query
         login = self._taking.match(request.cookies, query)
         try:
@@ -90,6 +92,8 @@ class LoginRoutes:
         """Act on the final redirect URL as text (POST /-/login/complete)."""
         fields, is_form = read_fields(request)
         by_page = is_form or is_navigation(request.header)
+        if by_page:
+            await prepare()
         login: Login | None = None
         try:
             if "replace" in fields or "keep" in fields:

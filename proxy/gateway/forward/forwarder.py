@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from proxy.config import UpstreamConfig
-from proxy.errors import Problem
+from proxy.errors import Problem, unforeseen
 from proxy.gateway.forward.explaining import Explainer
 from proxy.gateway.forward.prepared import Prepared
 from proxy.gateway.forward.seams import CredentialSource, Gate, Open, TapFor, TransformFor
@@ -101,4 +101,4 @@ async def _told(work: Coroutine[Any, Any, None], failed: Callable[[Problem], Non
         failed(problem)
     except Exception:
         logger.exception("forwarding failed in a way that was not foreseen")
-        failed(Problem("internal_error", "The proxy failed in a way that it did not foresee."))
+        failed(unforeseen())

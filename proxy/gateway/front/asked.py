@@ -11,7 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 
-from proxy.errors import Problem
+from proxy.errors import Problem, unforeseen
 from proxy.gateway.front.here import Answering, Here
 from proxy.gateway.guards import Peer, origin_form
 from proxy.gateway.http1 import RequestHead
@@ -135,9 +135,8 @@ class Asked(Here):
         except Problem as problem:
             self._fail(problem)
         except Exception:
-            logger.exception("control_answer_failed")
-            text = "The proxy failed in a way that it did not foresee."
-            self._fail(Problem("internal_error", text))
+            logger.exception("control_route_failed")
+            self._fail(unforeseen())
 
     async def _send(self, stream: Stream) -> None:
         async with aclosing(stream.pieces) as pieces:

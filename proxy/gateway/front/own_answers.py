@@ -42,9 +42,8 @@ class OwnAnswers(Asking):
     _admission: Admission | None
     _caller: CallerSide
     _exchange: Exchange | Here | None
-    _late: (
-        asyncio.TimerHandle | asyncio.Task[None] | None
-    )  # an answer that comes late, or is a page
+    # An answer that comes late, or a page being rendered.
+    _late: asyncio.TimerHandle | asyncio.Task[None] | None
     _out: Outgoing
     _record: RequestRecord | None  # none of a request to the proxy itself
     _services: Services

@@ -276,7 +276,8 @@ class InboundRequest(OwnAnswers):
         exchange.start()
 
     def _is_over(self) -> bool:
-        # Asked by a method: a compiler takes what was assigned for what is still there.
+        # A method of its own: mypyc assumes that an attribute keeps, across a call, the value that
+        # was assigned before it.
         return self._exchange is None
 
     def _refuse_unread(self, problem: Problem) -> None:

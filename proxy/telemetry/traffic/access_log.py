@@ -52,7 +52,7 @@ class AccessLog:
             whole = int(record.at)
             if whole != self._second:
                 self._second, self._stamp = whole, f"{timestamp(whole)[:-4]}%03dZ"
-            # Programs repeat themselves: what is the very object of the record before is as it was.
+            # Programs repeat themselves: what was made of an object is made again only for another.
             if (
                 before is None
                 or record.target is not before.target

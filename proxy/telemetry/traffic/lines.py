@@ -13,7 +13,7 @@ from proxy.telemetry.logs import redact, timestamp
 from proxy.telemetry.traffic.record import RequestRecord, shown_path_and_keys
 
 LOG_MEMBERS = ("level", "logger", "message")
-# By %, which mypyc compiles to one call; a number's format in an f-string takes it five.
+# Filled in by %, which mypyc compiles to one call; an f-string takes a call for each number.
 JSON_LINE: Final = (
     '{"at": "%s", "level": "info", "logger": "proxy.traffic", "message": "request", "id": "%s", '
     '%s, "status": %d, "whose": "%s", %s, "duration": %.6f, "upstream_duration": %.6f, '
@@ -86,11 +86,11 @@ def text_who(record: RequestRecord) -> str:
 
 def text_line(record: RequestRecord, at: str, request: str, who: str) -> str:
     """Write a record as a line for people, with what `text_request` and `text_who` made of it."""
-    upstream = " upstream=%.1fms" % (record.upstream_duration * 1000)
+    upstream, held = record.upstream_duration, record.held
     line = TEXT_LINE % (
         at, request, record.status or "-", record.whose, record.duration * 1000,
-        upstream if record.upstream_duration else "",
-        " held=%.1fms" % (record.held * 1000) if record.held else "",
+        " upstream=%.1fms" % (upstream * 1000) if upstream else "",
+        " held=%.1fms" % (held * 1000) if held else "",
         record.bytes_in, record.bytes_out, who,
     )  # fmt: skip
     for name, value in more(record):
