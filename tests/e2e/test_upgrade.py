@@ -144,7 +144,8 @@ def test_a_service_whose_sockets_systemd_holds_is_restarted(
                 # As `systemctl restart`: first the old one ends, meanwhile callers wait.
                 assert current.stop() == 0, current.stderr
                 current = activated(proxy.home, proxy.file, listening)
-            current.wait_for_output("started ")
+                # Before Python runs our first line, SIGTERM ends it as any process.
+                current.wait_for_output("started ")
             time.sleep(0.5)
     finally:
         current.stop()
