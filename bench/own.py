@@ -12,6 +12,8 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -63,33 +65,47 @@ def connected() -> tuple[socket.socket, socket.socket]:
         return ours, server.accept()[0]
 
 
-async def run(kind: str, rounds: int) -> float:
-    """Send REQUESTS requests in each round; the least time of a round for each, in µs."""
+class Clock:
+    now, monotonic = staticmethod(time.time), staticmethod(time.monotonic)
+
+
+class Silent:
+    """An upstream that takes no further connection."""
+
+    async def dial(self, _make_protocol: Any) -> Any:
+        await asyncio.Event().wait()
+
+
+class Credential:
+    lines, generation = b"Authorization: Bearer bench\r\n", 1
+
+    def current(self) -> Any:
+        return self
+
+
+@contextmanager
+def data_path(settings: dict[str, Any]) -> Iterator[tuple[Any, Any]]:
+    """The callers' side, to be called for a connection each, and a connection to an upstream."""
     from proxy.config import Config
     from proxy.gateway.forward import Forwarder
     from proxy.gateway.front import Front
     from proxy.gateway.guards import Guards
+    from proxy.gateway.limits import Limits
     from proxy.gateway.upstream import Upstream, UpstreamConnection
     from proxy.system.origin import CallerOrigins
     from proxy.telemetry.logs import Output
     from proxy.telemetry.metrics import Metrics
     from proxy.telemetry.traffic import Traffic
 
-    class Clock:
-        now, monotonic = staticmethod(time.time), staticmethod(time.monotonic)
-
-    class Credential:
-        lines, generation = b"Authorization: Bearer bench\r\n", 1
-
-        def current(self) -> Any:
-            return self
-
     clock: Any = Clock()
-    config = Config.build({"oauth": {"client_id": "bench", "client_secret": "bench" * 4}})
+    login = {"client_id": "bench", "client_secret": "bench" * 4}
+    config = Config.build({"oauth": login, **settings})
     with Path(os.devnull).open("w") as nowhere:
-        upstream = Upstream(config.upstream, None, clock)  # type: ignore[arg-type]
+        dialer: Any = Silent()
+        upstream = Upstream(config.upstream, dialer, clock)
         credentials: Any = {"default": Credential()}
-        forwarder = Forwarder(config.upstream, upstream, credentials, clock)
+        gate = Limits(lambda: config.limits, clock, asyncio.get_running_loop().call_later)
+        forwarder = Forwarder(config.upstream, upstream, credentials, clock, gate=gate)
         guards = Guards(config)
         traffic = Traffic(Metrics("bench"), Output(nowhere, as_json=True))
         origins, control = CallerOrigins(config.oauth.redirect_uri), Any
@@ -97,9 +113,19 @@ async def run(kind: str, rounds: int) -> float:
             config.listen, lambda: guards, forwarder, traffic, clock, origins, control=control
         )
         connection = UpstreamConnection(upstream, clock, 60.0)
-        (up, *_others), (down, *_more) = connected(), connected()
+        up, _other = connected()
         connection.connection_made(Memory(up))
         upstream.released(connection)
+        try:
+            yield front, connection
+        finally:
+            gate.close()
+
+
+async def run(kind: str, rounds: int) -> float:
+    """Send REQUESTS requests in each round; the least time of a round for each, in µs."""
+    with data_path({"limits": {"mode": "pass"}}) as (front, connection):
+        down, _other = connected()
         caller, answers = front(), Memory(down)
         caller.connection_made(answers)
         exchanges = [exchange(kind, number) for number in range(REQUESTS)]
@@ -115,10 +141,10 @@ async def run(kind: str, rounds: int) -> float:
     return min(times)
 
 
-def child(python: Path, tree: Path, kind: str, rounds: int, *wrapper: str) -> str:
-    """Run the requests in a process of their own on one tree's code; what it printed."""
-    code = f"import sys; sys.path[:0] = [{str(tree)!r}, {str(ROOT)!r}]; import bench.own as own; "
-    code += f"print(own.asyncio.run(own.run({kind!r}, {rounds})))"
+def run_in(python: Path, tree: Path, call: str, *wrapper: str) -> str:
+    """Run a coroutine of this folder in a process of its own, on one tree's code; what it says."""
+    code = f"import sys; sys.path[:0] = [{str(tree)!r}, {str(ROOT)!r}]; import asyncio; "
+    code += f"from bench import {call.partition('.')[0]}; print(asyncio.run({call}))"
     done = subprocess.run(
         [*wrapper, python, "-P", "-c", code], capture_output=True, text=True, timeout=600,
         env={**os.environ, "PYTHONHASHSEED": "0"}, check=True,
@@ -131,7 +157,8 @@ def instructions(python: Path, tree: Path, kind: str) -> int:
     counted = []
     for rounds in (1, 6):
         count = ("valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null")
-        told = re.search(r"Collected : (\d+)", child(python, tree, kind, rounds, *count))
+        said = run_in(python, tree, f"own.run({kind!r}, {rounds})", *count)
+        told = re.search(r"Collected : (\d+)", said)
         assert told is not None
         counted.append(int(told[1]))
     return (counted[1] - counted[0]) // (5 * REQUESTS)
@@ -148,7 +175,7 @@ def main() -> None:
         ours.install(WORK)
         for kind, name in KINDS.items():
             count = instructions(ours.python, ours.tree, kind)
-            least = float(child(ours.python, ours.tree, kind, 15))
+            least = float(run_in(ours.python, ours.tree, f"own.run({kind!r}, 15)"))
             print(f"| {name} | {build} | {count:,} | {least:.1f} |", flush=True)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import pytest
 
 from proxy.errors import Problem
+from proxy.gateway.limits import Waiter
 from tests.support.proxying import GET, HOST, FakeCredentials, proxying
 from tests.support.recorder import OK, RecordedConnection, Recorder
 
@@ -21,20 +22,13 @@ class FakeTicket:
     def __init__(self, *, free: bool, resends: int) -> None:
         self.held = 0.0
         self.told: list[str] = []
-        self.go = asyncio.Event()
-        self.problem: Problem | None = None
+        self.waiter: Waiter
         self._free = free
         self._resends = resends
-        if free:
-            self.go.set()
 
-    def enter(self) -> bool:
+    def enter(self, waiter: Waiter) -> bool:
+        self.waiter = waiter
         return self._free
-
-    async def admitted(self) -> None:
-        await self.go.wait()
-        if self.problem is not None:
-            raise self.problem
 
     def sent(self) -> None:
         self.told.append("sent")
@@ -48,6 +42,7 @@ class FakeTicket:
 
     def again(self, wait: float) -> None:
         self.told.append("again")
+        self.waiter.admitted()
 
     def over(self) -> None:
         self.told.append("over")
@@ -110,7 +105,7 @@ async def test_a_request_that_may_not_go_yet_is_held_with_its_body() -> None:
                 await asyncio.sleep(0)
             assert upstream.connections == []
             gate.tickets[0].held = 1.5
-            gate.tickets[0].go.set()
+            gate.tickets[0].waiter.admitted()
             head, _ = await caller.answer()
 
     assert head.startswith(b"HTTP/1.1 200 ")
@@ -126,8 +121,8 @@ async def test_a_request_that_was_held_for_too_long_is_refused_and_its_ticket_ov
             await caller.send(GET)
             while not gate.tickets:
                 await asyncio.sleep(0)
-            gate.tickets[0].problem = Problem("rate_limited", "Too long.", retry_after=3)
-            gate.tickets[0].go.set()
+            problem = Problem("rate_limited", "Too long.", retry_after=3)
+            gate.tickets[0].waiter.refused(problem)
             head, _ = await caller.answer()
 
     assert head.startswith(b"HTTP/1.1 429 ")

@@ -6,9 +6,9 @@
         │            └─▶ SKIPPING   a 429 is read to its end and waited out
         └────────────┴── sent again, also after a lost connection where that is safe
 
-Obtaining is one step, `_obtain`: leave by the limits, then a credential, then a connection; it
-waits only for what is not at hand. What was obtained is given back exactly once, in `_finish`. The
-caller's hang-up cancels it from any state.
+Obtaining is one step, `_obtain`, once the limits let the request go: a credential, then a
+connection; it waits only for what is not at hand. What was obtained is given back exactly once, in
+`_finish`. The caller's hang-up cancels it from any state.
 
 In docs/behaviour.md a 401 is rule 8 of requests, a lost connection rule 9 of requests, a hang-up
 rule 13 of requests, and a 429 rule 5 of SmartRecruiters' limits.
@@ -66,8 +66,8 @@ class Exchange(AnswerSink):
 
     __slots__ = (
         "_connection", "_credential", "_delivery", "_forwarder", "_head", "_inbound",
-        "_key_header", "_prepared", "_record", "_refreshed", "_resent", "_sent_at", "_source",
-        "_state", "_task", "_ticket", "_wait", "upload",
+        "_key_header", "_needs_fresh", "_prepared", "_record", "_refreshed", "_resent", "_sent_at",
+        "_source", "_state", "_task", "_ticket", "_wait", "upload",
     )  # fmt: skip
 
     def __init__(
@@ -93,6 +93,7 @@ class Exchange(AnswerSink):
         self._sent_at = 0.0
         self._refreshed = False
         self._resent = False
+        self._needs_fresh = False  # a connection that was lost is not tried twice
         self._wait = 0.0
         tap_for = forwarder.tap_for
         tap = None if tap_for is None else tap_for(head, record, inbound.origin)
@@ -112,7 +113,22 @@ class Exchange(AnswerSink):
 
     def start(self) -> None:
         """Send the request: at once where the limits, a credential and a connection allow it."""
-        self._obtain(at_once=self._ticket is None or self._ticket.enter())
+        if self._ticket is None or self._ticket.enter(self):
+            self._obtain()
+
+    # ── called by the limits ──
+
+    def admitted(self) -> None:
+        """Send what was held back."""
+        if self._ticket is not None:
+            self._record.held = self._ticket.held
+        self._obtain(fresh=self._needs_fresh)
+
+    def refused(self, problem: Problem) -> None:
+        """Answer what was held back for too long."""
+        if self._ticket is not None:
+            self._record.held = self._ticket.held
+        self._refuse(problem)
 
     # ── called by the caller's side ──
 
@@ -241,9 +257,9 @@ class Exchange(AnswerSink):
 
     # ── obtaining and sending ──
 
-    def _obtain(self, *, at_once: bool, fresh: bool = False) -> None:
-        """Get what sending needs, and send; `at_once`: the limits have let it go already."""
-        if at_once and not fresh:
+    def _obtain(self, *, fresh: bool = False) -> None:
+        """Get what sending needs, once the limits have let it go, and send."""
+        if not fresh:
             credential = self._source.current()
             if credential is not None:
                 connection = self._forwarder.upstream.take(repeatable=self._is_repeatable())
@@ -253,11 +269,6 @@ class Exchange(AnswerSink):
         self._wait_for(self._obtain_in_turn(fresh=fresh))
 
     async def _obtain_in_turn(self, *, fresh: bool) -> None:
-        if self._ticket is not None:
-            try:
-                await self._ticket.admitted()
-            finally:
-                self._record.held = self._ticket.held
         # Before the connection: without a credential none is needed.
         credential = self._source.current() or await self._source.credential()
         connection = await self._forwarder.upstream.acquire(
@@ -274,7 +285,7 @@ class Exchange(AnswerSink):
         # Checked last of all: what arrives before the request would be read as its answer.
         if connection.reused and connection.has_input():
             connection.discard()
-            self._obtain(at_once=True, fresh=True)
+            self._obtain(fresh=True)
             return
         self._state = AWAITING
         self._connection = connection
@@ -289,9 +300,11 @@ class Exchange(AnswerSink):
         """Send once more what was sent before, not before `wait` seconds."""
         self._state = OBTAINING
         self._record.replays += 1
-        if self._ticket is not None:
+        if self._ticket is None:
+            self._obtain(fresh=fresh)
+        else:
+            self._needs_fresh = fresh
             self._ticket.again(wait)
-        self._obtain(at_once=self._ticket is None, fresh=fresh)
 
     def _is_repeatable(self) -> bool:
         upload = self.upload

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from proxy.errors import Problem
 from proxy.gateway.http1 import Headers, RequestHead, ResponseHead
+from proxy.gateway.limits import Waiter
 from proxy.telemetry.traffic import RequestRecord
 
 
@@ -98,12 +99,8 @@ class Ticket(Protocol):
 
     held: float  # seconds that it was held back for, so far
 
-    def enter(self) -> bool:
-        """Go at once where the limits allow it; else `admitted` is to be awaited."""
-        ...
-
-    async def admitted(self) -> None:
-        """Wait until the request may be sent, or raise the Problem rate_limited."""
+    def enter(self, waiter: Waiter) -> bool:
+        """Go at once where the limits allow it; else the waiter is told when, or of a refusal."""
         ...
 
     def sent(self) -> None: ...
@@ -114,7 +111,7 @@ class Ticket(Protocol):
         ...
 
     def again(self, wait: float) -> None:
-        """Join the row again, for another sending not before `wait` seconds; await `admitted`."""
+        """Join the row again, for another sending not before `wait` seconds."""
         ...
 
     def over(self) -> None:

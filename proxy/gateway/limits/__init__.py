@@ -8,8 +8,8 @@ shared    the budget that replicas share through Redis
 limits    all accounts' limiters, as the configuration of the moment has them
 """
 
-from proxy.gateway.limits.limiter import Limiter, Ticket
+from proxy.gateway.limits.limiter import Limiter, Ticket, Waiter
 from proxy.gateway.limits.limits import Limits
 from proxy.gateway.limits.shared import SharedBudget, share_budget
 
-__all__ = ["Limiter", "Limits", "SharedBudget", "Ticket", "share_budget"]
+__all__ = ["Limiter", "Limits", "SharedBudget", "Ticket", "Waiter", "share_budget"]

@@ -33,6 +33,18 @@ class Timer(Protocol):
     def cancel(self) -> None: ...
 
 
+class Waiter(Protocol):
+    """Who is told when a held request may go, instead of waiting in a task of its own."""
+
+    def admitted(self) -> None:
+        """Send the request now."""
+        ...
+
+    def refused(self, problem: Problem) -> None:
+        """Answer with the Problem rate_limited: the wait was too long."""
+        ...
+
+
 class Shared(Protocol):
     """An account's budget that several replicas share; each of them has its own limits besides."""
 
@@ -68,7 +80,7 @@ class Use:
 class Ticket(Call):
     """One request's way through the limits; each method is called at most once a sending."""
 
-    __slots__ = ("_held_since", "_limiter", "_refusals", "_was_sent", "_woken", "held")
+    __slots__ = ("_held_since", "_limiter", "_refusals", "_waiter", "_was_sent", "held")
 
     def __init__(
         self, limiter: "Limiter", lane: Lane, caller: str | None, asked_at: float, max_wait: float
@@ -77,19 +89,14 @@ class Ticket(Call):
         self._limiter = limiter
         self._refusals = 0
         self._was_sent = False
-        self._woken: asyncio.Future[None] | None = None
+        self._waiter: Waiter | None = None
         self._held_since = asked_at
         self.held = 0.0  # seconds that it was held back for, all in all
 
-    def enter(self) -> bool:
-        """Go at once where the limits allow it; else `admitted` is to be awaited."""
+    def enter(self, waiter: Waiter) -> bool:
+        """Go at once where the limits allow it; else the waiter is told when, or of a refusal."""
+        self._waiter = waiter
         return self._limiter.enter(self)
-
-    async def admitted(self) -> None:
-        """Wait until the request may be sent; the Problem rate_limited after max_wait."""
-        woken = self._woken
-        if woken is not None:
-            await woken
 
     def sent(self) -> None:
         """Note that the request is being written to a connection."""
@@ -115,11 +122,12 @@ class Ticket(Call):
         return wait if self._limiter.now() + wait <= self.deadline else None
 
     def again(self, wait: float) -> None:
-        """Join the row again, not to be sent before the wait; await `admitted`."""
+        """Join the row again, not to be sent before the wait; the waiter is told when."""
         self._limiter.again(self, wait)
 
     def over(self) -> None:
         """Give everything back: the answer has ended, or the caller is gone; no harm if it was."""
+        self._waiter = None
         self._limiter.over(self, sent=self._was_sent)
 
     # ── called by the limiter ──
@@ -128,22 +136,32 @@ class Ticket(Call):
         """Begin to wait."""
         self._held_since = now
         self._was_sent = False
-        self._woken = asyncio.get_running_loop().create_future()
 
     def wake(self, now: float) -> None:
         """End the wait: the request may be sent."""
         self._stop_waiting(now)
-        if self._woken is not None and not self._woken.done():
-            self._woken.set_result(None)
+        self._tell(None)
 
     def refuse(self, now: float, problem: Problem) -> None:
         """End the wait: it was too long."""
         self._stop_waiting(now)
-        if self._woken is not None and not self._woken.done():
-            self._woken.set_exception(problem)
+        self._tell(problem)
 
     def _stop_waiting(self, now: float) -> None:
         self.held += now - self._held_since
+
+    def _tell(self, problem: Problem | None) -> None:
+        # Not within the row's own work: what the waiter does next comes back to the row.
+        asyncio.get_running_loop().call_soon(self._told, problem)
+
+    def _told(self, problem: Problem | None) -> None:
+        waiter = self._waiter
+        if waiter is None:
+            return  # its caller is gone
+        if problem is None:
+            waiter.admitted()
+        else:
+            waiter.refused(problem)
 
 
 class Limiter:

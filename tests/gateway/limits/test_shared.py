@@ -13,6 +13,7 @@ from proxy.system.redis import open_redis
 from proxy.system.secret import Secret
 from tests.gateway.limits.test_limiter import limits_config
 from tests.support.redis_server import RedisServer
+from tests.support.waiting import WaitingTicket
 
 LATENCY = 0.003
 
@@ -42,11 +43,12 @@ class Replica:
 
     async def call(self, upstream, name="GET /jobs"):
         method, _, path = name.partition(" ")
-        ticket = self.limits.ticket("default", name, method.encode(), path.encode(), None)
-        assert ticket is not None
+        ticket = WaitingTicket(
+            self.limits.ticket("default", name, method.encode(), path.encode(), None)
+        )
         try:
             if not ticket.enter():
-                await ticket.admitted()
+                await ticket.turn()
             ticket.sent()
             self.sent.append((time.monotonic(), name))
             async with upstream.busy(name):
@@ -145,10 +147,9 @@ async def test_two_replicas_keep_the_numbers_at_once(server):
 async def test_what_one_replica_is_told_holds_the_other_too(server):
     async with replicas(server) as (one, other):
         upstream = Upstream()
-        ticket = one.limits.ticket("default", "GET /jobs", b"GET", b"/jobs", None)
-        assert ticket is not None
+        ticket = WaitingTicket(one.limits.ticket("default", "GET /jobs", b"GET", b"/jobs", None))
         ticket.enter()
-        await ticket.admitted()
+        await ticket.turn()
         ticket.sent()
         ticket.answered({b"x-ratelimit-remaining": b"0"})
         told = time.monotonic()
@@ -174,10 +175,9 @@ async def test_without_redis_each_keeps_its_own_limits(server, caplog):
 async def test_a_replica_that_died_gives_its_places_back(server):
     """Its lease ends; here the whole key does, as after half a minute."""
     async with replicas(server, rules=["1 at once * **"]) as (one, other):
-        stuck = one.limits.ticket("default", "GET /jobs", b"GET", b"/jobs", None)
-        assert stuck is not None
+        stuck = WaitingTicket(one.limits.ticket("default", "GET /jobs", b"GET", b"/jobs", None))
         stuck.enter()
-        await stuck.admitted()
+        await stuck.turn()
         waiting = asyncio.ensure_future(other.call(Upstream()))
         await asyncio.sleep(0.1)
         assert not waiting.done()
