@@ -99,9 +99,9 @@ class OutboundHeaders:
         `dropped` names headers, in lower case, that do not go up besides the usual ones.
         """
         self._dropped = dropped
-        self._first = b"Host: %b\r\n" % authority
+        self._first = b"Host: %b" % authority
         self._instance = instance
-        self._mark = b"X-SRProxy-Instance: %b\r\n" % instance
+        self._mark = b"X-SRProxy-Instance: %b" % instance
         self._names: dict[bytes, bool] = {}  # in lower case: whether it passes
 
     def has_passed(self, head: RequestHead) -> bool:
@@ -141,7 +141,7 @@ class OutboundHeaders:
             if lower == b"cookie" and OUR_COOKIES in field.value:
                 value = _without_our_cookies(field.value)
                 if value:
-                    lines.append(b"%b: %b\r\n" % (field.name, value))
+                    lines.append(b"%b: %b" % (field.name, value))
                 continue
             if lower == b"trailer" and not chunked:
                 continue  # trailers need chunks
@@ -150,17 +150,23 @@ class OutboundHeaders:
             lines.append(field.passing)
         passed = head.fields.get(INSTANCES)
         lines.append(
-            b"X-SRProxy-Instance: %b, %b\r\n" % (passed, self._instance) if passed else self._mark
+            b"X-SRProxy-Instance: %b, %b" % (passed, self._instance) if passed else self._mark
         )
         if chunked:
-            lines.append(b"Transfer-Encoding: chunked\r\n")
-        return b"".join(lines)
+            lines.append(b"Transfer-Encoding: chunked")
+        return as_block(lines)
 
     def _decide(self, lower: bytes) -> bool:
         if len(self._names) >= REMEMBERED:
             self._names.clear()
         passes = self._names[lower] = _plain(lower) not in self._dropped and _passes_up(lower)
         return passes
+
+
+def as_block(lines: list[bytes]) -> bytes:
+    """End each line by CRLF; the list is the caller's no longer."""
+    lines.append(b"")
+    return b"\r\n".join(lines)
 
 
 def _named_away(fields: dict[bytes, bytes]) -> set[bytes]:
@@ -283,9 +289,7 @@ class InboundHeaders:
             and LOOKED_AT.isdisjoint(fields)
             and not (b"set-cookie" in fields and b"domain" in fields[b"set-cookie"].lower())
         ):
-            block = b"".join(
-                [field.passing for field in head.lines if field.lower not in NOT_FOR_CALLER]
-            )
+            lines = [field.passing for field in head.lines if field.lower not in NOT_FOR_CALLER]
         else:
             dropped = (set(options or ()) - PROTECTED) | NOT_FOR_CALLER
             if lengthless:
@@ -293,9 +297,8 @@ class InboundHeaders:
             if not keep_trailer:
                 dropped.add(b"trailer")
             lines = self._look_at(head, dropped, origin, replaces_cors=bool(cors))
-            lines += [b"%b: %b\r\n" % header for header in cors]
-            block = b"".join(lines)
-        return b"HTTP/1.1 %d %b\r\n%b" % (status, head.reason, block)
+            lines += [b"%b: %b" % header for header in cors]
+        return b"HTTP/1.1 %d %b\r\n%b" % (status, head.reason, as_block(lines))
 
     def _look_at(
         self,
@@ -319,5 +322,5 @@ class InboundHeaders:
             else:
                 kept.append(field.passing)
                 continue
-            kept.append(b"%b: %b\r\n" % (field.name, value))
+            kept.append(b"%b: %b" % (field.name, value))
         return kept

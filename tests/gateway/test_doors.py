@@ -55,9 +55,9 @@ class FakeGate:
         self._free, self._resends = free, resends
 
     def ticket(
-        self, account: str, operation: str, method: bytes, path: bytes, caller: str | None
+        self, account: str, operation: str, method: bytes, target: bytes, caller: str | None
     ) -> FakeTicket:
-        self.asked.append((account, operation, method, path, caller))
+        self.asked.append((account, operation, method, target, caller))
         self.tickets.append(FakeTicket(free=self._free, resends=self._resends))
         return self.tickets[-1]
 
@@ -109,7 +109,7 @@ async def test_a_request_that_may_not_go_yet_is_held_with_its_body() -> None:
             head, _ = await caller.answer()
 
     assert head.startswith(b"HTTP/1.1 200 ")
-    assert gate.asked == [("default", "other", b"POST", b"/jobs/7", None)]
+    assert gate.asked == [("default", "other", b"POST", b"/jobs/7?a=b", None)]
     assert gate.tickets[0].told == ["sent", "answered", "over"]
     assert proxy.records[0].held == 1.5
 

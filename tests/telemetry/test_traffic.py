@@ -5,6 +5,7 @@ import base64
 import io
 import json
 import logging
+import re
 from typing import Any
 from urllib.parse import quote, quote_plus
 
@@ -16,6 +17,7 @@ from proxy.system.secret import MASK, Secret
 from proxy.telemetry.logs import Output, set_level
 from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.traffic import AccessLog, RequestRecord, Traffic, describe, path_and_keys
+from proxy.telemetry.traffic.lines import seconds
 from proxy.telemetry.traffic.traffic import MOST_PENDING, RECENT
 from tests.support.records import make_record
 
@@ -365,3 +367,9 @@ def test_request_ids_are_made_where_none_is_usable():
 )  # fmt: skip
 def test_a_traceparent_is_logged_if_it_is_one(given_value, expected):
     assert Traffic.traceparent(given_value) == expected
+
+
+@given(st.floats(0, 1e6))
+def test_seconds_are_written_with_six_digits(value: float) -> None:
+    assert re.fullmatch(r"\d+\.\d{6}", seconds(value))
+    assert float(seconds(value)) == pytest.approx(value, abs=5.1e-7)

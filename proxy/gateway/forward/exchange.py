@@ -102,7 +102,7 @@ class Exchange(AnswerSink):
             admission.account,
             record.operation,
             head.method,
-            head.target.partition(b"?")[0],
+            head.target,
             admission.caller,
         )
         self.upload = (

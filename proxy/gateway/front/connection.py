@@ -243,6 +243,8 @@ class CallerConnection(CallerSide):
         """Let empty lines before a request pass (RFC 9112 section 2.2), however they are cut."""
         if self._begun_line:
             data, self._begun_line = self._begun_line + data, b""
+        if data[:1] != b"\r":
+            return data
         empty = EMPTY_LINES.match(data)
         if empty is not None:
             data = data[empty.end() :]

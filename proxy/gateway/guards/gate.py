@@ -28,10 +28,10 @@ from proxy.gateway.guards.routes import (
 from proxy.gateway.guards.rules import RuleSet
 from proxy.gateway.guards.targets import (
     METHODS_TAKEN,
-    PLAIN,
     canonical,
     check_method,
     check_target,
+    is_plain,
     is_token_endpoint,
     refused,
     split_absolute,
@@ -110,7 +110,7 @@ class Guards:
             route = FORWARD  # and refused there, with a word on what to do instead
         if method not in USUAL_METHODS:
             check_method(method)
-        plain = PLAIN.fullmatch(target) is not None
+        plain = is_plain(target)
         if not plain or b"upgrade" in fields:
             target = self._inspect(head, route, peer)
         host = fields.get(b"host")

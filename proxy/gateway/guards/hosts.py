@@ -8,6 +8,7 @@ Whatever bytes come, the answer is a verdict (CVE-2026-14631: a malformed Host s
 import ipaddress
 import re
 from collections.abc import Iterable
+from typing import Final
 
 from proxy.gateway.guards.peer import Peer
 
@@ -20,6 +21,7 @@ WILDCARDS = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - recognised, not bou
 # Over the Unix socket, where no browser can come: any host of RFC 3986, a path encoded in it
 # included, as its clients' idioms have it; or nothing.
 REG_NAME = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
+EVERYWHERE: Final = ""
 REMEMBERED = 1024
 
 Authority = tuple[str, int | None]
@@ -70,25 +72,28 @@ class Hosts:
 
     def __init__(self, names: Iterable[str]) -> None:
         self._names = frozenset(name.lower() for name in names) - WILDCARDS
-        self._known: set[tuple[bytes, str | None]] = set()
+        # What was admitted: at every address of ours, or at the one that it names.
+        self._known: dict[bytes, str] = {}
 
     def admits(self, value: bytes, peer: Peer) -> bool | None:
         """Return whether an authority is one of ours; None when it is malformed."""
         if peer.is_unix:
             return True if REG_NAME.fullmatch(value) else None
-        local_ip = peer.local_ip
-        if (value, local_ip) in self._known:
+        known = self._known.get(value)
+        if known is not None and (known == EVERYWHERE or known == peer.local_ip):
             return True
         authority = parse_authority(value)
         if authority is None:
             return None
-        host = authority[0]
-        ours = host in self._names or _is_loopback(host)
-        if not ours and local_ip is not None:
-            ours = host == _unmapped(local_ip)
-        if ours:
-            # Bounded, or names under .localhost could fill the memory.
-            if len(self._known) >= REMEMBERED:
-                self._known.clear()
-            self._known.add((value, local_ip))
-        return ours
+        host, local_ip = authority[0], peer.local_ip
+        if host in self._names or _is_loopback(host):
+            at = EVERYWHERE
+        elif local_ip is not None and host == _unmapped(local_ip):
+            at = local_ip
+        else:
+            return False
+        # Bounded, or names under .localhost could fill the memory.
+        if len(self._known) >= REMEMBERED:
+            self._known.clear()
+        self._known[value] = at
+        return True

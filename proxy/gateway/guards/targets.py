@@ -14,12 +14,7 @@ METHODS_TAKEN = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 # They would echo the bearer (TRACE, TRACK) or make a tunnel past every rule (CONNECT).
 REFUSED_METHODS = frozenset({b"TRACE", b"TRACK", b"CONNECT"})
 
-# The great majority: segments that no one can read in two ways, and a query without controls.
-PLAIN = re.compile(
-    rb"/(?:[A-Za-z0-9_~!$&'()*+,=:@-][A-Za-z0-9._~!$&'()*+,=:@-]*"
-    rb"(?:/[A-Za-z0-9_~!$&'()*+,=:@-][A-Za-z0-9._~!$&'()*+,=:@-]*)*/?)?"
-    rb"(?:\?[!-\"$-~\x80-\xff]*)?"
-)
+PLAIN = re.compile(rb"/[A-Za-z0-9._~!$&'()*+,=:@/-]*(?:\?[!-\"$-~\x80-\xff]*)?")
 RAW_IN_PATH = re.compile(rb"[^!-~]|[\\#]")
 # curl, PHP, lynx and Node's fetch send a query as it was written, `Müller` and backslash included.
 RAW_IN_QUERY = re.compile(rb"[^!-~\x80-\xff]|#")
@@ -50,6 +45,14 @@ def origin_form(target: bytes) -> bytes:
         return target
     parts = split_absolute(target)
     return target if parts is None else parts[1]
+
+
+def is_plain(target: bytes) -> bool:
+    """Tell whether a target is as nearly all are: nobody can read its segments in two ways.
+
+    None is empty or begins with a dot, nothing is encoded, and the query has no controls.
+    """
+    return b"//" not in target and b"/." not in target and PLAIN.fullmatch(target) is not None
 
 
 def refused(detail: str) -> Problem:

@@ -35,7 +35,7 @@ class Limits:
         self._limiters: dict[str, Limiter] = {}
 
     def ticket(
-        self, account: str, operation: str, method: bytes, path: bytes, caller: str | None
+        self, account: str, operation: str, method: bytes, target: bytes, caller: str | None
     ) -> Ticket | None:
         """Make the ticket of a request; None where limits are left to the upstream."""
         config = self._config()
@@ -54,7 +54,7 @@ class Limits:
                 self._backoff,
                 partial(self._shared.account, account) if self._shared is not None else None,
             )
-        return limiter.ticket(operation, method, path, caller)
+        return limiter.ticket(operation, method, target.partition(b"?")[0], caller)
 
     def held(self) -> int:
         """Count the requests that are held back, of all accounts."""

@@ -7,9 +7,12 @@ MOST_SERIES combinations the rest is counted together. Nothing of a request's pa
 is ever counted by.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Protocol
+
+from proxy.telemetry.record import RequestRecord
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 GUARD_CODES = frozenset(
@@ -23,26 +26,6 @@ BOUNDS: Final = (
 )  # fmt: skip
 # Several times what a program calls: 305 operations exist, and each answers with a few statuses.
 MOST_SERIES = 5000
-
-
-class Observed(Protocol):
-    """What is counted of a finished request (a traffic.RequestRecord)."""
-
-    method: str
-    status: int
-    whose: str
-    code: str | None
-    caller: str | None
-    account: str | None
-    operation: str
-    duration: float
-    upstream_duration: float
-    held: float
-    bytes_in: int
-    bytes_out: int
-    replays: int
-    aborted: bool
-    rate_limit: str | None
 
 
 class Pool(Protocol):
@@ -84,12 +67,7 @@ class Histogram:
 
     def add(self, value: float) -> None:
         """Add one observation, in seconds."""
-        index = 0
-        for bound in BOUNDS:
-            if value <= bound:
-                break
-            index += 1
-        self.counts[index] += 1
+        self.counts[bisect_left(BOUNDS, value)] += 1
         self.total += value
 
     def buckets(self) -> list[tuple[str, float]]:
@@ -156,7 +134,7 @@ class Metrics:
         self.rate_limit_remaining: dict[tuple[str, str], int] = {}
         self._known: dict[tuple[str | int | None, ...], Series] = {}
 
-    def observe(self, records: Iterable[Observed]) -> None:
+    def observe(self, records: Iterable[RequestRecord]) -> None:
         """Count finished requests."""
         known = self._known
         for record in records:
@@ -203,7 +181,7 @@ class Metrics:
 
         return render(self)
 
-    def _observe_limits(self, record: Observed, labels: Labels) -> None:
+    def _observe_limits(self, record: RequestRecord, labels: Labels) -> None:
         key = (labels.operation, labels.account)
         if record.held:
             self.held_durations.setdefault(key, Histogram()).add(record.held)
@@ -211,7 +189,7 @@ class Metrics:
         if remaining is not None and len(remaining) < 10 and remaining.isdecimal():
             self.rate_limit_remaining[key] = int(remaining)
 
-    def _series_of(self, record: Observed, key: tuple[str | int | None, ...]) -> Series:
+    def _series_of(self, record: RequestRecord, key: tuple[str | int | None, ...]) -> Series:
         usual = record.method in METHODS
         labels = Labels(
             method=record.method if usual else OTHER,

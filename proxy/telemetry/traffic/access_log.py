@@ -7,6 +7,7 @@ line of another logger, so that the order stays.
 from collections.abc import Iterable, Iterator
 
 from proxy.telemetry.logs import Output, timestamp
+from proxy.telemetry.record import RequestRecord, path_and_keys
 from proxy.telemetry.traffic.lines import (
     json_line,
     json_request,
@@ -15,7 +16,6 @@ from proxy.telemetry.traffic.lines import (
     text_request,
     text_who,
 )
-from proxy.telemetry.traffic.record import RequestRecord, path_and_keys
 
 USUAL_METHOD = 7  # characters, at most: OPTIONS
 
@@ -51,7 +51,7 @@ class AccessLog:
         for record in records:
             whole = int(record.at)
             if whole != self._second:
-                self._second, self._stamp = whole, f"{timestamp(whole)[:-4]}%03dZ"
+                self._second, self._stamp = whole, timestamp(whole)[:-4]
             # Programs repeat themselves: what was made of an object is made again only for another.
             if (
                 before is None
@@ -77,7 +77,7 @@ class AccessLog:
                 self._chosen.append(record.request_id)
             if record.needs:
                 self._chosen += record.needs
-            at = self._stamp % int((record.at - whole) * 1000)
+            at = f"{self._stamp}{str(1000 + int((record.at - whole) * 1000))[1:]}Z"
             self._lines.append(self._write(record, at, request, who))
 
     def _sampled(self, records: Iterable[RequestRecord]) -> Iterator[RequestRecord]:

@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 from proxy.telemetry.logs import Output
 from proxy.telemetry.metrics import Metrics
+from proxy.telemetry.record import RequestRecord
 from proxy.telemetry.traffic.access_log import AccessLog
-from proxy.telemetry.traffic.record import RequestRecord
 
 DELAY = 0.1  # seconds, at most, until everything is written
 # Records are counted and formatted 8 or more at a time, which costs each of them less, right after
@@ -37,7 +37,7 @@ class Traffic:
         self._pending: list[RequestRecord] = []
         self._timer: asyncio.TimerHandle | None = None
         self._subscribers: tuple[Callable[[RequestRecord], None], ...] = ()
-        self._own_id = secrets.token_hex(4) + "-%x"
+        self._own_id = secrets.token_hex(4) + "-"
         self._number = 0
         metrics.before = self._tell
         if output is not None:
@@ -52,7 +52,7 @@ class Traffic:
         """Return the id for our log: from the caller's `X-Request-ID`, or a new one."""
         if given is None:
             self._number = number = self._number + 1
-            return self._own_id % number
+            return f"{self._own_id}{number}"
         if REQUEST_ID.fullmatch(given) is None:
             given = NOT_REQUEST_ID.sub(b"", given[:256])[:128]
             if not given:
