@@ -33,7 +33,8 @@ class Memory(asyncio.Transport):
     """A transport that keeps the last thing written."""
 
     def __init__(self, connection: socket.socket) -> None:
-        super().__init__({"socket": connection, "peername": ("127.0.0.1", 1)})
+        ends = {"peername": ("127.0.0.1", 1), "sockname": ("127.0.0.1", 8080)}
+        super().__init__({"socket": connection, **ends})
         self.written = b""
 
     def write(self, data: bytes | bytearray | memoryview) -> None:

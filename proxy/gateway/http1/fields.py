@@ -17,6 +17,10 @@ Malformed = Callable[[str], Problem]
 
 TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 LENGTH: Final = re.compile(rb"0|[1-9][0-9]{0,17}")  # below 2**63, as every peer can hold it
+CR: Final = 0x0D
+LF: Final = 0x0A
+NUL: Final = 0x00
+COMMA: Final = 0x2C
 FOLD: Final = re.compile(rb"[ \t]*\r\n[ \t]+")
 # Bytes allowed in request headers. After deleting them only CRLFs may be left.
 PLAIN: Final = bytes([0x09, *range(0x20, 0x7F), *range(0x80, 0x100)])
@@ -138,7 +142,7 @@ def _parse_line(line: bytes, before: Field | None, malformed: Malformed) -> Fiel
         raise malformed("a header line has no colon.")
     # An answer's values may hold controls (RFC 9110 section 5.5 allows retaining them), but never
     # the three that end a value for some other parser. A request's were looked at all together.
-    if b"\r" in value or b"\n" in value or b"\0" in value:
+    if CR in value or LF in value or NUL in value:
         raise malformed("a header holds CR, LF or NUL.")
     value = value.strip(b" \t")
     if before is not None and before.name == name:
@@ -185,7 +189,7 @@ def response_framing(minor: int, fields: Mapping[bytes, bytes]) -> tuple[int | N
         return None, True
     if length is None:
         return None, False
-    if b"," in length:
+    if COMMA in length:
         length = _said_once(length)
     if not length.isdigit() or len(length) > 18:
         raise protocol_error("its Content-Length is repeated or not a number.")

@@ -5,6 +5,7 @@ from typing import Final
 
 from proxy.errors import Problem
 from proxy.gateway.http1.fields import (
+    COMMA,
     Field,
     Headers,
     as_headers,
@@ -177,7 +178,7 @@ def parse_response_head(head: bytes, previous: ResponseHead | None = None) -> Re
         kept = previous.keep_alive
     else:
         framing = response_framing(version[0], fields)
-        if framing[0] is not None and b"," in fields[b"content-length"]:
+        if framing[0] is not None and COMMA in fields[b"content-length"]:
             lines = _with_one_length(lines)
         kept = keeps_alive(version[0], fields)
     return ResponseHead(line, version, lines, fields, framing, keep_alive=kept, raw=head)

@@ -7,7 +7,6 @@ MOST_SERIES combinations the rest is counted together. Nothing of a request's pa
 is ever counted by.
 """
 
-from bisect import bisect_left
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Protocol
@@ -67,7 +66,12 @@ class Histogram:
 
     def add(self, value: float) -> None:
         """Add one observation, in seconds."""
-        self.counts[bisect_left(BOUNDS, value)] += 1
+        index = 0
+        for bound in BOUNDS:
+            if value <= bound:
+                break
+            index += 1
+        self.counts[index] += 1
         self.total += value
 
     def buckets(self) -> list[tuple[str, float]]:
