@@ -22,7 +22,7 @@ worker_processes 1;
 daemon off;
 pid {folder}/nginx.pid;
 error_log {folder}/error.log;
-events {{ worker_connections 2048; }}
+events {{ worker_connections 4096; }}
 http {{
     access_log off;
     default_type application/json;
@@ -58,6 +58,8 @@ http {{
             return 200 "{small}";
         }}
         location = /64k {{ if ($http_authorization != "{bearer}") {{ return 401; }} }}
+        location = /1m {{ if ($http_authorization != "{bearer}") {{ return 401; }} }}
+        location = /10m {{ if ($http_authorization != "{bearer}") {{ return 401; }} }}
         location = /large {{ if ($http_authorization != "{bearer}") {{ return 401; }} }}
         location /sink/ {{
             if ($http_authorization != "{bearer}") {{ return 401; }}
@@ -105,6 +107,8 @@ def start_upstream(
     www = folder / "www"
     (www / "sink").mkdir(parents=True, exist_ok=True)
     (www / "64k").write_bytes((b'{"padding": "' + b"x" * 65536)[: 65536 - 2] + b'"}')
+    (www / "1m").write_bytes(os.urandom(2**20))
+    (www / "10m").write_bytes(os.urandom(10 * 2**20))
     with (www / "large").open("wb") as large:
         block = os.urandom(2**20)
         for _ in range(LARGE // len(block)):

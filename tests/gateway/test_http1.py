@@ -20,6 +20,7 @@ from proxy.gateway.http1 import (
     parse_request_head,
     parse_response_head,
 )
+from proxy.gateway.http1.fields import LONGEST_NAME, REMEMBERED, _names
 
 REQUEST = b"POST /a?b HTTP/1.1\r\nHost: h\r\nX-A: 1\r\nx-a:\t2 \r\nEmpty:\r\n\r\n"
 
@@ -122,6 +123,20 @@ def test_no_heads_before_change_what_is_read_of_an_answer(heads: list[bytes]) ->
 
         with suppress(Problem):
             before = parse_response_head(head, before)
+
+
+def test_names_are_remembered_in_bounds() -> None:
+    for number in range(3 * REMEMBERED):
+        head = b"GET / HTTP/1.1\r\nX-%d: 1\r\nY-%b%d: 1\r\n" % (number, b"y" * 100, number)
+        parse_request_head(head)
+
+    assert 0 < len(_names) <= REMEMBERED
+    assert max(map(len, _names)) <= LONGEST_NAME
+    one, other = (
+        parse_request_head(b"GET / HTTP/1.1\r\nX-Name: %d\r\n" % n).lines[0] for n in (1, 2)
+    )
+    assert one.name is other.name
+    assert one.lower is other.lower
 
 
 def test_what_a_head_before_had_does_not_change_what_is_read() -> None:

@@ -26,10 +26,17 @@ FOLD: Final = re.compile(rb"[ \t]*\r\n[ \t]+")
 PLAIN: Final = bytes([0x09, *range(0x20, 0x7F), *range(0x80, 0x100)])
 
 MAX_FIELDS: Final = 1000
+# How many names are remembered, and how long one of them may be: callers choose them.
+REMEMBERED: Final = 1024
+LONGEST_NAME: Final = 64
 # What tells where a message ends, and whether its connection is kept.
 FRAMING: Final = frozenset({b"connection", b"content-length", b"transfer-encoding"})
 # Shortcut: these Connection values need no parsing.
 USUAL_KEEP_ALIVE: Final = (b"keep-alive", b"Keep-Alive")
+
+
+# Names that were checked, as written, with themselves and their lower case: heads share these.
+_names: Final[dict[bytes, tuple[bytes, bytes]]] = {}
 
 
 class Field:
@@ -130,13 +137,13 @@ def _parse_lines(lines: list[bytes], before: Sequence[Field], malformed: Malform
     # By number, here and in `values_after`: mypyc calls Python for a zip that is told how strict.
     for number, line in enumerate(lines):
         if number >= known:
-            parsed.append(_parse_line(line, None, malformed))
+            parsed.append(_parse_line(line, malformed))
         elif parsed[number].line != line:
-            parsed[number] = _parse_line(line, parsed[number], malformed)
+            parsed[number] = _parse_line(line, malformed)
     return parsed
 
 
-def _parse_line(line: bytes, before: Field | None, malformed: Malformed) -> Field:
+def _parse_line(line: bytes, malformed: Malformed) -> Field:
     name, colon, value = line.partition(b":")
     if not colon:
         raise malformed("a header line has no colon.")
@@ -145,14 +152,25 @@ def _parse_line(line: bytes, before: Field | None, malformed: Malformed) -> Fiel
     if CR in value or LF in value or NUL in value:
         raise malformed("a header holds CR, LF or NUL.")
     value = value.strip(b" \t")
-    if before is not None and before.name == name:
-        return Field(line, before.name, before.lower, value)
+    known = _names.get(name)
+    if known is None:
+        known = _learn_name(name, malformed)
+    return Field(line, known[0], known[1], value)
+
+
+def _learn_name(name: bytes, malformed: Malformed) -> tuple[bytes, bytes]:
+    """Check a name; return it, and in lower case."""
     if TOKEN.fullmatch(name) is None:
         # RFC 9112 section 5.1: refused in a request, taken off an answer by a proxy.
         name = name.rstrip(b" \t")
         if malformed is not protocol_error or TOKEN.fullmatch(name) is None:
             raise malformed("a header's name is not a token.")
-    return Field(line, name, name.lower(), value)
+    known = name, name.lower()
+    if len(name) <= LONGEST_NAME:
+        if len(_names) >= REMEMBERED:
+            _names.clear()
+        _names[name] = known
+    return known
 
 
 def request_framing(minor: int, fields: Mapping[bytes, bytes]) -> tuple[int | None, bool]:
