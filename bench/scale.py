@@ -131,6 +131,7 @@ def plot(measured: Mapping[str, Growth], file: Path) -> None:
     matplotlib: Any = importlib.import_module("matplotlib")
     matplotlib.use("svg")
     matplotlib.rcParams["svg.hashsalt"] = "bench"  # the same file from the same numbers
+    matplotlib.rcParams["svg.fonttype"] = "none"  # text stays text
     pyplot: Any = importlib.import_module("matplotlib.pyplot")
     figure, ((rate, cost), (transfer, weight)) = pyplot.subplots(2, 2, figsize=(10, 7.5))
     for name, growth in measured.items():
@@ -149,7 +150,8 @@ def plot(measured: Mapping[str, Growth], file: Path) -> None:
     ):
         axes.set_title(title)
         axes.set_xscale("log")
-        axes.set_ylim(bottom=0)
+        if axes is not weight:
+            axes.set_ylim(bottom=0)
         axes.grid(visible=True, alpha=0.3)
     for axes in (rate, cost):
         axes.set_xticks(CONNECTIONS, [f"{number:,}" for number in CONNECTIONS])
@@ -158,7 +160,7 @@ def plot(measured: Mapping[str, Growth], file: Path) -> None:
         axes.set_xticks(list(SIZES), [size_name(size) for size in SIZES])
         axes.set_xlabel("size of an answer")
     weight.set_yscale("log")
-    rate.legend(fontsize="small")
+    cost.legend(fontsize="small", loc="upper left")
     figure.tight_layout()
     figure.savefig(file, metadata={"Date": None, "Creator": None})
 

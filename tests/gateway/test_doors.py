@@ -137,10 +137,12 @@ async def test_a_held_request_whose_caller_hangs_up_gives_its_ticket_back() -> N
             await caller.send(GET)
             while not gate.tickets:
                 await asyncio.sleep(0)
+            gate.tickets[0].held = 1.5
         while "over" not in gate.tickets[0].told:
             await asyncio.sleep(0)
 
     assert gate.tickets[0].told == ["over"]
+    assert (proxy.records[0].aborted, proxy.records[0].held) == (True, 1.5)
 
 
 @pytest.mark.parametrize("busy", [[BUSY], [SPLIT_BUSY, b"0\r\n\r\n"]], ids=["whole", "in pieces"])

@@ -120,14 +120,10 @@ class Exchange(AnswerSink):
 
     def admitted(self) -> None:
         """Send what was held back."""
-        if self._ticket is not None:
-            self._record.held = self._ticket.held
         self._obtain(fresh=self._needs_fresh)
 
     def refused(self, problem: Problem) -> None:
         """Answer what was held back for too long."""
-        if self._ticket is not None:
-            self._record.held = self._ticket.held
         self._refuse(problem)
 
     # ── called by the caller's side ──
@@ -395,3 +391,5 @@ class Exchange(AnswerSink):
         self.upload.detach()
         if self._ticket is not None:
             self._ticket.over()
+            # Of a caller that gave up, too: that it was held may be why.
+            self._record.held = self._ticket.held

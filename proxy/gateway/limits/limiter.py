@@ -90,7 +90,7 @@ class Ticket(Call):
         self._refusals = 0
         self._was_sent = False
         self._waiter: Waiter | None = None
-        self._held_since = asked_at
+        self._held_since: float | None = None  # while it waits
         self.held = 0.0  # seconds that it was held back for, all in all
 
     def enter(self, waiter: Waiter) -> bool:
@@ -128,6 +128,7 @@ class Ticket(Call):
     def over(self) -> None:
         """Give everything back: the answer has ended, or the caller is gone; no harm if it was."""
         self._waiter = None
+        self._stop_waiting(self._limiter.now())
         self._limiter.over(self, sent=self._was_sent)
 
     # ── called by the limiter ──
@@ -148,7 +149,9 @@ class Ticket(Call):
         self._tell(problem)
 
     def _stop_waiting(self, now: float) -> None:
-        self.held += now - self._held_since
+        if self._held_since is not None:
+            self.held += now - self._held_since
+            self._held_since = None
 
     def _tell(self, problem: Problem | None) -> None:
         # Not within the row's own work: what the waiter does next comes back to the row.

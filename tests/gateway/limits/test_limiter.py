@@ -268,6 +268,20 @@ async def test_a_hang_up_leaves_the_row_and_gives_back_what_it_had(time):
     assert door.held() == 0
 
 
+async def test_the_wait_of_a_caller_that_gives_up_is_counted(time):
+    door = limits(time, rules=["1/s GET /jobs"])
+    first, second = ticket(door), ticket(door)
+    first.enter()
+    first.sent()
+    assert not second.enter()
+    await time.advance(0.7)
+
+    second.over()
+    second.over()
+
+    assert second.held == pytest.approx(0.7)
+
+
 async def test_a_reload_counts_for_the_next_request(time):
     settings = {"config": limits_config({})}
     door = limits(time, config=settings)
