@@ -145,6 +145,24 @@ async def test_a_held_request_whose_caller_hangs_up_gives_its_ticket_back() -> N
     assert (proxy.records[0].aborted, proxy.records[0].held) == (True, 1.5)
 
 
+async def test_a_held_request_that_fails_unforeseen_is_answered(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    gate = FakeGate(free=False)
+    async with Recorder() as upstream, proxying(upstream, gate=gate) as proxy:
+        async with proxy.caller() as caller:
+            await caller.send(GET)
+            while not gate.tickets:
+                await asyncio.sleep(0)
+            monkeypatch.setattr(gate.tickets[0], "sent", lambda: 1 / 0)
+            gate.tickets[0].waiter.admitted()
+            head, body = await caller.answer()
+
+    assert head.startswith(b"HTTP/1.1 500 ")
+    assert b"internal_error" in body
+    assert "ZeroDivisionError" in caplog.text
+
+
 @pytest.mark.parametrize("busy", [[BUSY], [SPLIT_BUSY, b"0\r\n\r\n"]], ids=["whole", "in pieces"])
 async def test_a_429_is_waited_out_and_sent_again_whatever_the_method(busy: list[bytes]) -> None:
     async def script(connection: RecordedConnection) -> None:

@@ -120,7 +120,8 @@ class Exchange(AnswerSink):
 
     def admitted(self) -> None:
         """Send what was held back."""
-        self._obtain(fresh=self._needs_fresh)
+        # In a task, which answers for what was not foreseen: nobody else is there to do it.
+        self._wait_for(self._obtain_in_turn(fresh=self._needs_fresh))
 
     def refused(self, problem: Problem) -> None:
         """Answer what was held back for too long."""

@@ -17,9 +17,11 @@ Malformed = Callable[[str], Problem]
 
 TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 LENGTH: Final = re.compile(rb"0|[1-9][0-9]{0,17}")  # below 2**63, as every peer can hold it
+# As numbers: looking for bytes in bytes by `in` raises and drops a TypeError first.
 CR: Final = 0x0D
 LF: Final = 0x0A
 NUL: Final = 0x00
+SPACE: Final = 0x20
 COMMA: Final = 0x2C
 FOLD: Final = re.compile(rb"[ \t]*\r\n[ \t]+")
 # Bytes allowed in request headers. After deleting them only CRLFs may be left.
@@ -33,8 +35,6 @@ LONGEST_NAME: Final = 64
 FRAMING: Final = frozenset({b"connection", b"content-length", b"transfer-encoding"})
 # Shortcut: these Connection values need no parsing.
 USUAL_KEEP_ALIVE: Final = (b"keep-alive", b"Keep-Alive")
-
-
 # Names that were checked, as written, with themselves and their lower case: heads share these.
 _names: Final[dict[bytes, tuple[bytes, bytes]]] = {}
 
@@ -50,7 +50,7 @@ class Field:
         self.lower = lower
         self.value = value
         # The line as it is passed on, without its end: itself, as nearly all are written so.
-        usual = len(line) == len(name) + 2 + len(value) and line[len(name) + 1] == 0x20
+        usual = len(line) == len(name) + 2 + len(value) and line[len(name) + 1] == SPACE
         self.passing = line if usual else b"%b: %b" % (name, value)
 
 

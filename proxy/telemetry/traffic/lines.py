@@ -69,7 +69,7 @@ def json_line(record: RequestRecord, at: str, request: str, who: str) -> str:
 
 
 def seconds(value: float) -> str:
-    """Write seconds with six digits, by whole numbers: %.6f takes three times as long."""
+    """Write seconds with six digits; by whole numbers, as compiled they are quicker than %.6f."""
     if not value:
         return "0.000000"
     if 0 < value < 0.999:

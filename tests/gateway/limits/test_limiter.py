@@ -293,7 +293,7 @@ async def test_a_reload_counts_for_the_next_request(time):
     assert door.ticket("default", "other", b"GET", b"/", None) is None
 
 
-async def test_a_held_call_takes_less_than_half_a_kibibyte(time):
+async def test_a_held_call_takes_less_than_three_quarters_of_a_kibibyte(time):
     door = limits(time)
     go(door, 10)
     nobody = ticket(door)
