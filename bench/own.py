@@ -90,7 +90,7 @@ def data_path(settings: dict[str, Any]) -> Iterator[tuple[Any, Any]]:
     from proxy.config import Config
     from proxy.gateway.forward import Forwarder
     from proxy.gateway.front import Front
-    from proxy.gateway.guards import Guards
+    from proxy.gateway.guards import Guards, InForce
     from proxy.gateway.limits import Limits
     from proxy.gateway.upstream import Upstream, UpstreamConnection
     from proxy.system.origin import CallerOrigins
@@ -105,13 +105,18 @@ def data_path(settings: dict[str, Any]) -> Iterator[tuple[Any, Any]]:
         dialer: Any = Silent()
         upstream = Upstream(config.upstream, dialer, clock)
         credentials: Any = {"default": Credential()}
-        gate = Limits(lambda: config.limits, clock, asyncio.get_running_loop().call_later)
+        gate = Limits(config.limits, clock, asyncio.get_running_loop().call_later)
         forwarder = Forwarder(config.upstream, upstream, credentials, clock, gate=gate)
-        guards = Guards(config)
         traffic = Traffic(Metrics("bench"), Output(nowhere, as_json=True))
         origins, control = CallerOrigins(config.oauth.redirect_uri), Any
         front = Front(
-            config.listen, lambda: guards, forwarder, traffic, clock, origins, control=control
+            config.listen,
+            InForce(Guards(config)),
+            forwarder,
+            traffic,
+            clock,
+            origins,
+            control=control,
         )
         connection = UpstreamConnection(upstream, clock, 60.0)
         up, _other = connected()

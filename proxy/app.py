@@ -25,7 +25,7 @@ from proxy.errors import Problem
 from proxy.gateway.forward import Forwarder, links_rewritten
 from proxy.gateway.front import Front, Ports
 from proxy.gateway.front.resend import send_inward
-from proxy.gateway.guards import Guards
+from proxy.gateway.guards import Guards, InForce
 from proxy.gateway.limits import Limits, share_budget
 from proxy.gateway.upstream import Upstream
 from proxy.grant.accounts import Accounts
@@ -167,12 +167,8 @@ class App:
             sharing = AsyncExitStack()
             self._undo.append(sharing.aclose)
             shared = await sharing.enter_async_context(share_budget(config.tokens.redis, clock))
-        limits = Limits(
-            lambda: self._config.limits,
-            clock,
-            asyncio.get_running_loop().call_later,
-            shared=shared,
-        )
+        schedule = asyncio.get_running_loop().call_later
+        limits = self._limits = Limits(config.limits, clock, schedule, shared=shared)
         self._undo.append(later(limits.close))
         metrics.held = limits.held
         forwarder = Forwarder(
@@ -194,7 +190,7 @@ class App:
 
         self._forwarder = forwarder
         inspector = self._open_inspector()
-        self._guards = Guards(config)
+        in_force = self._in_force = InForce(Guards(config))
         origins = CallerOrigins(config.oauth.redirect_uri)
         owners = OwnerLookup(config.upstream.url, accounts, dialer)
         context = ControlContext(
@@ -218,7 +214,7 @@ class App:
         def front(*, probes_only: bool = False) -> Front:
             return Front(
                 config.listen,
-                lambda: self._guards,
+                in_force,
                 forwarder,
                 traffic,
                 clock,
@@ -272,7 +268,8 @@ class App:
         if config.log.audit_file is not None:
             reopen_audit_file(config.log.audit_file)
         self._config = config
-        self._guards = Guards(config)
+        self._in_force.guards = Guards(config)
+        self._limits.configure(config.limits)
         self._accounts.configure(config)
         self._inspect(config)
         output = current_output()

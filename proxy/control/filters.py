@@ -60,7 +60,7 @@ def _has_word(record: RequestRecord, word: str) -> bool:
         return record.method == word.upper()
     if STATUS.fullmatch(word) and _has_status(record, word):
         return True
-    path, keys = shown_path_and_keys(record.target)
+    path, keys = shown_path_and_keys(record)
     searched = (
         path,
         *keys,

@@ -14,7 +14,7 @@ STATUS_CLASSES = ("2xx", "3xx", "4xx", "5xx")
 
 def row(record: RequestRecord, *, inspecting: bool = False) -> str:
     """Build the row of one request; while `inspecting`, one that was forwarded opens."""
-    path, keys = shown_path_and_keys(record.target)
+    path, keys = shown_path_and_keys(record)
     return render(
         "request_row.html",
         record=record,

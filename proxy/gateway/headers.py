@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
-from proxy.gateway.http1 import Headers, RequestHead, ResponseHead, connection_options
+from proxy.gateway.http1 import Headers, RequestHead, ResponseHead
 
 # The list of RFC 9110 section 7.6.1, and two more, each with its reason.
 HOP_BY_HOP: Final = {
@@ -54,7 +54,7 @@ NOT_IN_TRAILERS: Final = {
 }  # fmt: skip
 LINKS: Final = {b"location", b"content-location"}
 # An answer with one of these is looked at header by header.
-LOOKED_AT: Final = frozenset(LINKS | {b"link", b"trailer"})
+LOOKED_AT: Final = frozenset(LINKS | {b"link", b"set-cookie", b"trailer"})
 # Cache limit; the cache is cleared when full, since callers choose the names.
 REMEMBERED: Final = 2048
 # Where requests have passed: not in Via, for which many servers switch compression off.
@@ -125,11 +125,11 @@ class OutboundHeaders:
 
         One that is spelt with `_` is dropped too if its `-` spelling is in PROTECTED.
         """
-        named = _named_away(head.fields)
+        named = _named_away(head.framing.options)
         lines = [self._first]
         chunked = head.chunked
         names = self._names
-        for field in head.lines:
+        for field in head.parsed.lines:
             lower = field.lower
             passes = names.get(lower)
             if passes is None:
@@ -169,8 +169,8 @@ def as_block(lines: list[bytes]) -> bytes:
     return b"\r\n".join(lines)
 
 
-def _named_away(fields: dict[bytes, bytes]) -> set[bytes]:
-    return {option for option in connection_options(fields) if option not in PROTECTED}
+def _named_away(options: list[bytes]) -> set[bytes]:
+    return set(options) - PROTECTED if options else set()
 
 
 def _without_our_cookies(value: bytes) -> bytes:
@@ -280,25 +280,26 @@ class InboundHeaders:
 
         `cors` are headers of ours, and stand in for the upstream's own such headers.
         """
-        fields, status = head.fields, head.status
-        options = connection_options(fields) if b"connection" in fields else None
+        status, options = head.status, head.framing.options
         # RFC 9110 section 8.6: neither an interim answer nor a 204 has a length.
         lengthless = status == 204 or status < 200
-        if (
-            not (options or cors or lengthless)
-            and LOOKED_AT.isdisjoint(fields)
-            and not (b"set-cookie" in fields and b"domain" in fields[b"set-cookie"].lower())
-        ):
-            lines = [field.passing for field in head.lines if field.lower not in NOT_FOR_CALLER]
+        names = head.parsed.names
+        passing = names.passing
+        if passing is None:
+            passing = names.passing = _passing(names.lowers)
+        lines = [head.status_line.passing]
+        if passing and not (options or cors or lengthless):
+            fields = head.parsed.lines
+            lines += [fields[number].passing for number in passing]
         else:
-            dropped = (set(options or ()) - PROTECTED) | NOT_FOR_CALLER
+            dropped = _named_away(options) | NOT_FOR_CALLER
             if lengthless:
                 dropped.add(b"content-length")
             if not keep_trailer:
                 dropped.add(b"trailer")
-            lines = self._look_at(head, dropped, origin, replaces_cors=bool(cors))
+            lines += self._look_at(head, dropped, origin, replaces_cors=bool(cors))
             lines += [b"%b: %b" % header for header in cors]
-        return b"HTTP/1.1 %d %b\r\n%b" % (status, head.reason, as_block(lines))
+        return as_block(lines)
 
     def _look_at(
         self,
@@ -309,7 +310,7 @@ class InboundHeaders:
         replaces_cors: bool,
     ) -> list[bytes]:
         kept = []
-        for field in head.lines:
+        for field in head.parsed.lines:
             lower = field.lower
             if lower in dropped or (replaces_cors and lower.startswith(b"access-control-")):
                 continue
@@ -324,3 +325,10 @@ class InboundHeaders:
                 continue
             kept.append(b"%b: %b" % (field.name, value))
         return kept
+
+
+def _passing(lowers: list[bytes]) -> list[int]:
+    """Choose the lines of an answer that pass as they are; none where each is to be looked at."""
+    if not LOOKED_AT.isdisjoint(lowers):
+        return []
+    return [number for number, lower in enumerate(lowers) if lower not in NOT_FOR_CALLER]

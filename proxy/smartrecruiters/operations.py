@@ -2,11 +2,12 @@
 
 The paths make a tree for each method: a step for each segment, literal segments (`cv`, `me`,
 `v201804`) before variables (`{id}`). Read from operations.tsv when first asked, in about a
-millisecond; an answer takes a few microseconds, one that is remembered a fraction of one.
+millisecond; an answer takes a few microseconds, and `name_of` remembers its own.
 """
 
 from dataclasses import dataclass, field
-from functools import cache, lru_cache
+from functools import cache
+from typing import Final
 from urllib.parse import unquote
 
 from proxy.smartrecruiters.tables import read_table
@@ -14,10 +15,9 @@ from proxy.smartrecruiters.tables import read_table
 OTHER = "other"  # the name of what is no known operation, in logs and metrics
 # In answers of these, absolute URLs of the API were seen: actions.*.url, ref.
 LINKED_AREAS = frozenset({"Candidates", "Jobs", "Postings"})
-# What is remembered is bounded in number and in size.
-REMEMBERED = 2048
+# What is remembered is bounded: in number, for each method, and in size.
+REMEMBERED: Final = 1024
 LONGEST_PATH = 512
-LONGEST_METHOD = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +83,8 @@ def match(method: str, path: str) -> Operation | None:
 
     Case counts. A percent-encoded segment is the segment that it stands for.
     """
-    if len(path) > LONGEST_PATH or len(method) > LONGEST_METHOD:
+    if len(path) > LONGEST_PATH:
         return None
-    return _find(method, path)
-
-
-@lru_cache(maxsize=REMEMBERED)
-def _find(method: str, path: str) -> Operation | None:
     tree = _trees().get(method)
     segments = path.split("/")
     if tree is None or segments[0]:
@@ -97,6 +92,28 @@ def _find(method: str, path: str) -> Operation | None:
     if "%" in path:
         segments = [unquote(segment) for segment in segments]
     return _walk(tree, segments, 1)
+
+
+# By method and by path: the names of operations that requests were.
+_names: Final[dict[str, dict[bytes, str]]] = {}
+
+
+def name_of(method: str, path: bytes) -> str:
+    """Return the name of the operation that a request's method and path are; OTHER for none."""
+    names = _names.get(method)
+    if names is None:
+        if method not in _trees():
+            return OTHER
+        names = _names[method] = {}
+    name = names.get(path)
+    if name is None:
+        operation = match(method, path.decode("latin-1"))
+        name = OTHER if operation is None else operation.name
+        if len(names) >= REMEMBERED:
+            names.clear()
+        if len(path) <= LONGEST_PATH:
+            names[path] = name
+    return name
 
 
 def _walk(step: _Step, segments: list[str], index: int) -> Operation | None:

@@ -17,15 +17,19 @@ class RequestRecord:
 
     __slots__ = (
         "aborted", "account", "at", "bytes_in", "bytes_out", "caller", "client", "code",
-        "duration", "granted", "held", "method", "named", "needs", "operation", "rate_limit",
-        "replays", "request_id", "status", "target", "traceparent", "upstream_duration", "whose",
+        "duration", "granted", "held", "method", "named", "needs", "operation", "path", "query",
+        "rate_limit", "replays", "request_id", "status", "traceparent", "upstream_duration",
+        "whose",
     )  # fmt: skip
 
-    def __init__(self, request_id: str, at: float, method: str, target: bytes) -> None:
+    def __init__(
+        self, request_id: str, at: float, method: str, path: bytes, query: bytes | None = None
+    ) -> None:
         self.request_id = request_id
         self.at = at  # when its head had come, on the wall clock
         self.method = method
-        self.target = target
+        self.path = path  # of the target as it came
+        self.query = query  # None: the target has no "?"
         self.caller: str | None = None
         self.status = 0
         self.whose = "proxy"
@@ -47,37 +51,43 @@ class RequestRecord:
         self.needs: tuple[str, ...] = ()
         self.granted: tuple[str, ...] | None = None
 
-
-class _ShownKeys(dict[str, str]):
-    """What is shown of a query item's name: verdicts remembered, since tools repeat themselves."""
-
-    def __missing__(self, key: str) -> str:
-        shown = key if QUERY_KEY.fullmatch(key) else "?"
-        if len(self) >= REMEMBERED:
-            self.clear()
-        if len(key) <= LONGEST_KEY:
-            self[key] = shown
-        return shown
+    @property
+    def target(self) -> bytes:
+        """What was asked for, as it came."""
+        return self.path if self.query is None else b"%b?%b" % (self.path, self.query)
 
 
-_shown_keys = _ShownKeys()
+# What is shown of a query item's name: verdicts remembered, since tools repeat themselves.
+_shown: dict[str, str] = {}
 
 
-def path_and_keys(target: bytes) -> tuple[str, list[str]]:
+def _learn_key(key: str) -> str:
+    shown = key if QUERY_KEY.fullmatch(key) else "?"
+    if len(_shown) >= REMEMBERED:
+        _shown.clear()
+    if len(key) <= LONGEST_KEY:
+        _shown[key] = shown
+    return shown
+
+
+def path_and_keys(record: RequestRecord) -> tuple[str, list[str]]:
     """Return the path and the names in the query, never their values."""
-    path, mark, query = target.decode("latin-1").partition("?")
+    path = record.path.decode("latin-1")
     if len(path) > LONGEST_PATH:
         path = path[:LONGEST_PATH] + "…"
-    if not mark:
+    if record.query is None:
         return path, []
-    items = query.split("&", KEYS_SHOWN)
-    keys = [
-        _shown_keys[item.partition("=")[0]] if "=" in item else "?" for item in items[:KEYS_SHOWN]
-    ]
-    return path, keys if len(items) <= KEYS_SHOWN else [*keys, "…"]
+    items = record.query.decode("latin-1").split("&", KEYS_SHOWN)
+    keys: list[str] = []
+    for item in items[:KEYS_SHOWN]:
+        name, mark, _ = item.partition("=")
+        keys.append((_shown.get(name) or _learn_key(name)) if mark else "?")
+    if len(items) > KEYS_SHOWN:
+        keys.append("…")
+    return path, keys
 
 
-def shown_path_and_keys(target: bytes) -> tuple[str, list[str]]:
+def shown_path_and_keys(record: RequestRecord) -> tuple[str, list[str]]:
     """Return the path and the query's names for a page: a caller may have put a secret there."""
-    path, keys = path_and_keys(target)
+    path, keys = path_and_keys(record)
     return redact(path), [redact(key) for key in keys]

@@ -109,7 +109,7 @@ async def test_a_request_that_may_not_go_yet_is_held_with_its_body() -> None:
             head, _ = await caller.answer()
 
     assert head.startswith(b"HTTP/1.1 200 ")
-    assert gate.asked == [("default", "other", b"POST", b"/jobs/7?a=b", None)]
+    assert gate.asked == [("default", "other", b"POST", b"/jobs/7", None)]
     assert gate.tickets[0].told == ["sent", "answered", "over"]
     assert proxy.records[0].held == 1.5
 

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.errors import Problem
+from proxy.gateway.headers import InboundHeaders, Links
 from proxy.gateway.http1 import (
     BodyDecoder,
     ChunkedDecoder,
@@ -16,7 +17,6 @@ from proxy.gateway.http1 import (
     UntilCloseDecoder,
     encode_chunk,
     encode_last_chunk,
-    keeps_alive,
     parse_request_head,
     parse_response_head,
 )
@@ -53,14 +53,40 @@ def test_a_request_head_keeps_order_case_and_repeats() -> None:
     assert head.fields == {b"host": b"h", b"x-a": b"1, 2", b"empty": b""}
 
 
+@pytest.mark.parametrize(
+    ("target", "path", "query", "plain"),
+    [
+        (b"/", b"/", None, True),
+        (b"/a/b-1/", b"/a/b-1/", None, True),
+        (b"/a?", b"/a", b"", True),
+        (b"/a?x=/../&y=\xfc?%2e", b"/a", b"x=/../&y=\xfc?%2e", True),
+        (b"//a", b"//a", None, False),
+        (b"/a//b?c", b"/a//b", b"c", False),
+        (b"/a/.b", b"/a/.b", None, False),
+        (b"/a%2fb?c", b"/a%2fb", b"c", False),
+        (b"/a;b", b"/a;b", None, False),
+        (b"/a?b#c", b"/a", b"b#c", False),
+        (b"/\xfc", b"/\xfc", None, False),
+        (b"*", b"*", None, False),
+        (b"http://h/a?b", b"http://h/a", b"b", False),
+    ],
+)
+def test_a_target_is_split_and_a_plain_one_is_known(
+    target: bytes, path: bytes, query: bytes | None, plain: bool
+) -> None:
+    head = parse_request_head(b"GET %b HTTP/1.1\r\n" % target)
+
+    assert (head.target, head.path, head.query, head.is_plain) == (target, path, query, plain)
+
+
 def test_a_repeated_block_shares_what_was_parsed() -> None:
     first = parse_request_head(REQUEST[:-2])
     second = parse_request_head(REQUEST[:-2].replace(b"/a?b", b"/c"), first)
     other = parse_request_head(REQUEST[:-2].replace(b"HTTP/1.1", b"HTTP/1.0"), first)
 
     assert second.target == b"/c"
-    assert second.lines is first.lines
-    assert other.lines is not first.lines
+    assert second.parsed is first.parsed
+    assert other.parsed is not first.parsed
 
 
 def test_an_answers_head_that_comes_again_is_not_parsed_again() -> None:
@@ -70,7 +96,9 @@ def test_an_answers_head_that_comes_again_is_not_parsed_again() -> None:
 
     assert parse_response_head(bytes(bytearray(answer)), first) is first
     assert other.fields[b"x-id"] == b"2"
-    assert [one is before for one, before in zip(other.lines, first.lines, strict=True)] == [
+    assert [
+        one is before for one, before in zip(other.parsed.lines, first.parsed.lines, strict=True)
+    ] == [
         True,
         False,
     ]
@@ -83,7 +111,9 @@ VALUES = {
     b"X-B": [b"1", b"2"],
     b"Content-Length": [b"5", b"7", b"5, 5"],
     b"Transfer-Encoding": [b"chunked", b"gzip"],
-    b"Connection": [b"close", b"keep-alive", b"x"],
+    b"Connection": [b"close", b"keep-alive", b"x-a"],
+    b"Location": [b"http://up.example/a"],
+    b"Alt-Svc": [b"h2"],
 }
 
 
@@ -108,11 +138,13 @@ def told_of(head: bytes, before: ResponseHead | None) -> tuple[object, ...]:
         read = parse_response_head(head, before)
     except Problem as problem:
         return problem.code, problem.detail
-    framing = read.content_length, read.chunked, read.keep_alive
+    framing = read.content_length, read.chunked, read.keep_alive, read.framing.options
     # A length that is said twice alike is kept once.
     fields = {name: value.partition(b",")[0] for name, value in read.fields.items()}
     others = {name: read.fields[name] for name in fields if name != b"content-length"}
-    return read.status_line, read.minor, read.status, read.headers, fields, others, framing
+    line = read.status_line
+    passing = InboundHeaders(Links("http://up.example")).build(read, lambda: b"http://localhost")
+    return line.line, line.minor, read.status, read.headers, fields, others, framing, passing
 
 
 @given(following_heads())
@@ -133,7 +165,7 @@ def test_names_are_remembered_in_bounds() -> None:
     assert 0 < len(_names) <= REMEMBERED
     assert max(map(len, _names)) <= LONGEST_NAME
     one, other = (
-        parse_request_head(b"GET / HTTP/1.1\r\nX-Name: %d\r\n" % n).lines[0] for n in (1, 2)
+        parse_request_head(b"GET / HTTP/1.1\r\nX-Name: %d\r\n" % n).parsed.lines[0] for n in (1, 2)
     )
     assert one.name is other.name
     assert one.lower is other.lower
@@ -152,9 +184,9 @@ def test_what_a_head_before_had_does_not_change_what_is_read() -> None:
             read = parse_response_head(head, parse_response_head(before))
             alone = parse_response_head(head)
 
-            assert (read.status, read.minor, read.reason) == (
+            assert (read.status, read.status_line.minor, read.reason) == (
                 alone.status,
-                alone.minor,
+                alone.status_line.minor,
                 alone.reason,
             )
             assert (read.headers, read.fields) == (alone.headers, alone.fields)
@@ -275,9 +307,9 @@ def test_a_head_beyond_the_limit_is_refused_however_it_comes(size: int) -> None:
     ],
 )
 def test_whether_a_connection_is_kept(minor: int, value: bytes | None, kept: bool) -> None:
-    fields = {} if value is None else {b"connection": value}
+    line = b"" if value is None else b"Connection: %b\r\n" % value
 
-    assert keeps_alive(minor, fields) is kept
+    assert parse_request_head(b"GET / HTTP/1.%d\r\n%b" % (minor, line)).keep_alive is kept
 
 
 # ── bodies ──

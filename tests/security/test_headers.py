@@ -162,7 +162,7 @@ async def test_nothing_of_a_refused_request_is_repeated(payload, caplog):
 
 async def test_one_request_is_one_line_of_the_log():
     """D19."""
-    record = RequestRecord("id", 0.0, "GET", b"/%0a2026 fake\x1b[31m\n?a\nb=c")
+    record = RequestRecord("id", 0.0, "GET", b"/%0a2026 fake\x1b[31m\n", b"a\nb=c")
     for as_json in (True, False):
         stream = io.StringIO()
         log = AccessLog(Output(stream, as_json=as_json))

@@ -12,7 +12,7 @@ from proxy.config import Config
 from proxy.errors import Problem
 from proxy.gateway.forward import Forwarder, Gate, TapFor, TransformFor, links_rewritten
 from proxy.gateway.front import Control, Front
-from proxy.gateway.guards import Guards
+from proxy.gateway.guards import Guards, InForce
 from proxy.gateway.upstream import Upstream
 from proxy.messages import Answer, Request
 from proxy.system.dialing import Dialer
@@ -229,10 +229,9 @@ async def proxying(
         transform_for=transform_for or links_rewritten(config.upstream),
         tap_for=tap_for,
     )
-    guards = Guards(config)
     front = Front(
         config.listen,
-        lambda: guards,
+        InForce(Guards(config)),
         forwarder,
         traffic,
         clock,

@@ -11,7 +11,8 @@ def make_record(
     **members: object,
 ) -> RequestRecord:
     """Make the record of a call that went well; other members by keyword."""
-    made = RequestRecord(request_id, at, method, target)
+    path, mark, query = target.partition(b"?")
+    made = RequestRecord(request_id, at, method, path, query if mark else None)
     for name, value in {"status": 200, "whose": "upstream", **members}.items():
         setattr(made, name, value)
     return made

@@ -20,7 +20,7 @@ PARENT = "b7ad6b7169203331"
 
 
 def record(**members: object) -> RequestRecord:
-    made = RequestRecord("id-1", 1764058000.0, "GET", b"/candidates/CANARY-id?q=CANARY-query")
+    made = RequestRecord("id-1", 1764058000.0, "GET", b"/candidates/CANARY-id", b"q=CANARY-query")
     made.status, made.whose, made.duration = 200, "upstream", 0.5
     made.operation, made.account, made.client = "GET /candidates/{id}", "default", "127.0.0.1"
     for name, value in members.items():

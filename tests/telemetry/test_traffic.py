@@ -70,11 +70,11 @@ class Log:
     ],
 )
 def test_of_a_query_only_plain_names_are_told(target, path, keys):
-    assert path_and_keys(target) == (path, keys)
+    assert path_and_keys(record(target)) == (path, keys)
 
 
 def test_a_long_target_is_cut():
-    path, keys = path_and_keys(b"/" + b"x" * 9000 + b"?" + b"&".join([b"a=1"] * 99))
+    path, keys = path_and_keys(record(b"/" + b"x" * 9000 + b"?" + b"&".join([b"a=1"] * 99)))
 
     assert len(path) < 2100
     assert len(keys) == 33

@@ -102,7 +102,7 @@ class Exchange(AnswerSink):
             admission.account,
             record.operation,
             head.method,
-            head.target,
+            head.path,
             admission.caller,
         )
         self.upload = (

@@ -42,7 +42,7 @@ class Explainer:
         record.needs, record.granted = refusal.needs, refusal.granted
 
     def _no_operation(self, record: RequestRecord) -> None:
-        path = shown_path_and_keys(record.target)[0]
+        path = shown_path_and_keys(record)[0]
         key = record.method, path
         if key in self._told or len(self._told) >= TOLD:
             return

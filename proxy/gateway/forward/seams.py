@@ -123,7 +123,7 @@ class Gate(Protocol):
     """The limits: whether a request may go now."""
 
     def ticket(
-        self, account: str, operation: str, method: bytes, target: bytes, caller: str | None
+        self, account: str, operation: str, method: bytes, path: bytes, caller: str | None
     ) -> Ticket | None:
         """Make the ticket of a request; None where nothing limits it."""
         ...
@@ -137,7 +137,7 @@ class Open:
         account: str,  # noqa: ARG002 - the door's shape
         operation: str,  # noqa: ARG002
         method: bytes,  # noqa: ARG002
-        target: bytes,  # noqa: ARG002
+        path: bytes,  # noqa: ARG002
         caller: str | None,  # noqa: ARG002
     ) -> None:
         """Let everything go."""

@@ -258,12 +258,12 @@ class CallerConnection(CallerSide):
             self._process(self.pipelined)
 
     def _begin(self, head: RequestHead, rest: bytes) -> None:
-        guards = self._services.guards()
+        guards = self._services.in_force.guards
         if head is not self._previous or guards is not self._guards:
             self._previous = head
             self._guards = guards
             self.admission = None
-        route = guards.classify(head.target) if self.admission is None else FORWARD
+        route = guards.classify(head) if self.admission is None else FORWARD
         if self._services.probes_only and route not in PROBES:
             text = "This listener serves /-/live, /-/ready and /-/metrics alone."
             self._turn_away(head, Problem("not_found", text))

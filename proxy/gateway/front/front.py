@@ -12,7 +12,7 @@ from proxy.gateway.front.connection import CallerConnection
 from proxy.gateway.front.registry import Connections
 from proxy.gateway.front.services import Dates, Services
 from proxy.gateway.front.wrong_keys import WrongKeys
-from proxy.gateway.guards import Guards
+from proxy.gateway.guards import InForce
 from proxy.system.clock import Clock
 from proxy.system.origin import CallerOrigins
 from proxy.telemetry.traffic import Traffic
@@ -24,7 +24,7 @@ class Front:
     def __init__(
         self,
         listen: ListenConfig,
-        guards: Callable[[], Guards],
+        in_force: InForce,
         forwarder: Forwarder,
         traffic: Traffic,
         clock: Clock,
@@ -35,12 +35,11 @@ class Front:
         page_headers: Sequence[tuple[str, str]] = (),
         probes_only: bool = False,
     ) -> None:
-        """`guards` is asked at each request, so that a reload counts for the next one."""
         shortest = min(listen.header_timeout, listen.idle_timeout, listen.stall_timeout)
         self._connections = Connections(listen.max_connections, clock, shortest)
         self._services = Services(
             listen,
-            guards,
+            in_force,
             forwarder,
             traffic,
             clock,

@@ -61,7 +61,7 @@ class OwnAnswers(Asking):
         """The headers of ours that an answer carries for a browser."""
         if self.head is None:
             return []
-        return self._services.guards().cors_headers(self.head, self._admission)
+        return self._services.in_force.guards.cors_headers(self.head, self._admission)
 
     def origin(self) -> bytes:
         """Name the origin that the caller used for us."""

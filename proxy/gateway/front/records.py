@@ -3,7 +3,7 @@
 from proxy.gateway.front.services import Services
 from proxy.gateway.guards import Peer
 from proxy.gateway.http1 import RequestHead
-from proxy.smartrecruiters.operations import match
+from proxy.smartrecruiters.operations import name_of
 from proxy.telemetry.traffic import RequestRecord
 
 
@@ -18,13 +18,12 @@ def begin_record(services: Services, peer: Peer, head: RequestHead | None) -> Re
         return record
     fields = head.fields
     given = fields.get(b"x-request-id")
-    record = RequestRecord(traffic.request_id(given), now, head.method.decode("ascii"), head.target)
+    method = head.method.decode("ascii")
+    record = RequestRecord(traffic.request_id(given), now, method, head.path, head.query)
     record.client = peer.address
     record.named = given is not None
     traceparent = fields.get(b"traceparent")
     if traceparent is not None:
         record.traceparent = traffic.traceparent(traceparent)
-    operation = match(record.method, head.target.partition(b"?")[0].decode("latin-1"))
-    if operation is not None:
-        record.operation = operation.name
+    record.operation = name_of(method, head.path)
     return record

@@ -10,7 +10,7 @@ from proxy.errors import Problem
 from proxy.gateway.forward import Forwarder
 from proxy.gateway.front.asked import Control
 from proxy.gateway.front.wrong_keys import WrongKeys
-from proxy.gateway.guards import Guards
+from proxy.gateway.guards import InForce
 from proxy.system.clock import Clock
 from proxy.system.origin import CallerOrigins
 from proxy.telemetry.traffic import Traffic
@@ -38,7 +38,7 @@ class Services:
     """Whom a connection calls, and what it needs of the configuration."""
 
     listen: ListenConfig
-    guards: Callable[[], Guards]  # those of now: a reload exchanges them whole
+    in_force: InForce
     forwarder: Forwarder
     traffic: Traffic
     clock: Clock

@@ -13,11 +13,13 @@ user. So the guards stand before everything, each sufficient against its own kin
 Nothing here does I/O or knows the time. Nothing of a request is ever repeated in a Problem.
 """
 
-from proxy.gateway.guards.gate import Admission, Guards
+from proxy.gateway.guards.gate import Admission, Guards, InForce
 from proxy.gateway.guards.keys import WrongKey
 from proxy.gateway.guards.peer import Peer
 from proxy.gateway.guards.routes import Route
 from proxy.gateway.guards.rules import RuleSet
 from proxy.gateway.guards.targets import origin_form
 
-__all__ = ["Admission", "Guards", "Peer", "Route", "RuleSet", "WrongKey", "origin_form"]
+__all__ = [
+    "Admission", "Guards", "InForce", "Peer", "Route", "RuleSet", "WrongKey", "origin_form",
+]  # fmt: skip

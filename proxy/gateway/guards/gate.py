@@ -23,7 +23,7 @@ from proxy.gateway.guards.routes import (
     NAVIGABLE,
     NO_KEY,
     Route,
-    classify,
+    Routes,
 )
 from proxy.gateway.guards.rules import RuleSet
 from proxy.gateway.guards.targets import (
@@ -31,7 +31,6 @@ from proxy.gateway.guards.targets import (
     canonical,
     check_method,
     check_target,
-    is_plain,
     is_token_endpoint,
     refused,
     split_absolute,
@@ -84,16 +83,16 @@ class Guards:
         self._choice = Choice(config.accounts)
         self._dry_run = access.dry_run
         self._has_rules = bool(self._rules) or any(self._key_rules)
-        self._callbacks = tuple({(uri.path or "/").encode() for uri in uris})
+        self._routes = Routes((uri.path or "/").encode() for uri in uris)
         # Kept only if it starts with /i: then prefix + path could be /identity/oauth.
         prefix = urlsplit(config.upstream.url).path.encode()
         self._prefix = prefix if canonical(prefix).startswith(b"/i") else b""
         self._anonymous = Admission()
         self._admissions: dict[tuple[int, str, bytes | None], Admission] = {}
 
-    def classify(self, target: bytes) -> Route:
-        """Return whose a target is, by its path alone."""
-        return classify(target, self._callbacks)
+    def classify(self, head: RequestHead) -> Route:
+        """Return whose a request's target is, by its path alone."""
+        return self._routes.of(head.path)
 
     def is_dry_run(self, method: bytes) -> bool:
         """Return whether a call by this method is kept from the upstream (access.dry_run)."""
@@ -105,14 +104,14 @@ class Guards:
 
     def check(self, head: RequestHead, route: Route, peer: Peer) -> Admission:
         """Let a request in, or raise the Problem that refuses it."""
-        method, target, fields = head.method, head.target, head.fields
+        method, path, fields = head.method, head.path, head.fields
         if route is Route.TOKEN and method != b"POST":
             route = FORWARD  # and refused there, with a word on what to do instead
-        if method not in USUAL_METHODS:
+        if method != b"GET" and method not in USUAL_METHODS:
             check_method(method)
-        plain = is_plain(target)
+        plain = head.is_plain
         if not plain or b"upgrade" in fields:
-            target = self._inspect(head, route, peer)
+            path = self._inspect(head, route, peer)
         host = fields.get(b"host")
         if host is None:
             if head.minor:
@@ -132,8 +131,8 @@ class Guards:
                 account = self._choose(fields, number)
                 # Skip the check for plain paths that do not start with i: they cannot be
                 # /identity/oauth.
-                if self._has_rules or not plain or self._prefix or target[1:2] in (b"i", b"I"):
-                    self._check_call(method, target, number, plain)
+                if self._has_rules or not plain or self._prefix or path[1:2] in (b"i", b"I"):
+                    self._check_call(method, path, number, plain)
             else:
                 account = DEFAULT_ACCOUNT
                 if self._has_admins and route in FOR_ADMINS:
@@ -186,7 +185,7 @@ class Guards:
             )
 
     def _inspect(self, head: RequestHead, route: Route, peer: Peer) -> bytes:
-        """Check an unusual request; return its target without an authority."""
+        """Check an unusual request; return its path, without an authority."""
         # RFC 9110 section 7.8: any other offer may be ignored; this one would change the protocol.
         if b"websocket" in head.fields.get(b"upgrade", b"").lower():
             raise refused("WebSocket handshakes are not taken: the API has no WebSocket.")
@@ -203,7 +202,7 @@ class Guards:
             if host is not None and parse_authority(host) != parse_authority(authority):
                 raise refused("The target and the Host header name two different hosts.")
         check_target(target)
-        return target
+        return target.partition(b"?")[0]
 
     def _refuse_host(
         self, host: bytes, route: Route, peer: Peer, *, as_proxy: bool = False
@@ -245,9 +244,8 @@ class Guards:
             raise _cross_origin()
         return None
 
-    def _check_call(self, method: bytes, target: bytes, number: int, plain: bool) -> None:
+    def _check_call(self, method: bytes, path: bytes, number: int, plain: bool) -> None:
         """Refuse a forwarded call that no rule allows."""
-        path = target.partition(b"?")[0]
         if (not plain or self._prefix or path[1:2] in (b"i", b"I")) and is_token_endpoint(
             path, self._prefix
         ):
@@ -278,3 +276,12 @@ class Guards:
             admission = Admission(caller, account, header, origin)
             self._admissions[number, account, origin] = admission
         return admission
+
+
+class InForce:
+    """The guards of now, for all connections: a reload exchanges them whole."""
+
+    __slots__ = ("guards",)
+
+    def __init__(self, guards: Guards) -> None:
+        self.guards = guards

@@ -1,6 +1,8 @@
 """Routes: whose a target is, the upstream's or ours, by its path alone; and who may have ours."""
 
+from collections.abc import Iterable
 from enum import StrEnum
+from typing import Final
 
 from proxy.gateway.guards.targets import origin_form
 
@@ -21,8 +23,9 @@ class Route(StrEnum):
 
 
 # Bound once: before Python 3.12 each look-up of an enum's member costs a function call.
-FORWARD = Route.FORWARD
-OWN_PREFIX = b"/-/"
+FORWARD: Final = Route.FORWARD
+CONTROL: Final = Route.CONTROL
+OWN_PREFIX: Final = b"/-/"
 OWN_PATHS = {
     b"/-/": Route.PAGE,
     b"/-/live": Route.LIVE,
@@ -46,15 +49,23 @@ NAVIGABLE = frozenset({Route.CALLBACK, Route.PAGE, Route.LOGIN})
 FOR_ADMINS = frozenset({Route.PAGE, Route.LOGIN, Route.CONTROL})
 
 
-def classify(target: bytes, callbacks: tuple[bytes, ...]) -> Route:
-    """Return whose a target is; `callbacks` are the paths of the accounts' redirect URIs."""
-    if target.startswith(callbacks) and target.partition(b"?")[0] in callbacks:
-        return Route.CALLBACK
-    if target.startswith(OWN_PREFIX):
-        return OWN_PATHS.get(target.partition(b"?")[0], Route.CONTROL)
-    if target.startswith(TOKEN_PATH) and target.partition(b"?")[0] == TOKEN_PATH:
-        return Route.TOKEN
-    if target.startswith(b"/"):
-        return FORWARD
-    plain = origin_form(target)
-    return FORWARD if plain is target else classify(plain, callbacks)
+class Routes:
+    """Tells a target's route by its path."""
+
+    def __init__(self, callbacks: Iterable[bytes]) -> None:
+        """`callbacks` are the paths of the accounts' redirect URIs."""
+        self._known = {
+            TOKEN_PATH: Route.TOKEN, **OWN_PATHS, **dict.fromkeys(callbacks, Route.CALLBACK)
+        }  # fmt: skip
+
+    def of(self, path: bytes) -> Route:
+        """Return the route of a path, which may be an absolute form's: with its authority."""
+        route = self._known.get(path)
+        if route is not None:
+            return route
+        if path.startswith(OWN_PREFIX):
+            return CONTROL
+        if path.startswith(b"/"):
+            return FORWARD
+        plain = origin_form(path)
+        return FORWARD if plain is path else self.of(plain)

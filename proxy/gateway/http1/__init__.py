@@ -20,7 +20,7 @@ from proxy.gateway.http1.bodies import (
     encode_chunk,
     encode_last_chunk,
 )
-from proxy.gateway.http1.fields import Headers, connection_options, keeps_alive
+from proxy.gateway.http1.fields import Headers
 from proxy.gateway.http1.heads import (
     HeadBuffer,
     RequestHead,
@@ -39,10 +39,8 @@ __all__ = [
     "RequestHead",
     "ResponseHead",
     "UntilCloseDecoder",
-    "connection_options",
     "encode_chunk",
     "encode_last_chunk",
-    "keeps_alive",
     "parse_request_head",
     "parse_response_head",
 ]

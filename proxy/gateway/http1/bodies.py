@@ -9,7 +9,6 @@ from typing import Final
 
 from proxy.gateway.http1.fields import (
     Headers,
-    as_headers,
     bad_request,
     parse_request_fields,
     parse_response_fields,
@@ -169,7 +168,7 @@ class ChunkedDecoder(BodyDecoder):
             end += 2
             block = data[at:end]
             parse = parse_response_fields if self._upstream else parse_request_fields
-            self.trailers = as_headers(parse(block))
+            self.trailers = parse(block).headers
         self.finished = True
         self.excess = data[end + 2 :]
         return end + 2

@@ -2,11 +2,12 @@
 
 Values are opaque bytes, Latin-1 and all, and pass as they came (RFC 9110 section 5.5). A field
 block is a whole number of lines, each ended by CRLF. Programs repeat themselves: a line equal to
-the one in its place in the head before, on the same connection, is that very field.
+the one in its place in the head before, on the same connection, is that very field, and a block
+with the same names is read by what follows from the names alone.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from proxy.errors import Problem
@@ -33,7 +34,7 @@ REMEMBERED: Final = 1024
 LONGEST_NAME: Final = 64
 # What tells where a message ends, and whether its connection is kept.
 FRAMING: Final = frozenset({b"connection", b"content-length", b"transfer-encoding"})
-# Shortcut: these Connection values need no parsing.
+# These values of Connection need no parsing.
 USUAL_KEEP_ALIVE: Final = (b"keep-alive", b"Keep-Alive")
 # Names that were checked, as written, with themselves and their lower case: heads share these.
 _names: Final[dict[bytes, tuple[bytes, bytes]]] = {}
@@ -64,8 +65,58 @@ def protocol_error(detail: str) -> Problem:
     return Problem("http_protocol_error", f"The upstream's answer is malformed: {detail}")
 
 
-def parse_request_fields(block: bytes, before: Sequence[Field] = ()) -> list[Field]:
-    """Parse a caller's field block; `before` are the fields of the head before."""
+class Names:
+    """The names of a block in lower case, in order; blocks with the same share this object."""
+
+    __slots__ = ("lowers", "passing")
+
+    def __init__(self, lowers: list[bytes]) -> None:
+        self.lowers = lowers
+        # Which lines of an answer pass to the caller as they are; kept by whoever decides that
+        # (headers.InboundHeaders).
+        self.passing: list[int] | None = None
+
+
+class Fields:
+    """A parsed field block; never changed, as heads share it."""
+
+    __slots__ = ("framed_as_before", "lines", "names", "values")
+
+    def __init__(
+        self,
+        lines: list[Field],
+        names: Names,
+        values: dict[bytes, bytes],
+        *,
+        framed_as_before: bool = False,
+    ) -> None:
+        self.lines = lines
+        self.names = names
+        self.values = values  # by name in lower case, repeated ones joined by a comma
+        # All that frames a message is as in the block that this one was compared with.
+        self.framed_as_before = framed_as_before
+
+    @property
+    def headers(self) -> Headers:
+        """Names and values as received."""
+        return [(field.name, field.value) for field in self.lines]
+
+
+def make_fields(lines: list[Field], before: Fields | None = None) -> Fields:
+    """Put fields together; the names are those of `before` where they are the same."""
+    lowers = [field.lower for field in lines]
+    names = before.names if before is not None and before.names.lowers == lowers else Names(lowers)
+    values = {field.lower: field.value for field in lines}
+    if len(values) != len(lines):
+        values.clear()
+        for field in lines:
+            lower = field.lower
+            values[lower] = values[lower] + b", " + field.value if lower in values else field.value
+    return Fields(lines, names, values)
+
+
+def parse_request_fields(block: bytes, before: Fields | None = None) -> Fields:
+    """Parse a caller's field block; `before` is that of the head before."""
     lines = block.split(b"\r\n")
     if block.translate(None, PLAIN) != b"\r\n" * (len(lines) - 1):
         raise bad_request("A header holds a control character or a line that ends in no CRLF.")
@@ -75,7 +126,7 @@ def parse_request_fields(block: bytes, before: Sequence[Field] = ()) -> list[Fie
     return _parse_lines(lines, before, bad_request)
 
 
-def parse_response_fields(block: bytes, before: Sequence[Field] = ()) -> list[Field]:
+def parse_response_fields(block: bytes, before: Fields | None = None) -> Fields:
     """Parse an upstream's field block, folded lines joined; `before` as for a request."""
     lines = block.split(b"\r\n")
     lines.pop()  # after the last CRLF
@@ -92,55 +143,30 @@ def parse_response_fields(block: bytes, before: Sequence[Field] = ()) -> list[Fi
     return parse_response_fields(joined, before)
 
 
-def values_by_name(fields: Sequence[Field]) -> dict[bytes, bytes]:
-    """Return the values by name in lower case, repeated ones joined by a comma."""
-    values = {field.lower: field.value for field in fields}
-    if len(values) != len(fields):
-        values.clear()
-        for field in fields:
-            lower = field.lower
-            values[lower] = values[lower] + b", " + field.value if lower in values else field.value
-    return values
-
-
-def values_after(
-    fields: Sequence[Field], before: Sequence[Field], values: dict[bytes, bytes]
-) -> tuple[dict[bytes, bytes], bool]:
-    """Return the values by name, and whether all that frames a message is as in the head before.
-
-    `before` and `values` are that head's. Where the names are the same, in order and without
-    repeats, only the values that differ are looked at.
-    """
-    if len(fields) != len(before) or len(values) != len(before):
-        return values_by_name(fields), False
-    changed = dict(values)
-    framed_alike = True
-    for number, field in enumerate(fields):
-        old = before[number]
-        if field is not old:
-            lower = field.lower
-            if lower != old.lower:
-                return values_by_name(fields), False
-            changed[lower] = field.value
-            framed_alike = framed_alike and lower not in FRAMING
-    return changed, framed_alike
-
-
-def as_headers(fields: Sequence[Field]) -> Headers:
-    """Return names and values as received."""
-    return [(field.name, field.value) for field in fields]
-
-
-def _parse_lines(lines: list[bytes], before: Sequence[Field], malformed: Malformed) -> list[Field]:
-    parsed = list(before[: len(lines)])
-    known = len(parsed)
-    # By number, here and in `values_after`: mypyc calls Python for a zip that is told how strict.
+def _parse_lines(lines: list[bytes], before: Fields | None, malformed: Malformed) -> Fields:
+    if before is None:
+        return make_fields([_parse_line(line, malformed) for line in lines])
+    known = len(before.lines)
+    parsed = before.lines[: len(lines)]
+    alike = len(lines) == known == len(before.values)  # in their names, none of them repeated
+    values = before.values.copy()
+    framed_as_before = True
+    # By number: mypyc calls Python for a zip that is told how strict.
     for number, line in enumerate(lines):
         if number >= known:
             parsed.append(_parse_line(line, malformed))
-        elif parsed[number].line != line:
-            parsed[number] = _parse_line(line, malformed)
-    return parsed
+            continue
+        old = parsed[number]
+        if old.line == line:
+            continue
+        field = parsed[number] = _parse_line(line, malformed)
+        lower = field.lower
+        alike = alike and lower == old.lower
+        values[lower] = field.value
+        framed_as_before = framed_as_before and lower not in FRAMING
+    if not alike:
+        return make_fields(parsed, before)
+    return Fields(parsed, before.names, values, framed_as_before=framed_as_before)
 
 
 def _parse_line(line: bytes, malformed: Malformed) -> Field:
@@ -151,7 +177,10 @@ def _parse_line(line: bytes, malformed: Malformed) -> Field:
     # the three that end a value for some other parser. A request's were looked at all together.
     if CR in value or LF in value or NUL in value:
         raise malformed("a header holds CR, LF or NUL.")
-    value = value.strip(b" \t")
+    if len(value) > 1 and value[0] == SPACE and value[1] > SPACE and value[-1] > SPACE:
+        value = value[1:]  # as nearly all are written
+    else:
+        value = value.strip(b" \t")
     known = _names.get(name)
     if known is None:
         known = _learn_name(name, malformed)
@@ -173,10 +202,25 @@ def _learn_name(name: bytes, malformed: Malformed) -> tuple[bytes, bytes]:
     return known
 
 
-def request_framing(minor: int, fields: Mapping[bytes, bytes]) -> tuple[int | None, bool]:
-    """Find how a request's body is framed: its length, or chunked, or none (RFC 9112 6.3)."""
-    length = fields.get(b"content-length")
-    coding = fields.get(b"transfer-encoding")
+class Framing:
+    """How a message's body is framed, and what becomes of its connection."""
+
+    __slots__ = ("chunked", "content_length", "keep_alive", "options")
+
+    def __init__(
+        self, length: int | None, options: list[bytes], *, chunked: bool, keep_alive: bool
+    ) -> None:
+        # Neither length nor chunked: a request has no body, an answer's ends with the connection.
+        self.content_length = length
+        self.chunked = chunked
+        self.keep_alive = keep_alive
+        self.options = options  # of Connection; none where it is plainly keep-alive
+
+
+def request_framing(minor: int, values: Mapping[bytes, bytes]) -> Framing:
+    """Find how a request is framed: by its length, or chunked, or without a body (RFC 9112 6.3)."""
+    length = values.get(b"content-length")
+    coding = values.get(b"transfer-encoding")
     if coding is not None:
         if length is not None:
             raise bad_request("The request has both Content-Length and Transfer-Encoding.")
@@ -184,55 +228,52 @@ def request_framing(minor: int, fields: Mapping[bytes, bytes]) -> tuple[int | No
             raise bad_request("HTTP/1.0 knows no Transfer-Encoding.")
         if coding.lower() != b"chunked":
             raise bad_request("The only Transfer-Encoding taken is chunked, once.")
-        return None, True
-    if length is None:
-        return None, False
-    if LENGTH.fullmatch(length) is None:
+    elif length is not None and LENGTH.fullmatch(length) is None:
         raise bad_request("Content-Length is repeated or not a plain number.")
-    return int(length), False
+    return _framing(minor, values, length, coding)
 
 
-def response_framing(minor: int, fields: Mapping[bytes, bytes]) -> tuple[int | None, bool]:
-    """Find how an answer's body is framed; neither length nor chunked: until the close.
+def response_framing(minor: int, values: Mapping[bytes, bytes]) -> Framing:
+    """Find how an answer is framed; neither length nor chunked: until the close.
 
     What is stated twice and alike counts once (RFC 9110 section 8.6).
     """
-    length = fields.get(b"content-length")
-    coding = fields.get(b"transfer-encoding")
+    length = values.get(b"content-length")
+    coding = values.get(b"transfer-encoding")
     if coding is not None:
         if length is not None:
             raise protocol_error("it has both Content-Length and Transfer-Encoding.")
         if minor == 0 or _said_once(coding.lower()) != b"chunked":
             raise protocol_error("its Transfer-Encoding is not exactly chunked.")
-        return None, True
-    if length is None:
-        return None, False
-    if COMMA in length:
-        length = _said_once(length)
-    if not length.isdigit() or len(length) > 18:
-        raise protocol_error("its Content-Length is repeated or not a number.")
-    return int(length), False
+    elif length is not None:
+        if COMMA in length:
+            length = _said_once(length)
+        if not length.isdigit() or len(length) > 18:
+            raise protocol_error("its Content-Length is repeated or not a number.")
+    return _framing(minor, values, length, coding)
+
+
+def _framing(
+    minor: int, values: Mapping[bytes, bytes], length: bytes | None, coding: bytes | None
+) -> Framing:
+    connection = values.get(b"connection")
+    options: list[bytes] = []
+    if connection is None:
+        keep_alive = minor == 1
+    elif connection in USUAL_KEEP_ALIVE:
+        keep_alive = True
+    else:
+        options = [option.strip(b" \t") for option in connection.lower().split(b",")]
+        # RFC 9112 section 9.3.
+        keep_alive = b"close" not in options and (minor == 1 or b"keep-alive" in options)
+    return Framing(
+        None if length is None else int(length),
+        options,
+        chunked=coding is not None,
+        keep_alive=keep_alive,
+    )
 
 
 def _said_once(value: bytes) -> bytes:
     said = {part.strip(b" \t") for part in value.split(b",")}
     return said.pop() if len(said) == 1 else value
-
-
-def connection_options(fields: Mapping[bytes, bytes]) -> list[bytes]:
-    """List the options of Connection, in lower case; none where it is plainly keep-alive."""
-    value = fields.get(b"connection")
-    if value is None or value in USUAL_KEEP_ALIVE:
-        return []
-    return [option.strip(b" \t") for option in value.lower().split(b",")]
-
-
-def keeps_alive(minor: int, fields: Mapping[bytes, bytes]) -> bool:
-    """Return whether a message's sender keeps the connection (RFC 9112 section 9.3)."""
-    connection = fields.get(b"connection")
-    if connection is None:
-        return minor == 1
-    if connection in USUAL_KEEP_ALIVE:
-        return True
-    options = connection_options(fields)
-    return b"close" not in options and (minor == 1 or b"keep-alive" in options)

@@ -7,22 +7,27 @@ from proxy.errors import Problem
 from proxy.gateway.http1.fields import (
     COMMA,
     Field,
+    Fields,
+    Framing,
     Headers,
-    as_headers,
     bad_request,
-    keeps_alive,
+    make_fields,
     parse_request_fields,
     parse_response_fields,
     protocol_error,
     request_framing,
     response_framing,
-    values_after,
-    values_by_name,
 )
 
 END: Final = b"\r\n\r\n"
+# A plain target, in two groups, or any other in one. Plain is what nobody can read in two ways, as
+# nearly all are: in its path nothing is encoded, and no segment is empty or begins with a dot; its
+# query has no controls and no "#".
 REQUEST_LINE: Final = re.compile(
-    rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21-\x7e\x80-\xff]+) HTTP/1\.([01])"
+    rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) "
+    rb"(?:((?=/)(?:/[A-Za-z0-9_~!$&'()*+,=:@-][A-Za-z0-9._~!$&'()*+,=:@-]*)*/?)"
+    rb"(?:\?([!-\"$-~\x80-\xff]*))?|([\x21-\x7e\x80-\xff]+))"
+    rb" HTTP/1\.([01])"
 )
 STATUS_LINE: Final = re.compile(rb"HTTP/1\.([01]) ([0-9]{3})(?: ([\t\x20-\x7e\x80-\xff]*))?")
 BARE_LF: Final = re.compile(rb"(?<!\r)\n")
@@ -37,37 +42,40 @@ class RequestHead:
     """A caller's request head."""
 
     __slots__ = (
-        "block", "chunked", "content_length", "fields", "keep_alive", "lines", "method", "minor",
-        "raw", "target",
+        "block", "chunked", "content_length", "fields", "framing", "is_plain", "keep_alive",
+        "method", "minor", "parsed", "path", "query", "raw", "target",
     )  # fmt: skip
 
     def __init__(
         self,
         method: bytes,
-        target: bytes,
+        target: tuple[bytes, bytes, bytes | None],
         minor: int,
-        lines: list[Field],
-        fields: dict[bytes, bytes],
-        framing: tuple[int | None, bool],
+        parsed: Fields,
+        framing: Framing,
         *,
-        keep_alive: bool,
+        is_plain: bool,
         raw: bytes,
         block: bytes,
     ) -> None:
         self.method = method
-        self.target = target
+        # As received; the path goes up to the first "?", and without one there is no query.
+        self.target, self.path, self.query = target
         self.minor = minor  # HTTP/1.minor
-        self.lines = lines
-        self.fields = fields  # values by name in lower case, repeated ones joined by a comma
-        self.content_length, self.chunked = framing
-        self.keep_alive = keep_alive
+        self.parsed = parsed
+        self.fields = parsed.values  # by name in lower case, repeated ones joined by a comma
+        self.framing = framing
+        self.content_length = framing.content_length
+        self.chunked = framing.chunked
+        self.keep_alive = framing.keep_alive
+        self.is_plain = is_plain  # of the target (REQUEST_LINE)
         self.raw = raw  # the head as received
         self.block = block  # the field lines of it
 
     @property
     def headers(self) -> Headers:
         """Names and values as received."""
-        return as_headers(self.lines)
+        return self.parsed.headers
 
     @property
     def has_body(self) -> bool:
@@ -78,33 +86,45 @@ class ResponseHead:
     """An upstream's answer head."""
 
     __slots__ = (
-        "chunked", "content_length", "fields", "keep_alive", "lines", "minor", "raw", "reason",
-        "status", "status_line",
+        "chunked", "content_length", "fields", "framing", "keep_alive", "parsed", "raw", "status",
+        "status_line",
     )  # fmt: skip
 
     def __init__(
-        self,
-        status_line: bytes,
-        version: tuple[int, int, bytes],
-        lines: list[Field],
-        fields: dict[bytes, bytes],
-        framing: tuple[int | None, bool],
-        *,
-        keep_alive: bool,
-        raw: bytes,
+        self, status_line: "StatusLine", parsed: Fields, framing: Framing, *, raw: bytes
     ) -> None:
         self.status_line = status_line
-        self.minor, self.status, self.reason = version
-        self.lines = lines
-        self.fields = fields  # as in a request
-        self.content_length, self.chunked = framing
-        self.keep_alive = keep_alive
+        self.status = status_line.status
+        self.parsed = parsed
+        self.fields = parsed.values  # as in a request
+        self.framing = framing
+        self.content_length = framing.content_length
+        self.chunked = framing.chunked
+        self.keep_alive = framing.keep_alive
         self.raw = raw  # the head as received
+
+    @property
+    def reason(self) -> bytes:
+        """What the status line says behind the status."""
+        return self.status_line.reason
 
     @property
     def headers(self) -> Headers:
         """Names and values as received."""
-        return as_headers(self.lines)
+        return self.parsed.headers
+
+
+class StatusLine:
+    """An answer's first line; answers that repeat it share this object."""
+
+    __slots__ = ("line", "minor", "passing", "reason", "status")
+
+    def __init__(self, line: bytes, minor: int, status: int, reason: bytes) -> None:
+        self.line = line  # as received, without its end
+        self.minor = minor  # HTTP/1.minor
+        self.status = status
+        self.reason = reason
+        self.passing = b"HTTP/1.1 %d %b" % (status, reason)  # as it is passed on
 
 
 def parse_request_head(head: bytes, previous: RequestHead | None = None) -> RequestHead:
@@ -120,38 +140,28 @@ def parse_request_head(head: bytes, previous: RequestHead | None = None) -> Requ
     line = REQUEST_LINE.fullmatch(head, 0, line_end)
     if line is None:
         raise bad_request("The request line is not: method, target, HTTP/1.1, a space between.")
-    method, target, version = line.groups()
+    method, path, query, unlike, version = line.groups()
     minor = version[0] - 0x30
+    is_plain = unlike is None
+    if not is_plain:
+        target = unlike
+        path, mark, query = unlike.partition(b"?")
+        if not mark:
+            query = None
+    elif query is None:
+        target = path
+    else:
+        target = head[len(method) + 1 : line_end - len(" HTTP/1.1")]
     block = head[line_end + 2 :]
     if previous is not None and previous.block == block and previous.minor == minor:
-        return RequestHead(
-            method,
-            target,
-            minor,
-            previous.lines,
-            previous.fields,
-            (previous.content_length, previous.chunked),
-            keep_alive=previous.keep_alive,
-            raw=head,
-            block=previous.block,
-        )
-    if previous is None:
-        lines = parse_request_fields(block)
-        fields = values_by_name(lines)
+        parsed, framing, block = previous.parsed, previous.framing, previous.block
     else:
-        lines = parse_request_fields(block, previous.lines)
-        fields, _ = values_after(lines, previous.lines, previous.fields)
+        parsed = parse_request_fields(block, None if previous is None else previous.parsed)
+        framing = request_framing(minor, parsed.values)
     return RequestHead(
-        method,
-        target,
-        minor,
-        lines,
-        fields,
-        request_framing(minor, fields),
-        keep_alive=keeps_alive(minor, fields),
-        raw=head,
-        block=block,
-    )
+        method, (target, path, query), minor, parsed, framing,
+        is_plain=is_plain, raw=head, block=block,
+    )  # fmt: skip
 
 
 def parse_response_head(head: bytes, previous: ResponseHead | None = None) -> ResponseHead:
@@ -163,28 +173,24 @@ def parse_response_head(head: bytes, previous: ResponseHead | None = None) -> Re
         return previous
     line_end = head.find(b"\r\n")
     line = head[:line_end]
-    if previous is not None and previous.status_line == line:
-        version = previous.minor, previous.status, previous.reason
-    else:
-        version = _parse_status_line(line)
+    block = head[line_end + 2 :]
     if previous is None:
-        lines = parse_response_fields(head[line_end + 2 :])
-        fields, framed_alike = values_by_name(lines), False
+        status_line = _parse_status_line(line)
+        parsed = parse_response_fields(block)
     else:
-        lines = parse_response_fields(head[line_end + 2 :], previous.lines)
-        fields, framed_alike = values_after(lines, previous.lines, previous.fields)
-    if previous is not None and framed_alike and previous.minor == version[0]:
-        framing = previous.content_length, previous.chunked
-        kept = previous.keep_alive
-    else:
-        framing = response_framing(version[0], fields)
-        if framing[0] is not None and COMMA in fields[b"content-length"]:
-            lines = _with_one_length(lines)
-        kept = keeps_alive(version[0], fields)
-    return ResponseHead(line, version, lines, fields, framing, keep_alive=kept, raw=head)
+        status_line = previous.status_line
+        if status_line.line != line:
+            status_line = _parse_status_line(line)
+        parsed = parse_response_fields(block, previous.parsed)
+        if parsed.framed_as_before and status_line.minor == previous.status_line.minor:
+            return ResponseHead(status_line, parsed, previous.framing, raw=head)
+    framing = response_framing(status_line.minor, parsed.values)
+    if framing.content_length is not None and COMMA in parsed.values[b"content-length"]:
+        parsed = _with_one_length(parsed)
+    return ResponseHead(status_line, parsed, framing, raw=head)
 
 
-def _parse_status_line(line: bytes) -> tuple[int, int, bytes]:
+def _parse_status_line(line: bytes) -> StatusLine:
     found = STATUS_LINE.fullmatch(line)
     if found is None:
         raise protocol_error("it does not begin with a status line of HTTP/1.")
@@ -194,19 +200,19 @@ def _parse_status_line(line: bytes) -> tuple[int, int, bytes]:
         raise protocol_error("its status is not within 200 to 999.")
     if status == 101:
         raise protocol_error("it switches protocols (101), which nobody asked for.")
-    return version[0] - 0x30, status, reason or b""
+    return StatusLine(line, version[0] - 0x30, status, reason or b"")
 
 
-def _with_one_length(lines: list[Field]) -> list[Field]:
+def _with_one_length(parsed: Fields) -> Fields:
     """Keep the first length of several that are equal, in a line that says it once."""
     kept: list[Field] = []
-    for field in lines:
+    for field in parsed.lines:
         if field.lower != b"content-length":
             kept.append(field)
         elif not any(one.lower == b"content-length" for one in kept):
             value = field.value.partition(b",")[0].strip(b" \t")
             kept.append(Field(field.line, field.name, field.lower, value))
-    return kept
+    return make_fields(kept)
 
 
 class HeadBuffer:

@@ -18,31 +18,31 @@ class Limits:
 
     def __init__(
         self,
-        config: Callable[[], LimitsConfig],
+        config: LimitsConfig,
         clock: Clock,
         schedule: Schedule,
         *,
         shared: SharedBudget | None = None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        """`config` is asked at each request, so that a reload counts for the next one."""
         self._config = config
-        self._known = config()
         self._clock = clock
         self._schedule = schedule
         self._shared = shared
         self._backoff = Backoff(jitter)
         self._limiters: dict[str, Limiter] = {}
 
+    def configure(self, config: LimitsConfig) -> None:
+        """Take up what was reloaded; it counts for the next request."""
+        self._config = config
+        for limiter in self._limiters.values():
+            limiter.configure(config)
+
     def ticket(
-        self, account: str, operation: str, method: bytes, target: bytes, caller: str | None
+        self, account: str, operation: str, method: bytes, path: bytes, caller: str | None
     ) -> Ticket | None:
         """Make the ticket of a request; None where limits are left to the upstream."""
-        config = self._config()
-        if config is not self._known:
-            self._known = config
-            for known in self._limiters.values():
-                known.configure(config)
+        config = self._config
         if config.mode == "pass":
             return None
         limiter = self._limiters.get(account)
@@ -54,7 +54,7 @@ class Limits:
                 self._backoff,
                 partial(self._shared.account, account) if self._shared is not None else None,
             )
-        return limiter.ticket(operation, method, target.partition(b"?")[0], caller)
+        return limiter.ticket(operation, method, path, caller)
 
     def held(self) -> int:
         """Count the requests that are held back, of all accounts."""

@@ -33,7 +33,8 @@ class AccessLog:
         self._lines: list[str] = []
         # What others than us chose of the lines, searched for secrets before writing.
         self._chosen: list[str] = []
-        self._second, self._stamp = -1, ""
+        self._millisecond, self._stamp = -1, ""  # of the line before, and how it is written
+        self._second, self._until_second = -1, ""
         self._passed_over = 0  # since the last line of a request that went well
 
     def __len__(self) -> int:
@@ -49,16 +50,17 @@ class AccessLog:
         before: RequestRecord | None = None
         request = who = ""
         for record in records:
-            whole = int(record.at)
-            if whole != self._second:
-                self._second, self._stamp = whole, timestamp(whole)[:-4]
+            at = int(record.at * 1000)
+            if at != self._millisecond:
+                self._millisecond, self._stamp = at, self._timestamp(at)
             # Programs repeat themselves: what was made of an object is made again only for another.
             if (
                 before is None
-                or record.target is not before.target
+                or record.path is not before.path
+                or record.query is not before.query
                 or record.method != before.method
             ):
-                path, keys = path_and_keys(record.target)
+                path, keys = path_and_keys(record)
                 request = self._write_request(record.method, path, keys)
                 self._chosen.append(path)
                 self._chosen += keys
@@ -77,8 +79,13 @@ class AccessLog:
                 self._chosen.append(record.request_id)
             if record.needs:
                 self._chosen += record.needs
-            at = f"{self._stamp}{str(1000 + int((record.at - whole) * 1000))[1:]}Z"
-            self._lines.append(self._write(record, at, request, who))
+            self._lines.append(self._write(record, self._stamp, request, who))
+
+    def _timestamp(self, millisecond: int) -> str:
+        second = millisecond // 1000
+        if second != self._second:
+            self._second, self._until_second = second, timestamp(second)[:-4]
+        return f"{self._until_second}{str(1000 + millisecond % 1000)[1:]}Z"
 
     def _sampled(self, records: Iterable[RequestRecord]) -> Iterator[RequestRecord]:
         """Give the errors, and one in `sample` of the rest."""

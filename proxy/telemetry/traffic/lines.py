@@ -38,8 +38,10 @@ def more(record: RequestRecord) -> list[tuple[str, str | int | Sequence[str]]]:
 def json_request(method: str, path: str, keys: Sequence[str]) -> str:
     """Write what was asked for as members of a JSON line."""
     # A shown key is a plain name, "?" or "…": nothing in it to escape.
-    query = '"' + '", "'.join(keys) + '"' if keys else ""
-    return f'"method": {quoted(method)}, "path": {quoted(path)}, "query": [{query}]'
+    if not keys:
+        return f'"method": {quoted(method)}, "path": {quoted(path)}, "query": []'
+    names = '", "'.join(keys)
+    return f'"method": {quoted(method)}, "path": {quoted(path)}, "query": ["{names}"]'
 
 
 def json_who(record: RequestRecord) -> str:
@@ -113,7 +115,7 @@ def text_line(record: RequestRecord, at: str, request: str, who: str) -> str:
 
 def describe(record: RequestRecord) -> dict[str, Any]:
     """Return the members of a record's JSON line, for the event stream; secrets are masked."""
-    request = json_request(redact(record.method), *shown_path_and_keys(record.target))
+    request = json_request(redact(record.method), *shown_path_and_keys(record))
     line = json_line(record, timestamp(record.at), request, json_who(record))
     members: dict[str, Any] = json.loads(line)
     members["id"] = redact(record.request_id)

@@ -6,6 +6,8 @@ from proxy.config import Config
 from proxy.errors import Problem
 from proxy.gateway.guards import Guards, Peer
 from proxy.gateway.http1 import RequestHead
+from proxy.gateway.http1.fields import Fields, Framing, Names
+from proxy.gateway.http1.heads import REQUEST_LINE
 
 HOST = b"localhost:8080"
 KEY = "k" * 24
@@ -19,10 +21,24 @@ def make_head(
     fields: dict[bytes, bytes] | None = None,
 ) -> RequestHead:
     fields = {b"host": HOST} if fields is None else fields
-    framing = (None, False)
+    parsed = Fields([], Names([]), fields)
+    path, mark, query = target.partition(b"?")
     return RequestHead(
-        method, target, minor, [], fields, framing, keep_alive=True, raw=b"", block=b""
+        method,
+        (target, path, query if mark else None),
+        minor,
+        parsed,
+        Framing(None, [], chunked=False, keep_alive=True),
+        is_plain=is_plain(target),
+        raw=b"",
+        block=b"",
     )
+
+
+def is_plain(target: bytes) -> bool:
+    """Tell what the parser says of a target; False where it takes it for none."""
+    line = REQUEST_LINE.fullmatch(b"GET %b HTTP/1.1" % target)
+    return line is not None and line[2] is not None
 
 
 def guards(**sections: Any) -> Guards:
@@ -47,7 +63,7 @@ def peer_at(local_ip: str | None) -> Peer:
 def verdict(gate: Guards, request: RequestHead, local_ip: str | None = "127.0.0.1") -> str:
     """Return the code of the refusal, or "ok"."""
     try:
-        gate.check(request, gate.classify(request.target), peer_at(local_ip))
+        gate.check(request, gate.classify(request), peer_at(local_ip))
     except Problem as problem:
         return problem.code
     return "ok"

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.gateway.guards.rules import RuleSet
-from proxy.gateway.guards.targets import is_plain
+from tests.gateway.guards.support import is_plain
 
 
 def both_ways(rules: list[str], method: str, path: str) -> bool:

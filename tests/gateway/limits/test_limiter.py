@@ -67,9 +67,8 @@ def limits_config(values):
     return Config.build({"smart_token": "t", "limits": values}).limits
 
 
-def limits(time, *, config=None, **values):
-    settings = config or {"config": limits_config(values)}
-    return Limits(lambda: settings["config"], time, time.schedule, jitter=lambda: 0.0)
+def limits(time, **values):
+    return Limits(limits_config(values), time, time.schedule, jitter=lambda: 0.0)
 
 
 def ticket(limits, name="GET /jobs", caller=None, account="default"):
@@ -283,13 +282,12 @@ async def test_the_wait_of_a_caller_that_gives_up_is_counted(time):
 
 
 async def test_a_reload_counts_for_the_next_request(time):
-    settings = {"config": limits_config({})}
-    door = limits(time, config=settings)
+    door = limits(time)
     ticket(door).enter()
-    settings["config"] = limits_config({"rules": ["1 at once * **"]})
+    door.configure(limits_config({"rules": ["1 at once * **"]}))
 
     assert not ticket(door, "GET /users").enter()
-    settings["config"] = limits_config({"mode": "pass"})
+    door.configure(limits_config({"mode": "pass"}))
     assert door.ticket("default", "other", b"GET", b"/", None) is None
 
 

@@ -93,9 +93,7 @@ async def replicas(server, count=2, url=None, **limits):
         shared = [
             SharedBudget(run, clock, replica=f"r{number}", prefix=prefix) for number in range(count)
         ]
-        made = [
-            Replica(Limits(lambda: config, clock, loop.call_later, shared=one)) for one in shared
-        ]
+        made = [Replica(Limits(config, clock, loop.call_later, shared=one)) for one in shared]
         for one in shared:
             one.start()
         try:
