@@ -6,7 +6,7 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from proxy.system.build import build_kind
 
@@ -77,7 +77,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--compiled") and build_kind() != "compiled":
         raise pytest.UsageError("the data path that would be tested is not compiled")
     config.addinivalue_line("markers", "interpreted: replaces a part of the data path")
-    settings.register_profile("untimed", deadline=None)
+    slow = [HealthCheck.too_slow]
+    settings.register_profile("untimed", deadline=None, suppress_health_check=slow)
     settings.load_profile("untimed")
 
 

@@ -154,19 +154,14 @@ class OutboundHeaders:
         )
         if chunked:
             lines.append(b"Transfer-Encoding: chunked")
-        return as_block(lines)
+        lines.append(b"")
+        return b"\r\n".join(lines)
 
     def _decide(self, lower: bytes) -> bool:
         if len(self._names) >= REMEMBERED:
             self._names.clear()
         passes = self._names[lower] = _plain(lower) not in self._dropped and _passes_up(lower)
         return passes
-
-
-def as_block(lines: list[bytes]) -> bytes:
-    """End each line by CRLF; the list is the caller's no longer."""
-    lines.append(b"")
-    return b"\r\n".join(lines)
 
 
 def _named_away(options: list[bytes]) -> set[bytes]:
@@ -275,9 +270,10 @@ class InboundHeaders:
         *,
         keep_trailer: bool = False,
         cors: Sequence[tuple[bytes, bytes]] = (),
-    ) -> bytes:
+    ) -> list[bytes]:
         """Build the status line and field lines of an answer, all but framing and Connection.
 
+        Without their ends, in a list of the caller's own.
         `cors` are headers of ours, and stand in for the upstream's own such headers.
         """
         status, options = head.status, head.framing.options
@@ -299,7 +295,7 @@ class InboundHeaders:
                 dropped.add(b"trailer")
             lines += self._look_at(head, dropped, origin, replaces_cors=bool(cors))
             lines += [b"%b: %b" % header for header in cors]
-        return as_block(lines)
+        return lines
 
     def _look_at(
         self,

@@ -65,9 +65,9 @@ class FakeGate:
 class Shouting:
     """A transform that makes a body longer."""
 
-    def head(self, lines: bytes) -> bytes:
-        assert b"content-length" not in lines.lower()
-        return lines.replace(b"text/plain", b"text/loud")
+    def head(self, lines: list[bytes]) -> list[bytes]:
+        assert b"content-length" not in b"\n".join(lines).lower()
+        return [line.replace(b"text/plain", b"text/loud") for line in lines]
 
     def data(self, data: bytes) -> bytes:
         return data.upper()

@@ -26,7 +26,7 @@ def inbound(*lines: bytes, status: bytes = b"200 OK", **settings: Any) -> list[b
     head = parse_response_head(
         b"HTTP/1.1 " + status + b"\r\n" + b"".join(b"%b\r\n" % x for x in lines)
     )
-    return headers.build(head, lambda: ORIGIN, **settings).split(b"\r\n")[1:-1]
+    return headers.build(head, lambda: ORIGIN, **settings)[1:]
 
 
 @pytest.mark.parametrize("name", [b"X-API-Key", b"x-api-key", b"X-Smarttoken"])
@@ -118,11 +118,11 @@ def test_what_depends_on_the_caller_is_made_anew_for_the_same_head():
     moved = parse_response_head(b"HTTP/1.1 302 Found\r\nLocation: https://api.example/x\r\n")
     plain = parse_response_head(b"HTTP/1.1 200 OK\r\nServer: x\r\n")
     for origin in (b"http://localhost:1", b"http://127.0.0.1:1"):
-        assert b"\r\nLocation: %b/x\r\n" % origin in headers.build(moved, origin.strip)
+        assert b"Location: %b/x" % origin in headers.build(moved, origin.strip)
     without = headers.build(plain, lambda: ORIGIN)
     with_cors = headers.build(plain, lambda: ORIGIN, cors=[(b"Access-Control-A", b"b")])
 
-    assert with_cors == without + b"Access-Control-A: b\r\n"
+    assert with_cors == [*without, b"Access-Control-A: b"]
     assert headers.build(plain, lambda: ORIGIN) == without
 
 

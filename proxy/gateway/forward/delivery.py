@@ -4,7 +4,6 @@ The transform is chosen before the answer is framed, since it may change the len
 body is neither read nor copied.
 """
 
-import re
 from typing import Final
 
 from proxy.gateway.forward.forwarder import Forwarder
@@ -14,7 +13,7 @@ from proxy.gateway.http1 import Headers, RequestHead, ResponseHead
 
 # The statuses without a body (RFC 9112 section 6.3), beside every answer to HEAD.
 BODILESS = (204, 304)
-CONTENT_LENGTH = re.compile(rb"\r\ncontent-length:[^\r\n]*(?=\r\n)", re.IGNORECASE)
+CONTENT_LENGTH: Final = b"content-length:"
 # Bound once: before Python 3.12 each look-up of an enum's member costs a function call.
 NO_BODY: Final = Framing.NONE
 BY_LENGTH: Final = Framing.LENGTH
@@ -36,8 +35,8 @@ class Delivery:
         self._transform: Transform | None = None
         self._tap = tap
 
-    def send_head(self, head: ResponseHead, extra: bytes) -> None:
-        """Send the head; `extra` are header lines of ours beside it."""
+    def send_head(self, head: ResponseHead, extra: bytes | None) -> None:
+        """Send the head; `extra` is a header line of ours beside it."""
         transform = self._begin(head)
         request = self._request
         if request.method == b"HEAD" or head.status in BODILESS:
@@ -49,9 +48,11 @@ class Delivery:
         else:
             framing = BY_CLOSE
         lines = self._lines(head, keep_trailer=framing is BY_CHUNKS and head.chunked)
-        self._inbound.send_head(lines + extra, framing)
+        if extra is not None:
+            lines.append(extra)
+        self._inbound.send_head(lines, framing)
 
-    def send_whole(self, head: ResponseHead, body: bytes, extra: bytes) -> None:
+    def send_whole(self, head: ResponseHead, body: bytes, extra: bytes | None) -> None:
         """Send an answer that came all at once, as most do, framed by its length."""
         transform = self._begin(head)
         lines = self._lines(head, keep_trailer=False)
@@ -61,8 +62,10 @@ class Delivery:
             tap.end(complete=True)
         if transform is not None:
             body = transform.data(body) + transform.end()
-            extra += b"Content-Length: %d\r\n" % len(body)
-        self._inbound.send_whole(lines + extra if extra else lines, body)
+            lines.append(b"Content-Length: %d" % len(body))
+        if extra is not None:
+            lines.append(extra)
+        self._inbound.send_whole(lines, body)
 
     def data(self, data: bytes) -> None:
         """Send a piece of the body."""
@@ -99,13 +102,14 @@ class Delivery:
             self._transform = transform_for(self._request, head, self._inbound.origin)
         return self._transform
 
-    def _lines(self, head: ResponseHead, *, keep_trailer: bool) -> bytes:
+    def _lines(self, head: ResponseHead, *, keep_trailer: bool) -> list[bytes]:
         inbound = self._inbound
         lines = self._forwarder.inbound.build(
             head, inbound.origin, keep_trailer=keep_trailer, cors=inbound.cors
         )
-        if b"date" not in head.fields:
-            lines += inbound.date_line()  # RFC 9110 section 6.6.1
+        if not head.parsed.names.has_date:
+            lines.append(inbound.date_line())  # RFC 9110 section 6.6.1
         if self._transform is not None:
-            lines = self._transform.head(CONTENT_LENGTH.sub(b"", lines))
+            lines = [line for line in lines if not line.lower().startswith(CONTENT_LENGTH)]
+            lines = self._transform.head(lines)
         return lines

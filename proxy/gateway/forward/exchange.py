@@ -172,7 +172,7 @@ class Exchange(AnswerSink):
         is_continue = head.status == 100
         if self._head.minor == 1 and (not is_continue or self.upload.expects_continue):
             lines = self._forwarder.inbound.build(head, self._inbound.origin)
-            self._inbound.send_interim(lines + b"\r\n")
+            self._inbound.send_interim(b"\r\n".join([*lines, b"", b""]))
         if is_continue:
             self.upload.continued()
 
@@ -347,8 +347,8 @@ class Exchange(AnswerSink):
         self.upload.forget()
         self._delivery.send_head(head, self._extra(head))
 
-    def _extra(self, head: ResponseHead) -> bytes:
-        """Note the answer in the record; return header lines of ours for it."""
+    def _extra(self, head: ResponseHead) -> bytes | None:
+        """Note the answer in the record; return a header line of ours for it."""
         record = self._record
         record.status = head.status
         record.whose = "upstream"
@@ -358,8 +358,8 @@ class Exchange(AnswerSink):
         if head.status in EXPLAINED:
             self._forwarder.explain(record, head)
         if head.status == 429 and self._ticket is not None and b"retry-after" not in head.fields:
-            return b"Retry-After: 1\r\n"
-        return b""
+            return b"Retry-After: 1"
+        return None
 
     # ── the end ──
 

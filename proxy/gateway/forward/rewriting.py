@@ -8,7 +8,7 @@ from proxy.gateway.forward.seams import Transform, TransformFor
 from proxy.gateway.http1 import RequestHead, ResponseHead
 from proxy.smartrecruiters.links import LinkRewriter, LinkTarget, is_rewritten, weak
 
-ETAG = re.compile(rb"(?<=\r\n)(etag:[ \t]*)([^\r\n]*)", re.IGNORECASE)
+ETAG = re.compile(rb"(etag:[ \t]*)(.*)", re.IGNORECASE | re.DOTALL)
 BODILESS = (204, 304)
 
 
@@ -19,9 +19,13 @@ class RewrittenBody:
         self.data = rewriter.data
         self.end = rewriter.end
 
-    def head(self, lines: bytes) -> bytes:
+    def head(self, lines: list[bytes]) -> list[bytes]:
         """Weaken the ETag: these are no longer the bytes that it is for."""
-        return ETAG.sub(lambda match: match[1] + weak(match[2]), lines)
+        tags = [ETAG.fullmatch(line) for line in lines]
+        return [
+            line if tag is None else tag[1] + weak(tag[2])
+            for line, tag in zip(lines, tags, strict=True)
+        ]
 
 
 def links_rewritten(config: UpstreamConfig) -> TransformFor | None:

@@ -32,13 +32,14 @@ class Inbound:
         raise NotImplementedError
 
     def date_line(self) -> bytes:
-        """Build a Date header for an answer that has none."""
+        """Build the line of a Date header, without its end, for an answer that has none."""
         raise NotImplementedError
 
     def send_interim(self, head: bytes) -> None:
         raise NotImplementedError
 
-    def send_head(self, head: bytes, framing: Framing) -> None:
+    def send_head(self, lines: list[bytes], framing: Framing) -> None:
+        """Send the head of an answer; its lines have no ends, and are the receiver's to change."""
         raise NotImplementedError
 
     def send(self, data: bytes) -> None:
@@ -50,8 +51,8 @@ class Inbound:
     def end(self, trailers: Headers) -> None:
         raise NotImplementedError
 
-    def send_whole(self, head: bytes, body: bytes) -> None:
-        """Send a whole answer, framed by its length, and end."""
+    def send_whole(self, lines: list[bytes], body: bytes) -> None:
+        """Send a whole answer, framed by its length, and end; lines as in `send_head`."""
         raise NotImplementedError
 
     def refuse(self, problem: Problem) -> None:
@@ -147,7 +148,7 @@ class Open:
 class Transform(Protocol):
     """Changes the body of one answer while it streams; its length is not known beforehand."""
 
-    def head(self, lines: bytes) -> bytes:
+    def head(self, lines: list[bytes]) -> list[bytes]:
         """Change the status line and field lines, from which Content-Length is gone already."""
         ...
 

@@ -18,25 +18,23 @@ REASONS = {status.value: status.phrase for status in HTTPStatus} | {
 }
 
 
-def build_answer_head(
+def build_answer_lines(
     status: int,
     headers: Iterable[tuple[str, str]],
     length: int | None,
-    date: bytes,
     cors: Iterable[tuple[bytes, bytes]],
-) -> bytes:
-    """Build the head of an answer of ours, all but the request's id, Connection, the blank line.
+) -> list[bytes]:
+    """Build the lines of an answer of ours: status, its headers, its length, and those for CORS.
 
     ValueError for a header that would be two.
     """
-    lines = [f"HTTP/1.1 {status} {REASONS.get(status, '')}\r\n"]
-    lines += [f"{name}: {value}\r\n" for name, value in headers]
+    texts = [f"HTTP/1.1 {status} {REASONS.get(status, '')}"]
+    texts += [f"{name}: {value}" for name, value in headers]
     if length is not None:
-        lines.append(f"Content-Length: {length}\r\n")
-    head = "".join(lines).encode()
-    if not len(lines) == head.count(b"\n") == head.count(b"\r"):
+        texts.append(f"Content-Length: {length}")
+    if any("\r" in text or "\n" in text for text in texts):
         raise ValueError("a header of an answer holds the end of a line")
-    return head + date + b"".join([b"%b: %b\r\n" % header for header in cors])
+    return [*(text.encode() for text in texts), *(b"%b: %b" % header for header in cors)]
 
 
 def build_problem_answer(problem: Problem) -> Answer:
@@ -76,12 +74,6 @@ def is_for_a_person(head: RequestHead) -> bool:
         return None if value is None else value.decode("latin-1")
 
     return is_navigation(header)
-
-
-def build_preflight_answer(headers: Sequence[tuple[bytes, bytes]], date: bytes) -> bytes:
-    """Build the head of the answer to an admitted CORS preflight."""
-    lines = [b"%b: %b\r\n" % header for header in headers]
-    return b"HTTP/1.1 204 No Content\r\n%b%b" % (b"".join(lines), date)
 
 
 def origin_of(head: RequestHead | None, peer: Peer, origins: CallerOrigins) -> bytes:

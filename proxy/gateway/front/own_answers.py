@@ -8,8 +8,7 @@ from proxy.config.names import DEFAULT_ACCOUNT, login_path
 from proxy.errors import Problem
 from proxy.gateway.forward import Exchange, Framing
 from proxy.gateway.front.answers import (
-    build_answer_head,
-    build_preflight_answer,
+    build_answer_lines,
     build_problem_answer,
     is_for_a_person,
     origin_of,
@@ -102,18 +101,21 @@ class OwnAnswers(Asking):
         is_wanted = head.method != b"HEAD"
         framing = (BY_CHUNKS if head.minor else BY_CLOSE) if is_wanted else NO_BODY
         self.is_endless = True
-        self.send_head(self._lines(200, stream.headers, None) + self._id_line(), framing)
+        self.send_head(self._lines(200, stream.headers, None), framing)
         self._out.flush()
         return is_wanted
 
     # ── within ──
 
-    def _lines(self, status: int, headers: Sequence[tuple[str, str]], length: int | None) -> bytes:
-        """Build the head of an answer of ours, all but the request's id and Connection."""
+    def _lines(
+        self, status: int, headers: Sequence[tuple[str, str]], length: int | None
+    ) -> list[bytes]:
+        """Build the head of an answer of ours, all but Connection."""
         services = self._services
         if self._record is None:
             headers = with_common(headers, services.page_headers)
-        return build_answer_head(status, headers, length, services.dates.line(), self.cors)
+        lines = build_answer_lines(status, headers, length, self.cors)
+        return [*lines, services.dates.line(), self._id_line()]
 
     def _id_line(self) -> bytes:
         if self._record is not None:
@@ -121,9 +123,9 @@ class OwnAnswers(Asking):
         else:
             given = self.head.fields.get(b"x-request-id") if self.head is not None else None
             request_id = self._services.traffic.request_id(given)
-        return b"X-Request-ID: %b\r\n" % request_id.encode()
+        return b"X-Request-ID: %b" % request_id.encode()
 
-    def _answer(self, status: int, lines: bytes, body: bytes) -> None:
+    def _answer(self, status: int, lines: list[bytes], body: bytes) -> None:
         """Send a whole answer of our own."""
         if self.awaits_body or not self._may_be_kept():
             self.closes = True
@@ -134,7 +136,7 @@ class OwnAnswers(Asking):
             record.status = status
             record.whose = "proxy"
             record.bytes_out += len(body)
-        self._out.head(lines + self._id_line() + self._connection_line() + body)
+        self._out.head(self._whole(lines, body))
         self._out.flush()
         self._settle()
 
@@ -148,12 +150,14 @@ class OwnAnswers(Asking):
         head = self.head
         return head is not None and head.keep_alive and not self._caller.is_retiring
 
-    def _connection_line(self) -> bytes:
+    def _whole(self, lines: list[bytes], body: bytes) -> bytes:
+        """Put lines, a Connection header where one is needed, and a body together."""
         if self.closes:
-            return b"Connection: close\r\n\r\n"
-        if self.head is not None and self.head.minor == 0:
-            return b"Connection: keep-alive\r\n\r\n"
-        return b"\r\n"
+            lines.append(b"Connection: close")
+        elif self.head is not None and self.head.minor == 0:
+            lines.append(b"Connection: keep-alive")
+        lines += (b"", body)
+        return b"\r\n".join(lines)
 
     def _answer_preflight(
         self, head: RequestHead, headers: list[tuple[bytes, bytes]], rest: bytes
@@ -161,7 +165,8 @@ class OwnAnswers(Asking):
         # Browsers send no body; any other is not worth reading.
         self.closes = head.has_body or not self._may_be_kept()
         self._caller.pipelined = rest
-        self._answer(204, build_preflight_answer(headers, self._services.dates.line()), b"")
+        lines = [b"HTTP/1.1 204 No Content", *(b"%b: %b" % header for header in headers)]
+        self._answer(204, [*lines, self._services.dates.line(), self._id_line()], b"")
 
     def _settle(self) -> None:
         self._exchange = None

@@ -190,14 +190,14 @@ class InboundRequest(OwnAnswers):
         """Pass a 1xx on."""
         self._out.interim(head)
 
-    def send_head(self, head: bytes, framing: Framing) -> None:
+    def send_head(self, lines: list[bytes], framing: Framing) -> None:
         """Queue the head of the answer."""
         # With a body still to come the connection is not to be kept: it may never come.
         if framing is BY_CLOSE or self._decoder is not None or not self._may_be_kept():
             self.closes = True
         if framing is BY_CHUNKS:
-            head += b"Transfer-Encoding: chunked\r\n"
-        self._out.head(head + self._connection_line(), framing)
+            lines.append(b"Transfer-Encoding: chunked")
+        self._out.head(self._whole(lines, b""), framing)
         if self._caller.write_paused and self._exchange is not None:
             self._exchange.caller_full()
 
@@ -216,12 +216,12 @@ class InboundRequest(OwnAnswers):
         self._out.end(trailers)
         self._settle()
 
-    def send_whole(self, head: bytes, body: bytes) -> None:
+    def send_whole(self, lines: list[bytes], body: bytes) -> None:
         """Write a whole answer, framed by its length."""
         self.closes = self._decoder is not None or not self._may_be_kept()
         if self._record is not None:
             self._record.bytes_out = len(body)
-        self._out.whole(b"".join((head, self._connection_line(), body)))
+        self._out.whole(self._whole(lines, body))
         self._settle()
 
     def abort(self, problem: Problem) -> None:

@@ -25,11 +25,11 @@ class Dates:
         self._second = -1
 
     def line(self) -> bytes:
-        """Return the header line for now."""
+        """Return the header line for now, without its end."""
         now = int(self._clock.now())
         if now != self._second:
             self._second = now
-            self._line = b"Date: %b\r\n" % formatdate(now, usegmt=True).encode("ascii")
+            self._line = b"Date: %b" % formatdate(now, usegmt=True).encode("ascii")
         return self._line
 
 

@@ -68,10 +68,11 @@ def protocol_error(detail: str) -> Problem:
 class Names:
     """The names of a block in lower case, in order; blocks with the same share this object."""
 
-    __slots__ = ("lowers", "passing")
+    __slots__ = ("has_date", "lowers", "passing")
 
     def __init__(self, lowers: list[bytes]) -> None:
         self.lowers = lowers
+        self.has_date = b"date" in lowers
         # Which lines of an answer pass to the caller as they are; kept by whoever decides that
         # (headers.InboundHeaders).
         self.passing: list[int] | None = None
@@ -126,10 +127,17 @@ def parse_request_fields(block: bytes, before: Fields | None = None) -> Fields:
     return _parse_lines(lines, before, bad_request)
 
 
-def parse_response_fields(block: bytes, before: Fields | None = None) -> Fields:
-    """Parse an upstream's field block, folded lines joined; `before` as for a request."""
-    lines = block.split(b"\r\n")
-    lines.pop()  # after the last CRLF
+def parse_response_fields(block: bytes) -> Fields:
+    """Parse an upstream's field block, folded lines joined: of its trailers."""
+    return parse_response_lines([b"", *block.split(b"\r\n")])
+
+
+def parse_response_lines(lines: list[bytes], before: Fields | None = None) -> Fields:
+    """Parse an upstream's lines between the first and the empty last one, folded ones joined.
+
+    `before` as for a request.
+    """
+    lines = lines[1:-1]
     if len(lines) > MAX_FIELDS:
         raise protocol_error(f"it has more than {MAX_FIELDS} headers.")
     try:
@@ -137,10 +145,11 @@ def parse_response_fields(block: bytes, before: Fields | None = None) -> Fields:
     except Problem:
         # RFC 9112 section 5.2: each fold becomes a space. No name begins with one, so that a fold
         # always leads here.
+        block = b"\r\n".join(lines)
         joined = FOLD.sub(b" ", block)
         if joined == block:
             raise
-    return parse_response_fields(joined, before)
+    return parse_response_lines([b"", *joined.split(b"\r\n"), b""], before)
 
 
 def _parse_lines(lines: list[bytes], before: Fields | None, malformed: Malformed) -> Fields:

@@ -13,7 +13,7 @@ from proxy.gateway.http1.fields import (
     bad_request,
     make_fields,
     parse_request_fields,
-    parse_response_fields,
+    parse_response_lines,
     protocol_error,
     request_framing,
     response_framing,
@@ -171,17 +171,16 @@ def parse_response_head(head: bytes, previous: ResponseHead | None = None) -> Re
     """
     if previous is not None and previous.raw == head:
         return previous
-    line_end = head.find(b"\r\n")
-    line = head[:line_end]
-    block = head[line_end + 2 :]
+    lines = head.split(b"\r\n")
+    line = lines[0]
     if previous is None:
         status_line = _parse_status_line(line)
-        parsed = parse_response_fields(block)
+        parsed = parse_response_lines(lines)
     else:
         status_line = previous.status_line
         if status_line.line != line:
             status_line = _parse_status_line(line)
-        parsed = parse_response_fields(block, previous.parsed)
+        parsed = parse_response_lines(lines, previous.parsed)
         if parsed.framed_as_before and status_line.minor == previous.status_line.minor:
             return ResponseHead(status_line, parsed, previous.framing, raw=head)
     framing = response_framing(status_line.minor, parsed.values)
