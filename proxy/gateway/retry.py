@@ -6,7 +6,7 @@ IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"})
 
 def is_idempotent(method: bytes) -> bool:
     """Return whether sending a request twice means what sending it once does."""
-    return method in IDEMPOTENT
+    return method == b"GET" or method in IDEMPOTENT
 
 
 def may_resend(method: bytes, *, replayable: bool, reused: bool, answered: bool) -> bool:

@@ -8,14 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from proxy.telemetry.logs import Output, timestamp
 from proxy.telemetry.record import RequestRecord, path_and_keys
-from proxy.telemetry.traffic.lines import (
-    json_line,
-    json_request,
-    json_who,
-    text_line,
-    text_request,
-    text_who,
-)
+from proxy.telemetry.traffic.lines import THREE_DIGITS, JsonLines, Lines, TextLines
 
 USUAL_METHOD = 7  # characters, at most: OPTIONS
 
@@ -25,11 +18,7 @@ class AccessLog:
 
     def __init__(self, output: Output) -> None:
         self._output = output
-        self._write, self._write_request, self._write_who = (
-            (json_line, json_request, json_who)
-            if output.as_json
-            else (text_line, text_request, text_who)
-        )
+        self._written: Lines = JsonLines() if output.as_json else TextLines()
         self._lines: list[str] = []
         # What others than us chose of the lines, searched for secrets before writing.
         self._chosen: list[str] = []
@@ -47,6 +36,7 @@ class AccessLog:
             return
         if self._output.sample > 1:
             records = self._sampled(records)
+        written = self._written
         before: RequestRecord | None = None
         request = who = ""
         for record in records:
@@ -61,7 +51,7 @@ class AccessLog:
                 or record.method != before.method
             ):
                 path, keys = path_and_keys(record)
-                request = self._write_request(record.method, path, keys)
+                request = written.request(record.method, path, keys)
                 self._chosen.append(path)
                 self._chosen += keys
                 if len(record.method) > USUAL_METHOD:
@@ -73,19 +63,19 @@ class AccessLog:
                 or record.caller is not before.caller
                 or record.account is not before.account
             ):
-                who = self._write_who(record)
+                who = written.who(record)
             before = record
             if record.named:
                 self._chosen.append(record.request_id)
             if record.needs:
                 self._chosen += record.needs
-            self._lines.append(self._write(record, self._stamp, request, who))
+            self._lines.append(written.line(record, self._stamp, request, who))
 
     def _timestamp(self, millisecond: int) -> str:
         second = millisecond // 1000
         if second != self._second:
             self._second, self._until_second = second, timestamp(second)[:-4]
-        return f"{self._until_second}{str(1000 + millisecond % 1000)[1:]}Z"
+        return f"{self._until_second}{THREE_DIGITS[millisecond % 1000]}Z"
 
     def _sampled(self, records: Iterable[RequestRecord]) -> Iterator[RequestRecord]:
         """Give the errors, and one in `sample` of the rest."""
