@@ -1,7 +1,9 @@
 """May a request be sent again? Pure functions: rules 8 and 9 of requests in docs/behaviour.md."""
 
+from typing import Final
+
 # RFC 9110 section 9.2.2. TRACE never gets this far; other methods may do anything twice.
-IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"})
+IDEMPOTENT: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"})
 
 
 def is_idempotent(method: bytes) -> bool:

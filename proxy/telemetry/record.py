@@ -1,15 +1,16 @@
 """What is recorded of one request: no header, no body and no value of a query."""
 
 import re
+from typing import Final
 
 from proxy.telemetry.logs import redact
 
-LONGEST_PATH = 2048
-KEYS_SHOWN = 32
-LONGEST_KEY = 96
-REMEMBERED = 4096
+LONGEST_PATH: Final = 2048
+KEYS_SHOWN: Final = 32
+LONGEST_KEY: Final = 96
+REMEMBERED: Final = 4096
 # What is no plain name is not shown, nor what has no "=": it may be the value itself.
-QUERY_KEY = re.compile(r"[A-Za-z_$][A-Za-z0-9_.$\[\]-]{0,63}(?:%5[BD][A-Za-z0-9_.-]{0,16})*")
+QUERY_KEY: Final = re.compile(r"[A-Za-z_$][A-Za-z0-9_.$\[\]-]{0,63}(?:%5[BD][A-Za-z0-9_.-]{0,16})*")
 
 
 class RequestRecord:
@@ -58,7 +59,7 @@ class RequestRecord:
 
 
 # What is shown of a query item's name: verdicts remembered, since tools repeat themselves.
-_shown: dict[str, str] = {}
+_shown: Final[dict[str, str]] = {}
 
 
 def _learn_key(key: str) -> str:

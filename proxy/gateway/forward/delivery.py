@@ -12,7 +12,7 @@ from proxy.gateway.headers import passing_trailers
 from proxy.gateway.http1 import Headers, RequestHead, ResponseHead
 
 # The statuses without a body (RFC 9112 section 6.3), beside every answer to HEAD.
-BODILESS = (204, 304)
+BODILESS: Final = frozenset({204, 304})
 CONTENT_LENGTH: Final = b"content-length:"
 # Bound once: before Python 3.12 each look-up of an enum's member costs a function call.
 NO_BODY: Final = Framing.NONE

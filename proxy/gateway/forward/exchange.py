@@ -36,9 +36,9 @@ from proxy.telemetry.traffic import RequestRecord
 
 # How long a caller that asked for it waits for 100 Continue (RFC 9110 section 10.1.1 has it not
 # wait for ever; not every upstream sends it).
-CONTINUE_AFTER = 2.0
-EXPLAINED = (403, 404)
-CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+CONTINUE_AFTER: Final = 2.0
+EXPLAINED: Final = frozenset({403, 404})
+CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class State(Enum):

@@ -1,12 +1,14 @@
 """A request's body on its way up: framed for the upstream, and kept for a repeat while it fits."""
 
+from typing import Final
+
 from proxy.gateway.forward.seams import Inbound, Tap
 from proxy.gateway.headers import passing_trailers
 from proxy.gateway.http1 import Headers, RequestHead, encode_chunk, encode_last_chunk
 from proxy.gateway.upstream import UpstreamConnection
 
 # What may wait for a connection to be had, beyond what is kept anyway.
-WAITING_LIMIT = 65536
+WAITING_LIMIT: Final = 65536
 
 
 class Upload:

@@ -25,17 +25,17 @@ from proxy.gateway.http1 import HeadBuffer, RequestHead, parse_request_head
 from proxy.system.server_tls import subject_names
 from proxy.system.tcp import has_hung_up
 
-WRITE_HIGH_WATER = 262144
+WRITE_HIGH_WATER: Final = 262144
 # With at most this many bytes unwritten, treat the answer as sent; else wait until the buffer is
 # empty.
-SURELY_LEAVES = 16384
+SURELY_LEAVES: Final = 16384
 # How long to drain input before closing; closing with unread input sends a reset that can destroy
 # the answer (RFC 9112 section 9.6). After each byte, and altogether, as in nginx.
-LINGER_TIMEOUT = 5.0
-LINGER_LIMIT = 30.0
+LINGER_TIMEOUT: Final = 5.0
+LINGER_LIMIT: Final = 30.0
 # Requests served in one go before other connections have their turn.
-TURN = 8
-EMPTY_LINES = re.compile(rb"(?:\r\n)+")
+TURN: Final = 8
+EMPTY_LINES: Final = re.compile(rb"(?:\r\n)+")
 
 
 class State(Enum):
@@ -54,7 +54,7 @@ LEAVING: Final = State.LEAVING
 LINGERING: Final = State.LINGERING
 FORWARD: Final = Route.FORWARD
 TOKEN: Final = Route.TOKEN
-PROBES = frozenset({Route.LIVE, Route.READY, Route.METRICS})
+PROBES: Final = frozenset({Route.LIVE, Route.READY, Route.METRICS})
 
 
 class CallerConnection(CallerSide):

@@ -14,8 +14,8 @@ NO_BODY: Final = Framing.NONE
 BY_CHUNKS: Final = Framing.CHUNKED
 BY_CLOSE: Final = Framing.CLOSE
 # Up to this size one copy is cheaper than a second system call.
-JOINED_WRITE = 65536
-RESET = struct.pack("ii", 1, 0)  # SO_LINGER on, for no time: close is a reset then
+JOINED_WRITE: Final = 65536
+RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER on, for no time: close is a reset then
 
 
 class Outgoing:

@@ -6,17 +6,18 @@ a request is refused once its head is read, so that a probe is always answered.
 """
 
 import asyncio
+from typing import Final
 
 from proxy.errors import Problem
 from proxy.gateway.guards import Route
 from proxy.system.clock import Clock
 
 # One sweep over all connections serves every time-out: a timer for each would cost each request.
-SWEEP_INTERVAL = 1.0
+SWEEP_INTERVAL: Final = 1.0
 # Above the limit and so many more, also close connections that are still sending a request head.
-SHED_LIMIT = 128
+SHED_LIMIT: Final = 128
 # Probes find out whether we live: that must not depend on how many callers there are.
-ALWAYS = frozenset({Route.LIVE, Route.READY})
+ALWAYS: Final = frozenset({Route.LIVE, Route.READY})
 
 
 class Registered:

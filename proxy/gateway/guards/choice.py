@@ -6,12 +6,13 @@ NAME.localhost      the Host's label, where there are accounts beside the defaul
 """
 
 from collections.abc import Collection, Mapping
+from typing import Final
 
 from proxy.config.names import DEFAULT_ACCOUNT
 from proxy.errors import Problem
 
-ACCOUNT_HEADER = b"x-srproxy-account"
-LOCALHOST = b".localhost"
+ACCOUNT_HEADER: Final = b"x-srproxy-account"
+LOCALHOST: Final = b".localhost"
 
 
 class Choice:

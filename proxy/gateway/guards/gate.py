@@ -6,6 +6,7 @@ target, Host, web pages, API key, allow rules. The first refusal ends it, and no
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 from urllib.parse import urlsplit
 
 from proxy.config import Config
@@ -38,11 +39,11 @@ from proxy.gateway.guards.targets import (
 from proxy.gateway.guards.token_requests import TokenAnswer, answer_token_request
 from proxy.gateway.http1 import Headers, RequestHead
 
-KEY_HEADER = b"x-api-key"
-ANONYMOUS = -1  # in place of a key's number: none was asked for
+KEY_HEADER: Final = b"x-api-key"
+ANONYMOUS: Final = -1  # in place of a key's number: none was asked for
 # RFC 9110 section 9.2.1: they change nothing.
-READING = frozenset({b"GET", b"HEAD", b"OPTIONS"})
-USUAL_METHODS = frozenset(METHODS_TAKEN.encode().split(b", "))
+READING: Final = frozenset({b"GET", b"HEAD", b"OPTIONS"})
+USUAL_METHODS: Final = frozenset(METHODS_TAKEN.encode().split(b", "))
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,16 +13,18 @@ from typing import Final
 from proxy.gateway.guards.peer import Peer
 
 # Wider than DNS by `_`, which container networks use; anything else is malformed, not foreign.
-AUTHORITY = re.compile(
+AUTHORITY: Final = re.compile(
     rb"(?:([A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*\.?)|\[([0-9A-Fa-f:.]+)\])(?::([0-9]{0,5}))?"
 )
-LONGEST = 262  # 255 for a name, and a port
-WILDCARDS = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - recognised, not bound
+LONGEST: Final = 262  # 255 for a name, and a port
+WILDCARDS: Final = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - recognised, not bound
 # Over the Unix socket, where no browser can come: any host of RFC 3986, a path encoded in it
 # included, as its clients' idioms have it; or nothing.
-REG_NAME = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
+REG_NAME: Final = re.compile(
+    rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?"
+)
 EVERYWHERE: Final = ""
-REMEMBERED = 1024
+REMEMBERED: Final = 1024
 
 Authority = tuple[str, int | None]
 

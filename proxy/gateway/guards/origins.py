@@ -8,17 +8,18 @@ business. Without `access.allowed_origins` no CORS header is ever sent; with it 
 
 import re
 from collections.abc import Iterable
+from typing import Final
 
 from proxy.gateway.guards.hosts import parse_authority
 
-ORIGIN = re.compile(rb"(https?)://(.+)", re.IGNORECASE)
-DEFAULT_PORTS = {b"http": 80, b"https": 443}
+ORIGIN: Final = re.compile(rb"(https?)://(.+)", re.IGNORECASE)
+DEFAULT_PORTS: Final = {b"http": 80, b"https": 443}
 # Whoever sends something else is no browser we know: refused like a foreign page.
-UNSUSPICIOUS_SITES = frozenset({b"same-origin", b"none"})
-HEADER_NAMES = re.compile(
+UNSUSPICIOUS_SITES: Final = frozenset({b"same-origin", b"none"})
+HEADER_NAMES: Final = re.compile(
     rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:[ \t]*,[ \t]*[!#$%&'*+.^_`|~0-9A-Za-z-]+)*"
 )
-METHODS = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+METHODS: Final = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 USUAL_HEADERS = (
     b"Authorization, Content-Type, X-API-Key, X-SmartToken, X-SRProxy-Account, X-SRProxy-Key, "
     b"X-Request-ID"
@@ -29,8 +30,8 @@ EXPOSED = (
     b"X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Concurrent-Limit, "
     b"X-RateLimit-Concurrent-Remaining"
 )
-REMEMBERED = 1024
-LONGEST = 512
+REMEMBERED: Final = 1024
+LONGEST: Final = 512
 
 
 def is_own(origin: bytes, host: bytes) -> bool:

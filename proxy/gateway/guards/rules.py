@@ -8,12 +8,13 @@ included: `/jobs/**` admits `/jobs` too.
 
 import re
 from collections.abc import Iterable
+from typing import Final
 
-ANY_METHOD = b"*"
-BARE = b"**"
+ANY_METHOD: Final = b"*"
+BARE: Final = b"**"
 # Encoded (once or twice) slash, backslash, dot or semicolon; `;`; an empty segment, a last one too.
-AMBIGUOUS = re.compile(rb"%(?:25)*(?:2f|5c|2e|3b)|[;\\]|//|./$", re.IGNORECASE | re.DOTALL)
-PLACEHOLDER = re.compile(rb"\*|\{[^/]*\}")
+AMBIGUOUS: Final = re.compile(rb"%(?:25)*(?:2f|5c|2e|3b)|[;\\]|//|./$", re.IGNORECASE | re.DOTALL)
+PLACEHOLDER: Final = re.compile(rb"\*|\{[^/]*\}")
 
 
 def _pattern(path: bytes) -> bytes:

@@ -6,27 +6,28 @@ hopes that the other side normalises alike.
 """
 
 import re
+from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from proxy.errors import Problem
 
-METHODS_TAKEN = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+METHODS_TAKEN: Final = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 # They would echo the bearer (TRACE, TRACK) or make a tunnel past every rule (CONNECT).
-REFUSED_METHODS = frozenset({b"TRACE", b"TRACK", b"CONNECT"})
+REFUSED_METHODS: Final = frozenset({b"TRACE", b"TRACK", b"CONNECT"})
 
-RAW_IN_PATH = re.compile(rb"[^!-~]|[\\#]")
+RAW_IN_PATH: Final = re.compile(rb"[^!-~]|[\\#]")
 # curl, PHP, lynx and Node's fetch send a query as it was written, `Müller` and backslash included.
-RAW_IN_QUERY = re.compile(rb"[^!-~\x80-\xff]|#")
-ABSOLUTE = re.compile(rb"https?://([^/?]*)(.*)", re.IGNORECASE | re.DOTALL)
+RAW_IN_QUERY: Final = re.compile(rb"[^!-~\x80-\xff]|#")
+ABSOLUTE: Final = re.compile(rb"https?://([^/?]*)(.*)", re.IGNORECASE | re.DOTALL)
 # `.` and `..`, each dot literal or encoded once, whichever separator the other side may honour.
-DOT_SEGMENT = re.compile(
+DOT_SEGMENT: Final = re.compile(
     rb"(?:/|%2f|%5c)(?:\.|%2e){1,2}(?:$|/|%2f|%5c|;|%3b)", re.IGNORECASE | re.DOTALL
 )
 # Where a path ends early in many a C library, or a header begins.
-ENCODED_CONTROL = re.compile(rb"%0[0ad]", re.IGNORECASE)
+ENCODED_CONTROL: Final = re.compile(rb"%0[0ad]", re.IGNORECASE)
 
-TOKEN_ENDPOINT = b"/identity/oauth"
-DECODINGS = 4
+TOKEN_ENDPOINT: Final = b"/identity/oauth"
+DECODINGS: Final = 4
 
 
 def split_absolute(target: bytes) -> tuple[bytes, bytes] | None:

@@ -32,9 +32,9 @@ from proxy.system.tcp import DEAD_AFTER
 MAX_HEAD: Final = 65536
 # One TLS read of asyncio's; more in flight costs memory and gains nothing on a fast link.
 WRITE_HIGH_WATER: Final = 262144
-BODILESS: Final = (204, 304)
+BODILESS: Final = frozenset({204, 304})
 IDLE_TIMEOUT: Final = re.compile(rb"timeout\s*=\s*([0-9]{1,6})", re.IGNORECASE)
-MAY_BE_HELD_OR_EMPTY: Final = (204, 304, 401)
+MAY_BE_HELD_OR_EMPTY: Final = frozenset({204, 304, 401})
 
 
 class UpstreamConnection:

@@ -13,19 +13,19 @@ from typing import Final, NamedTuple, Protocol
 
 from proxy.telemetry.record import RequestRecord
 
-METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-GUARD_CODES = frozenset(
+METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+GUARD_CODES: Final = frozenset(
     {"bad_host", "bad_request", "cross_origin", "head_too_large", "not_allowed", "unauthorized"}
 )
-OUTCOMES = frozenset({"ok", "invalid_grant", "not_spent", "unknown"})
-OTHER = "other"
+OUTCOMES: Final = frozenset({"ok", "invalid_grant", "not_spent", "unknown"})
+OTHER: Final = "other"
 # Up to the 128 s that SmartRecruiters asks clients to wait for an answer. A tuple of no stated
 # length, or mypyc would box all of it for each loop.
 BOUNDS: Final[tuple[float, ...]] = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 130.0,
 )  # fmt: skip
 # Several times what a program calls: 305 operations exist, and each answers with a few statuses.
-MOST_SERIES = 5000
+MOST_SERIES: Final = 5000
 
 
 class Pool(Protocol):

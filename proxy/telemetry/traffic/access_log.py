@@ -5,12 +5,13 @@ line of another logger, so that the order stays.
 """
 
 from collections.abc import Iterable, Iterator
+from typing import Final
 
 from proxy.telemetry.logs import Output, timestamp
 from proxy.telemetry.record import RequestRecord, path_and_keys
 from proxy.telemetry.traffic.lines import THREE_DIGITS, JsonLines, Lines, TextLines
 
-USUAL_METHOD = 7  # characters, at most: OPTIONS
+USUAL_METHOD: Final = 7  # characters, at most: OPTIONS
 
 
 class AccessLog:

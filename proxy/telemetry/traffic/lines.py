@@ -61,8 +61,10 @@ class JsonLines(Lines):
 
     def request(self, method: str, path: str, keys: Sequence[str]) -> str:
         # A shown key is a plain name, "?" or "…": nothing in it to escape.
-        names = '"' + '", "'.join(keys) + '"' if keys else ""
-        return f'"method": {quoted(method)}, "path": {quoted(path)}, "query": [{names}]'
+        if not keys:
+            return f'"method": {quoted(method)}, "path": {quoted(path)}, "query": []'
+        names = '", "'.join(keys)
+        return f'"method": {quoted(method)}, "path": {quoted(path)}, "query": ["{names}"]'
 
     def who(self, record: RequestRecord) -> str:
         account = "null" if record.account is None else quoted(record.account)

@@ -5,23 +5,24 @@ import re
 import secrets
 from collections import deque
 from collections.abc import Callable
+from typing import Final
 
 from proxy.telemetry.logs import Output
 from proxy.telemetry.metrics import Metrics
 from proxy.telemetry.record import RequestRecord
 from proxy.telemetry.traffic.access_log import AccessLog
 
-DELAY = 0.1  # seconds, at most, until everything is written
+DELAY: Final = 0.1  # seconds, at most, until everything is written
 # Records are counted and formatted 8 or more at a time, which costs each of them less, right after
 # a request was sent upstream: its answer must be waited for anyway.
-BATCH = 8
+BATCH: Final = 8
 # Lines are written 128 at a time. Where nothing is sent upstream, as when all calls are refused, no
 # more records than this wait.
-MOST_PENDING = 128
-RECENT = 200
-REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
-NOT_REQUEST_ID = re.compile(rb"[^A-Za-z0-9._:/+=@-]")
-TRACEPARENT = re.compile(rb"[0-9a-f-]{1,128}")
+MOST_PENDING: Final = 128
+RECENT: Final = 200
+REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
+NOT_REQUEST_ID: Final = re.compile(rb"[^A-Za-z0-9._:/+=@-]")
+TRACEPARENT: Final = re.compile(rb"[0-9a-f-]{1,128}")
 
 
 class Traffic:
