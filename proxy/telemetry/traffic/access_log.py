@@ -9,7 +9,7 @@ from typing import Final
 
 from proxy.telemetry.logs import Output, timestamp
 from proxy.telemetry.record import RequestRecord, path_and_keys
-from proxy.telemetry.traffic.lines import THREE_DIGITS, JsonLines, Lines, TextLines
+from proxy.telemetry.traffic.lines import JsonLines, Lines, TextLines
 
 USUAL_METHOD: Final = 7  # characters, at most: OPTIONS
 
@@ -76,7 +76,7 @@ class AccessLog:
         second = millisecond // 1000
         if second != self._second:
             self._second, self._until_second = second, timestamp(second)[:-4]
-        return f"{self._until_second}{THREE_DIGITS[millisecond % 1000]}Z"
+        return f"{self._until_second}{str(1000 + millisecond % 1000)[1:]}Z"
 
     def _sampled(self, records: Iterable[RequestRecord]) -> Iterator[RequestRecord]:
         """Give the errors, and one in `sample` of the rest."""

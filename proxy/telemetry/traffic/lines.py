@@ -14,7 +14,6 @@ from proxy.telemetry.record import RequestRecord, shown_path_and_keys
 
 LOG_MEMBERS = ("level", "logger", "message")
 MILLION: Final = 1_000_000
-THREE_DIGITS: Final = [f"{number:03d}" for number in range(1000)]
 TEXT_LINE: Final = "%s INFO    proxy.traffic %s %s %s %.1fms%s%s in=%d out=%d %s"
 
 
@@ -124,12 +123,11 @@ class TextLines(Lines):
 
 
 def seconds(value: float) -> str:
-    """Write seconds with six digits; put together from threes, quicker than by %.6f."""
+    """Write seconds with six digits; by whole numbers, as compiled they are quicker than %.6f."""
     if not value:
         return "0.000000"
     if 0 < value < 0.999:
-        micros = int(value * MILLION + 0.5)
-        return f"0.{THREE_DIGITS[micros // 1000]}{THREE_DIGITS[micros % 1000]}"
+        return "0." + str(MILLION + int(value * MILLION + 0.5))[1:]
     return f"{value:.6f}"
 
 
