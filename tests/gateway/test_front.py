@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from proxy.config import Config
 from proxy.errors import Problem
 from proxy.gateway.front import CallerConnection
 from proxy.gateway.front.connection import SURELY_LEAVES
+from proxy.gateway.guards import Guards
 from tests.support.proxying import GET, HOST, FakeCredentials, Harness, proxying
 from tests.support.recorder import OK, RecordedConnection, Recorder
 
@@ -185,6 +187,31 @@ async def test_a_body_that_stops_coming_is_cut(part: bytes) -> None:
             await upstream.connections[0].ended.wait()
 
     assert received.startswith(b"HTTP/1.1 408 Request Timeout\r\n")
+
+
+async def test_a_call_with_the_headers_of_the_one_before_is_guarded_like_any_other() -> None:
+    key = {"name": "reader", "key": "k" * 24, "allow": ["GET,POST /jobs/*"]}
+    fields = b" HTTP/1.1\r\nHost: localhost\r\nX-API-Key: %b\r\n\r\n" % (b"k" * 24)
+    calls = {
+        b"GET /jobs/1": 200, b"GET /jobs/2?x": 200, b"GET /users": 403, b"POST /jobs/2": 200,
+        b"GET /jobs//2": 403, b"GET /jobs/3": 200, b"GET /identity/oauth/x": 403,
+    }  # fmt: skip
+    async with Recorder() as upstream, proxying(upstream, access={"api_keys": [key]}) as proxy:
+        for call, status in calls.items():
+            async with proxy.caller() as caller:
+                await caller.ask(b"GET /jobs/0" + fields)
+                head, _ = await caller.ask(call + fields)
+            assert int(head.split()[1]) == status, call
+        async with proxy.caller() as caller:
+            await caller.ask(b"GET /jobs/0" + fields)
+            oauth = {"client_id": "id", "client_secret": "c" * 16}
+            other = {**key, "key": "o" * 24}
+            renewed = Config.build({"oauth": oauth, "access": {"api_keys": [other]}})
+            proxy.in_force.guards = Guards(renewed)
+            refused, _ = await caller.ask(b"GET /jobs/1" + fields)
+
+    assert refused.startswith(b"HTTP/1.1 401 ")
+    assert {record.caller for record in proxy.records[:-1]} == {"reader"}
 
 
 async def test_waiting_for_the_go_ahead_is_no_stall() -> None:

@@ -153,6 +153,7 @@ class Harness:
     clock: LoopClock
     port: int
     records: list[RequestRecord]
+    in_force: InForce
 
     @asynccontextmanager
     async def caller(self) -> AsyncIterator[Caller]:
@@ -229,9 +230,10 @@ async def proxying(
         transform_for=transform_for or links_rewritten(config.upstream),
         tap_for=tap_for,
     )
+    in_force = InForce(Guards(config))
     front = Front(
         config.listen,
-        InForce(Guards(config)),
+        in_force,
         forwarder,
         traffic,
         clock,
@@ -245,7 +247,7 @@ async def proxying(
     server = await asyncio.get_running_loop().create_server(front, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     try:
-        yield Harness(front, upstream, credentials, clock, port, records)
+        yield Harness(front, upstream, credentials, clock, port, records, in_force)
     finally:
         server.close()
         front.close()

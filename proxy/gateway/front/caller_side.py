@@ -12,7 +12,7 @@ class CallerSide(Registered):
     out: Outgoing
     peer: Peer
     pipelined: bytes  # what came behind the request
-    admission: Admission | None  # holds for the same head again
+    admission: Admission | None  # holds for the same method and headers again
     prepared: Prepared  # of the request before
     write_paused: bool
 

@@ -64,8 +64,8 @@ class CallerConnection(CallerSide):
         self.pipelined = b""  # what came behind the request under way
         self.write_paused = False
         self.prepared = Prepared()
-        # What the guards said to the request before, if it was let through: it holds for the same
-        # head again, as long as they are the same guards.
+        # What the guards said to the last call that was let through: as long as they are the same
+        # guards, it holds for the same method and headers again, whatever the target.
         self.admission: Admission | None = None
         self.resting_since = 0.0
         self._services = services
@@ -259,11 +259,15 @@ class CallerConnection(CallerSide):
 
     def _begin(self, head: RequestHead, rest: bytes) -> None:
         guards = self._services.in_force.guards
-        if head is not self._previous or guards is not self._guards:
-            self._previous = head
-            self._guards = guards
+        previous = self._previous
+        if guards is not self._guards or (
+            previous is None or head.parsed is not previous.parsed or head.method != previous.method
+        ):
             self.admission = None
-        route = guards.classify(head) if self.admission is None else FORWARD
+        self._previous = head
+        self._guards = guards
+        is_checked = head is previous and self.admission is not None
+        route = FORWARD if is_checked else guards.classify(head)
         if self._services.probes_only and route not in PROBES:
             text = "This listener serves /-/live, /-/ready and /-/metrics alone."
             self._turn_away(head, Problem("not_found", text))
@@ -276,7 +280,7 @@ class CallerConnection(CallerSide):
         self._state = SERVING
         request = self._request = InboundRequest(self._services, self, head)
         if route is FORWARD:
-            request.forward(guards, head, rest)
+            request.forward(guards, head, rest, is_checked=is_checked)
         elif route is not TOKEN:
             request.ask(guards, head, rest, route)
         elif head.method == b"POST":

@@ -67,8 +67,13 @@ class InboundRequest(OwnAnswers):
 
     # ── called by the connection ──
 
-    def forward(self, guards: Guards, head: RequestHead, rest: bytes) -> None:
-        """Guard the request and send it on; `rest` is what came behind its head."""
+    def forward(
+        self, guards: Guards, head: RequestHead, rest: bytes, *, is_checked: bool = False
+    ) -> None:
+        """Guard the request and send it on; `rest` is what came behind its head.
+
+        `is_checked`: the very same head was let in before by the same guards.
+        """
         caller = self._caller
         record = self._record = begin_record(self._services, caller.peer, head)
         admission = caller.admission
@@ -80,6 +85,8 @@ class InboundRequest(OwnAnswers):
             if admission is None:
                 self._services.forwarder.check_loop(head)
                 admission = guards.check(head, FORWARD, caller.peer)
+            elif not is_checked:
+                guards.check_again(head, caller.peer, admission)
         except Problem as problem:
             self._refuse_unread(problem)
             return

@@ -54,6 +54,7 @@ class Admission:
     account: str = DEFAULT_ACCOUNT
     key_header: bytes | None = None  # KEY_HEADER where there are API keys: it is not forwarded
     origin: bytes | None = None  # the allowed origin that called
+    number: int = ANONYMOUS  # the key's, in access.api_keys
 
 
 def _cross_origin() -> Problem:
@@ -105,14 +106,12 @@ class Guards:
 
     def check(self, head: RequestHead, route: Route, peer: Peer) -> Admission:
         """Let a request in, or raise the Problem that refuses it."""
-        method, path, fields = head.method, head.path, head.fields
+        method, fields = head.method, head.fields
         if route is Route.TOKEN and method != b"POST":
             route = FORWARD  # and refused there, with a word on what to do instead
         if method != b"GET" and method not in USUAL_METHODS:
             check_method(method)
-        plain = head.is_plain
-        if not plain or b"upgrade" in fields:
-            path = self._inspect(head, route, peer)
+        path = self._path(head, route, peer)
         host = fields.get(b"host")
         if host is None:
             if head.minor:
@@ -130,10 +129,7 @@ class Guards:
         try:
             if route is FORWARD:
                 account = self._choose(fields, number)
-                # Skip the check for plain paths that do not start with i: they cannot be
-                # /identity/oauth.
-                if self._has_rules or not plain or self._prefix or path[1:2] in (b"i", b"I"):
-                    self._check_call(method, path, number, plain)
+                self._check_call(head, path, number)
             else:
                 account = DEFAULT_ACCOUNT
                 if self._has_admins and route in FOR_ADMINS:
@@ -143,6 +139,15 @@ class Guards:
                 problem.caller = self._callers[number].name
             raise
         return self._admit(number, account, allowed)
+
+    def check_again(self, head: RequestHead, peer: Peer, admission: Admission) -> None:
+        """Let a call in whose method and headers were admitted before: its target is looked at."""
+        path = self._path(head, FORWARD, peer)
+        try:
+            self._check_call(head, path, admission.number)
+        except Problem as problem:
+            problem.caller = admission.caller
+            raise
 
     def cors_headers(self, head: RequestHead, admission: Admission | None) -> Headers:
         """Build what an answer carries for CORS, in place of the upstream's own such headers.
@@ -185,8 +190,10 @@ class Guards:
                 " admin). Calls to the API, /-/status, probes and metrics are open to this one.",
             )
 
-    def _inspect(self, head: RequestHead, route: Route, peer: Peer) -> bytes:
-        """Check an unusual request; return its path, without an authority."""
+    def _path(self, head: RequestHead, route: Route, peer: Peer) -> bytes:
+        """Check the form of the target; return its path, without an authority."""
+        if head.is_plain and b"upgrade" not in head.fields:
+            return head.path
         # RFC 9110 section 7.8: any other offer may be ignored; this one would change the protocol.
         if b"websocket" in head.fields.get(b"upgrade", b"").lower():
             raise refused("WebSocket handshakes are not taken: the API has no WebSocket.")
@@ -245,8 +252,10 @@ class Guards:
             raise _cross_origin()
         return None
 
-    def _check_call(self, method: bytes, path: bytes, number: int, plain: bool) -> None:
+    def _check_call(self, head: RequestHead, path: bytes, number: int) -> None:
         """Refuse a forwarded call that no rule allows."""
+        method, plain = head.method, head.is_plain
+        # A plain path that does not begin with "i" cannot be /identity/oauth.
         if (not plain or self._prefix or path[1:2] in (b"i", b"I")) and is_token_endpoint(
             path, self._prefix
         ):
@@ -256,6 +265,8 @@ class Guards:
                 "needed here: set the tool's base URL to this proxy's own address instead. A tool "
                 "that insists on a token gets one by POST /identity/oauth/token.",
             )
+        if not self._has_rules:
+            return
         if not self._rules.admits(method, path, plain=plain):
             raise Problem("not_allowed", "No rule of access.allow admits this method and path.")
         if number != ANONYMOUS and not self._key_rules[number].admits(method, path, plain=plain):
@@ -274,7 +285,7 @@ class Guards:
             caller = self._callers[number].name if number != ANONYMOUS else None
             # The others that may carry a key never go upstream anyway.
             header = KEY_HEADER if self._has_keys else None
-            admission = Admission(caller, account, header, origin)
+            admission = Admission(caller, account, header, origin, number)
             self._admissions[number, account, origin] = admission
         return admission
 

@@ -20,7 +20,7 @@ from proxy.gateway.http1.bodies import (
     encode_chunk,
     encode_last_chunk,
 )
-from proxy.gateway.http1.fields import Headers
+from proxy.gateway.http1.fields import Fields, Headers
 from proxy.gateway.http1.heads import (
     HeadBuffer,
     RequestHead,
@@ -33,6 +33,7 @@ __all__ = [
     "LAST_CHUNK",
     "BodyDecoder",
     "ChunkedDecoder",
+    "Fields",
     "HeadBuffer",
     "Headers",
     "LengthDecoder",

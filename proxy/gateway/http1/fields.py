@@ -226,6 +226,13 @@ class Framing:
         self.options = options  # of Connection; none where it is plainly keep-alive
 
 
+# Of most requests, and shared by them: no length, on a connection that is closed or kept.
+UNFRAMED: Final = [
+    Framing(None, [], chunked=False, keep_alive=False),
+    Framing(None, [], chunked=False, keep_alive=True),
+]
+
+
 def request_framing(minor: int, values: Mapping[bytes, bytes]) -> Framing:
     """Find how a request is framed: by its length, or chunked, or without a body (RFC 9112 6.3)."""
     length = values.get(b"content-length")
@@ -275,6 +282,8 @@ def _framing(
         options = [option.strip(b" \t") for option in connection.lower().split(b",")]
         # RFC 9112 section 9.3.
         keep_alive = b"close" not in options and (minor == 1 or b"keep-alive" in options)
+    if length is None and coding is None and not options:
+        return UNFRAMED[keep_alive]
     return Framing(
         None if length is None else int(length),
         options,

@@ -42,7 +42,7 @@ class RequestHead:
     """A caller's request head."""
 
     __slots__ = (
-        "block", "chunked", "content_length", "fields", "framing", "is_plain", "keep_alive",
+        "block_at", "chunked", "content_length", "fields", "framing", "is_plain", "keep_alive",
         "method", "minor", "parsed", "path", "query", "raw", "target",
     )  # fmt: skip
 
@@ -56,7 +56,7 @@ class RequestHead:
         *,
         is_plain: bool,
         raw: bytes,
-        block: bytes,
+        block_at: int,
     ) -> None:
         self.method = method
         # As received; the path goes up to the first "?", and without one there is no query.
@@ -70,7 +70,7 @@ class RequestHead:
         self.keep_alive = framing.keep_alive
         self.is_plain = is_plain  # of the target (REQUEST_LINE)
         self.raw = raw  # the head as received
-        self.block = block  # the field lines of it
+        self.block_at = block_at  # where its field lines begin
 
     @property
     def headers(self) -> Headers:
@@ -130,9 +130,9 @@ class StatusLine:
 def parse_request_head(head: bytes, previous: RequestHead | None = None) -> RequestHead:
     """Parse a request head: through the CRLF of its last header, without the blank line.
 
-    A head equal to the previous one on its connection is that one, the very object; a block equal
-    to the previous block shares what was parsed then, framing included, as all of it follows from
-    the block and the version.
+    A head equal to the previous one on its connection is that one, the very object; a field block
+    equal to the previous block shares what was parsed then, framing included, as all of it follows
+    from the block and the version.
     """
     if previous is not None and previous.raw == head:
         return previous
@@ -152,15 +152,20 @@ def parse_request_head(head: bytes, previous: RequestHead | None = None) -> Requ
         target = path
     else:
         target = head[len(method) + 1 : line_end - len(" HTTP/1.1")]
-    block = head[line_end + 2 :]
-    if previous is not None and previous.block == block and previous.minor == minor:
-        parsed, framing, block = previous.parsed, previous.framing, previous.block
+    block_at = line_end + 2
+    block = head[block_at:]
+    if (
+        previous is not None
+        and previous.minor == minor
+        and previous.raw[previous.block_at :] == block
+    ):
+        parsed, framing = previous.parsed, previous.framing
     else:
         parsed = parse_request_fields(block, None if previous is None else previous.parsed)
         framing = request_framing(minor, parsed.values)
     return RequestHead(
         method, (target, path, query), minor, parsed, framing,
-        is_plain=is_plain, raw=head, block=block,
+        is_plain=is_plain, raw=head, block_at=block_at,
     )  # fmt: skip
 
 

@@ -31,7 +31,7 @@ def make_head(
         Framing(None, [], chunked=False, keep_alive=True),
         is_plain=is_plain(target),
         raw=b"",
-        block=b"",
+        block_at=0,
     )
 
 

@@ -33,7 +33,7 @@ def basic(user: str, password: str) -> bytes:
 def test_a_key_is_taken_from_five_places_and_what_else_is_sent_there_is_dropped(fields):
     admission = KEYED.check(head(**fields), Route.FORWARD, peer_at(None))
 
-    assert admission == Admission("reader", "default", b"x-api-key", None)
+    assert admission == Admission("reader", "default", b"x-api-key", None, 0)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,17 @@ from hypothesis import strategies as st
 from proxy.errors import Problem
 from proxy.gateway.guards import Route
 from proxy.gateway.guards.targets import check_target
-from tests.gateway.guards.support import GATE, HOST, head, is_plain, make_head, peer_at, verdict
+from tests.gateway.guards.support import (
+    GATE,
+    HOST,
+    KEY,
+    guards,
+    head,
+    is_plain,
+    make_head,
+    peer_at,
+    verdict,
+)
 
 TAKEN = [
     b"/", b"/x", b"/x?", b"/x/", b"//x", b"/x//y", b"/x?a=b&c=%2F%2e%2e%2F", b"/x?y=/../z",
@@ -101,6 +111,36 @@ def test_the_fast_look_at_a_target_agrees_with_the_close_one(tail):
     target = b"/" + tail
     if is_plain(target):
         check_target(target)
+
+
+TARGETS = [*TAKEN, *REFUSED, b"/candidates", b"/users", b"/users/", b"/identity/oauth/token",
+           b"/IDENTITY/oauth", b"http://localhost:8080/jobs", b"http://evil.example/"]  # fmt: skip
+
+
+@pytest.mark.parametrize("method", [b"GET", b"POST"])
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_target_behind_headers_that_were_admitted_gets_the_verdict_of_any_other(target, method):
+    gate = guards(
+        access={
+            "api_keys": [{"name": "reader", "key": KEY, "allow": ["* /candidates/**"]}],
+            "allow": ["GET **", "POST /candidates", "POST /users"],
+        }
+    )
+    first = head(b"/candidates", method, x_api_key=KEY.encode())
+    request = head(target, method, x_api_key=KEY.encode())
+    told: list[object] = []
+    for again in (False, True):
+        try:
+            if again:
+                admission = gate.check(first, Route.FORWARD, peer_at(None))
+                gate.check_again(request, peer_at(None), admission)
+            else:
+                gate.check(request, Route.FORWARD, peer_at(None))
+            told.append("ok")
+        except Problem as problem:
+            told.append((problem.code, problem.detail, problem.caller))
+
+    assert told[0] == told[1]
 
 
 @given(st.binary(max_size=80), st.binary(max_size=80), st.binary(max_size=40))
