@@ -20,7 +20,14 @@ from proxy.gateway.http1 import (
     parse_request_head,
     parse_response_head,
 )
-from proxy.gateway.http1.fields import LONGEST_NAME, REMEMBERED, _names
+from proxy.gateway.http1.fields import (
+    LONGEST_LINE,
+    LONGEST_NAME,
+    REMEMBERED,
+    _blocks,
+    _common,
+    _names,
+)
 
 REQUEST = b"POST /a?b HTTP/1.1\r\nHost: h\r\nX-A: 1\r\nx-a:\t2 \r\nEmpty:\r\n\r\n"
 
@@ -164,11 +171,29 @@ def test_names_are_remembered_in_bounds() -> None:
 
     assert 0 < len(_names) <= REMEMBERED
     assert max(map(len, _names)) <= LONGEST_NAME
+    assert 0 < len(_blocks) <= REMEMBERED
+    assert max(len(name) for names in _blocks for name in names) <= LONGEST_NAME
     one, other = (
         parse_request_head(b"GET / HTTP/1.1\r\nX-Name: %d\r\n" % n).parsed.lines[0] for n in (1, 2)
     )
     assert one.name is other.name
     assert one.lower is other.lower
+
+
+def test_lines_without_secrets_are_shared_by_connections_in_bounds() -> None:
+    heads = [
+        b"GET /%d HTTP/1.1\r\nHost: h\r\nX-API-Key: k\r\nUser-Agent: a\r\n" % n for n in (1, 2)
+    ]
+    one, other = (parse_request_head(head).parsed for head in heads)
+
+    assert one.names is other.names
+    assert [a is b for a, b in zip(one.lines, other.lines, strict=True)] == [True, False, True]
+    for number in range(2 * REMEMBERED):
+        line = b"User-Agent: %b%d\r\n" % (b"x" * (number % 2 * 200), number)
+        parse_request_head(b"GET / HTTP/1.1\r\n" + line)
+    assert 0 < len(_common) <= REMEMBERED
+    assert max(map(len, _common)) <= LONGEST_LINE
+    assert not any(b"key" in line.lower() for line in _common)
 
 
 def test_what_a_head_before_had_does_not_change_what_is_read() -> None:

@@ -1,10 +1,16 @@
 """The record of a request: begun when its head is here, whatever becomes of it."""
 
+from typing import Final
+
 from proxy.gateway.front.services import Services
 from proxy.gateway.guards import Peer
 from proxy.gateway.http1 import RequestHead
 from proxy.smartrecruiters.operations import name_of
 from proxy.telemetry.traffic import RequestRecord
+
+METHODS: Final = {
+    method.encode(): method for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+}
 
 
 def begin_record(services: Services, peer: Peer, head: RequestHead | None) -> RequestRecord:
@@ -18,7 +24,7 @@ def begin_record(services: Services, peer: Peer, head: RequestHead | None) -> Re
         return record
     fields = head.fields
     given = fields.get(b"x-request-id")
-    method = head.method.decode("ascii")
+    method = METHODS.get(head.method) or head.method.decode("ascii")
     record = RequestRecord(traffic.request_id(given), now, method, head.path, head.query)
     record.client = peer.address
     record.named = given is not None

@@ -29,15 +29,20 @@ FOLD: Final = re.compile(rb"[ \t]*\r\n[ \t]+")
 PLAIN: Final = bytes([0x09, *range(0x20, 0x7F), *range(0x80, 0x100)])
 
 MAX_FIELDS: Final = 1000
-# How many names are remembered, and how long one of them may be: callers choose them.
+# How much is remembered of one kind, and how long one of it may be: callers choose all of it.
 REMEMBERED: Final = 1024
 LONGEST_NAME: Final = 64
+LONGEST_LINE: Final = 128
+MOST_NAMES: Final = 32
 # What tells where a message ends, and whether its connection is kept.
 FRAMING: Final = frozenset({b"connection", b"content-length", b"transfer-encoding"})
 # These values of Connection need no parsing.
 USUAL_KEEP_ALIVE: Final = (b"keep-alive", b"Keep-Alive")
-# Names that were checked, as written, with themselves and their lower case: heads share these.
-_names: Final[dict[bytes, tuple[bytes, bytes]]] = {}
+# Headers that hold no secret, and say the same on every connection of a program.
+COMMON: Final = frozenset({
+    b"accept", b"accept-encoding", b"accept-language", b"cache-control", b"connection",
+    b"content-type", b"host", b"user-agent",
+})  # fmt: skip
 
 
 class Field:
@@ -103,10 +108,20 @@ class Fields:
         return [(field.name, field.value) for field in self.lines]
 
 
+# What heads of all connections share: names that were checked, as written, with themselves and
+# their lower case; whole lines of COMMON; names of blocks. A program that has many connections
+# open, each with a call that is held back, repeats itself on each of them.
+_names: Final[dict[bytes, tuple[bytes, bytes]]] = {}
+_common: Final[dict[bytes, Field]] = {}
+_blocks: Final[dict[tuple[bytes, ...], Names]] = {}
+
+
 def make_fields(lines: list[Field], before: Fields | None = None) -> Fields:
     """Put fields together; the names are those of `before` where they are the same."""
     lowers = [field.lower for field in lines]
-    names = before.names if before is not None and before.names.lowers == lowers else Names(lowers)
+    names = (
+        before.names if before is not None and before.names.lowers == lowers else _names_of(lowers)
+    )
     values = {field.lower: field.value for field in lines}
     if len(values) != len(lines):
         values.clear()
@@ -114,6 +129,17 @@ def make_fields(lines: list[Field], before: Fields | None = None) -> Fields:
             lower = field.lower
             values[lower] = values[lower] + b", " + field.value if lower in values else field.value
     return Fields(lines, names, values)
+
+
+def _names_of(lowers: list[bytes]) -> Names:
+    names = _blocks.get(tuple(lowers))
+    if names is None:
+        names = Names(lowers)
+        if len(lowers) <= MOST_NAMES and max(map(len, lowers), default=0) <= LONGEST_NAME:
+            if len(_blocks) >= REMEMBERED:
+                _blocks.clear()
+            _blocks[tuple(lowers)] = names
+    return names
 
 
 def parse_request_fields(block: bytes, before: Fields | None = None) -> Fields:
@@ -124,7 +150,19 @@ def parse_request_fields(block: bytes, before: Fields | None = None) -> Fields:
     lines.pop()  # after the last CRLF
     if len(lines) > MAX_FIELDS:
         raise Problem("head_too_large", f"The request has more than {MAX_FIELDS} headers.")
+    if before is None:
+        return make_fields([_common.get(line) or _parse_common(line) for line in lines])
     return _parse_lines(lines, before, bad_request)
+
+
+def _parse_common(line: bytes) -> Field:
+    """Parse a line of a connection's first request; remember it where others may have it too."""
+    field = _parse_line(line, bad_request)
+    if field.lower in COMMON and len(line) <= LONGEST_LINE:
+        if len(_common) >= REMEMBERED:
+            _common.clear()
+        _common[line] = field
+    return field
 
 
 def parse_response_fields(block: bytes) -> Fields:

@@ -43,13 +43,14 @@ class RequestHead:
 
     __slots__ = (
         "block_at", "chunked", "content_length", "fields", "framing", "is_plain", "keep_alive",
-        "method", "minor", "parsed", "path", "query", "raw", "target",
+        "method", "minor", "parsed", "path", "query", "raw",
     )  # fmt: skip
 
     def __init__(
         self,
         method: bytes,
-        target: tuple[bytes, bytes, bytes | None],
+        path: bytes,
+        query: bytes | None,
         minor: int,
         parsed: Fields,
         framing: Framing,
@@ -59,8 +60,8 @@ class RequestHead:
         block_at: int,
     ) -> None:
         self.method = method
-        # As received; the path goes up to the first "?", and without one there is no query.
-        self.target, self.path, self.query = target
+        self.path = path  # of the target as received: up to the first "?"
+        self.query = query  # behind it; None without one
         self.minor = minor  # HTTP/1.minor
         self.parsed = parsed
         self.fields = parsed.values  # by name in lower case, repeated ones joined by a comma
@@ -71,6 +72,11 @@ class RequestHead:
         self.is_plain = is_plain  # of the target (REQUEST_LINE)
         self.raw = raw  # the head as received
         self.block_at = block_at  # where its field lines begin
+
+    @property
+    def target(self) -> bytes:
+        """The target as received."""
+        return self.path if self.query is None else b"%b?%b" % (self.path, self.query)
 
     @property
     def headers(self) -> Headers:
@@ -144,14 +150,9 @@ def parse_request_head(head: bytes, previous: RequestHead | None = None) -> Requ
     minor = version[0] - 0x30
     is_plain = unlike is None
     if not is_plain:
-        target = unlike
         path, mark, query = unlike.partition(b"?")
         if not mark:
             query = None
-    elif query is None:
-        target = path
-    else:
-        target = head[len(method) + 1 : line_end - len(" HTTP/1.1")]
     block_at = line_end + 2
     block = head[block_at:]
     if (
@@ -164,7 +165,7 @@ def parse_request_head(head: bytes, previous: RequestHead | None = None) -> Requ
         parsed = parse_request_fields(block, None if previous is None else previous.parsed)
         framing = request_framing(minor, parsed.values)
     return RequestHead(
-        method, (target, path, query), minor, parsed, framing,
+        method, path, query, minor, parsed, framing,
         is_plain=is_plain, raw=head, block_at=block_at,
     )  # fmt: skip
 

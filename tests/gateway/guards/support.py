@@ -25,7 +25,8 @@ def make_head(
     path, mark, query = target.partition(b"?")
     return RequestHead(
         method,
-        (target, path, query if mark else None),
+        path,
+        query if mark else None,
         minor,
         parsed,
         Framing(None, [], chunked=False, keep_alive=True),
