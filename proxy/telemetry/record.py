@@ -78,13 +78,12 @@ def path_and_keys(record: RequestRecord) -> tuple[str, list[str]]:
         path = path[:LONGEST_PATH] + "…"
     if record.query is None:
         return path, []
-    items = record.query.decode("latin-1").split("&", KEYS_SHOWN)
     keys: list[str] = []
-    for item in items[:KEYS_SHOWN]:
+    for item in record.query.decode("latin-1").split("&", KEYS_SHOWN):
         name, mark, _ = item.partition("=")
         keys.append((_shown.get(name) or _learn_key(name)) if mark else "?")
-    if len(items) > KEYS_SHOWN:
-        keys.append("…")
+    if len(keys) > KEYS_SHOWN:
+        keys[-1] = "…"  # all the rest
     return path, keys
 
 

@@ -277,8 +277,7 @@ class Exchange(AnswerSink):
     def _send(self, connection: UpstreamConnection, credential: Credential) -> None:
         forwarder = self._forwarder
         head = self._head
-        prepared = forwarder.prepare(head, self._key_header, self._prepared)
-        request = b"%b%b\r\n" % (prepared, credential.lines)
+        request = forwarder.prepare(head, self._key_header, self._prepared, credential.lines)
         # Checked last of all: what arrives before the request would be read as its answer.
         if connection.reused and connection.has_input():
             connection.discard()

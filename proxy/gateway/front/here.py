@@ -89,7 +89,7 @@ def dry_run(
     """Make what says what would have been sent, once the body is here."""
 
     def answer(body: bytes) -> None:
-        sent = forwarder.prepare(head, admission.key_header, Prepared())
+        sent = forwarder.prepare(head, admission.key_header, Prepared(), b"")
         size = record.bytes_in
         inbound.refuse(describe_dry_run(forwarder.origin, sent, admission.account, body, size))
 
