@@ -30,7 +30,7 @@ from proxy.gateway.forward.seams import Credential, Inbound
 from proxy.gateway.forward.upload import NO_UPLOAD, Upload
 from proxy.gateway.guards import Admission
 from proxy.gateway.http1 import Headers, RequestHead, ResponseHead
-from proxy.gateway.retry import is_idempotent, may_resend
+from proxy.gateway.retry import IDEMPOTENT, may_resend
 from proxy.gateway.upstream import AnswerSink, UpstreamConnection
 from proxy.telemetry.traffic import RequestRecord
 
@@ -277,7 +277,7 @@ class Exchange(AnswerSink):
     def _send(self, connection: UpstreamConnection, credential: Credential) -> None:
         forwarder = self._forwarder
         head = self._head
-        request = forwarder.prepare(head, self._key_header, self._prepared, credential.lines)
+        request = self._prepared.build(head, self._key_header, credential.lines)
         # Checked last of all: what arrives before the request would be read as its answer.
         if connection.reused and connection.has_input():
             connection.discard()
@@ -304,7 +304,7 @@ class Exchange(AnswerSink):
 
     def _is_repeatable(self) -> bool:
         upload = self.upload
-        return is_idempotent(self._head.method) and (upload is NO_UPLOAD or upload.is_replayable)
+        return (upload is NO_UPLOAD or upload.is_replayable) and self._head.method in IDEMPOTENT
 
     # ── answers ──
 

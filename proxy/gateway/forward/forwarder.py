@@ -73,11 +73,9 @@ class Forwarder:
                 "The request has already passed through this proxy: upstream.url leads back here.",
             )
 
-    def prepare(
-        self, head: RequestHead, key_header: bytes | None, prepared: Prepared, credential: bytes
-    ) -> bytes:
-        """Build the head for the upstream; `prepared` keeps what repeats on a connection."""
-        return prepared.build(head, key_header, self.outbound, self._prefix, credential)
+    def prepared(self) -> Prepared:
+        """Make what builds the heads of one connection's requests, and keeps what repeats."""
+        return Prepared(self.outbound, self._prefix)
 
     def spawn(
         self, work: Coroutine[Any, Any, None], failed: Callable[[Problem], None]

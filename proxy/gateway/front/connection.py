@@ -14,7 +14,6 @@ from enum import Enum
 from typing import Final, cast
 
 from proxy.errors import Problem
-from proxy.gateway.forward import Prepared
 from proxy.gateway.front.caller_side import CallerSide
 from proxy.gateway.front.outgoing import Outgoing
 from proxy.gateway.front.registry import Connections
@@ -63,7 +62,7 @@ class CallerConnection(CallerSide):
     def __init__(self, services: Services, connections: Connections) -> None:
         self.pipelined = b""  # what came behind the request under way
         self.write_paused = False
-        self.prepared = Prepared()
+        self.prepared = services.forwarder.prepared()
         # What the guards said to the last call that was let through: as long as they are the same
         # guards, it holds for the same method and headers again, whatever the target.
         self.admission: Admission | None = None

@@ -7,7 +7,7 @@ import base64
 from collections.abc import Callable
 
 from proxy.errors import Problem
-from proxy.gateway.forward import CONTINUE, Forwarder, Inbound, Prepared
+from proxy.gateway.forward import CONTINUE, Forwarder, Inbound
 from proxy.gateway.guards import Admission, Guards
 from proxy.gateway.http1 import Headers, RequestHead
 from proxy.messages import Answer
@@ -89,7 +89,7 @@ def dry_run(
     """Make what says what would have been sent, once the body is here."""
 
     def answer(body: bytes) -> None:
-        sent = forwarder.prepare(head, admission.key_header, Prepared(), b"")
+        sent = forwarder.prepared().build(head, admission.key_header, b"")
         size = record.bytes_in
         inbound.refuse(describe_dry_run(forwarder.origin, sent, admission.account, body, size))
 

@@ -73,13 +73,13 @@ class Upstream(Home):
         else:
             self.released(connection)
 
-    def take(self, *, repeatable: bool) -> UpstreamConnection | None:
-        """Take an idle connection, the last used first; a fresh one for what is not repeatable."""
-        if self._waiters:
-            return None  # whoever waited longer comes first
-        return self._take(repeatable)
+    def take(self, *, repeatable: bool, in_turn: bool = False) -> UpstreamConnection | None:
+        """Take an idle connection, the last used first; a fresh one for what is not repeatable.
 
-    def _take(self, repeatable: bool) -> UpstreamConnection | None:
+        Whoever waits longer comes first: without that turn there is none while others wait.
+        """
+        if self._waiters and not in_turn:
+            return None
         idle = self._idle
         now = self._clock.now()
         limit = IDLE_LIMIT if repeatable else FRESH_LIMIT
@@ -102,7 +102,7 @@ class Upstream(Home):
         waited = False
         while True:
             if waited or not self._waiters:
-                connection = None if fresh else self._take(repeatable)
+                connection = None if fresh else self.take(repeatable=repeatable, in_turn=True)
                 if connection is not None:
                     return connection
                 if self._has_room():

@@ -28,8 +28,8 @@ def act_when_taken(proxy: Harness, act: Callable[[], object]) -> None:
     """Do something once an idle connection is chosen, before the event loop can see it."""
     take = proxy.upstream.take
 
-    def take_then_act(*, repeatable: bool) -> UpstreamConnection | None:
-        connection = take(repeatable=repeatable)
+    def take_then_act(*, repeatable: bool, in_turn: bool = False) -> UpstreamConnection | None:
+        connection = take(repeatable=repeatable, in_turn=in_turn)
         if connection is not None:
             act()
         return connection
