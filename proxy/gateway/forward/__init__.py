@@ -4,7 +4,7 @@
     Exchange    one request under way, an event-driven state machine: no task and no wake-up where
                 nothing has to be waited for, which is the usual case
     Upload      its body on the way up, kept for a repeat as long as it fits
-    Prepared    its head as it goes up, kept for the next one that repeats it
+    Prepared    its head as it goes up, the lines of it kept for the next one that repeats them
     Delivery    its answer on the way down, through a transform and past a tap where there are such
 
 Never forwards without a valid token, never lets a broken-off body look complete, never repeats a
