@@ -323,7 +323,7 @@ class InboundHeaders:
         return kept
 
 
-def _passing(lowers: list[bytes]) -> list[int]:
+def _passing(lowers: tuple[bytes, ...]) -> list[int]:
     """Choose the lines of an answer that pass as they are; none where each is to be looked at."""
     if not LOOKED_AT.isdisjoint(lowers):
         return []

@@ -2,7 +2,7 @@
 
 The paths make a tree for each method: a step for each segment, literal segments (`cv`, `me`,
 `v201804`) before variables (`{id}`). Read from operations.tsv when first asked, in about a
-millisecond; an answer takes a few microseconds, and `name_of` remembers its own.
+millisecond; an answer takes a few microseconds. `name_of` remembers the names that it has given.
 """
 
 from dataclasses import dataclass, field

@@ -3,14 +3,12 @@
 from typing import Final
 
 from proxy.gateway.front.services import Services
-from proxy.gateway.guards import Peer
+from proxy.gateway.guards import METHODS_TAKEN, Peer
 from proxy.gateway.http1 import RequestHead
 from proxy.smartrecruiters.operations import name_of
 from proxy.telemetry.traffic import RequestRecord
 
-METHODS: Final = {
-    method.encode(): method for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
-}
+METHODS: Final = {method.encode(): method for method in METHODS_TAKEN.split(", ")}
 
 
 def begin_record(services: Services, peer: Peer, head: RequestHead | None) -> RequestRecord:

@@ -18,8 +18,9 @@ from proxy.gateway.guards.keys import WrongKey
 from proxy.gateway.guards.peer import Peer
 from proxy.gateway.guards.routes import Route
 from proxy.gateway.guards.rules import RuleSet
-from proxy.gateway.guards.targets import origin_form
+from proxy.gateway.guards.targets import METHODS_TAKEN, origin_form
 
 __all__ = [
-    "Admission", "Guards", "InForce", "Peer", "Route", "RuleSet", "WrongKey", "origin_form",
+    "METHODS_TAKEN", "Admission", "Guards", "InForce", "Peer", "Route", "RuleSet", "WrongKey",
+    "origin_form",
 ]  # fmt: skip

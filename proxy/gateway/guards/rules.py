@@ -59,8 +59,8 @@ class RuleSet:
     def admits(self, method: bytes, path: bytes, *, plain: bool = False) -> bool:
         """Return whether a rule allows this method on this path (without its query).
 
-        `plain` says that the path is known to be plain (http1.REQUEST_LINE), which leaves only the
-        empty last segment to check for.
+        `plain` says that the path is known to be plain (RequestHead.is_plain), which leaves only
+        the empty last segment to check for.
         """
         if not self._paths or method in self._bare or ANY_METHOD in self._bare:
             return True

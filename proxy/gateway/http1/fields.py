@@ -75,7 +75,7 @@ class Names:
 
     __slots__ = ("has_date", "lowers", "passing")
 
-    def __init__(self, lowers: list[bytes]) -> None:
+    def __init__(self, lowers: tuple[bytes, ...]) -> None:
         self.lowers = lowers
         self.has_date = b"date" in lowers
         # Which lines of an answer pass to the caller as they are; kept by whoever decides that
@@ -116,12 +116,9 @@ _common: Final[dict[bytes, Field]] = {}
 _blocks: Final[dict[tuple[bytes, ...], Names]] = {}
 
 
-def make_fields(lines: list[Field], before: Fields | None = None) -> Fields:
-    """Put fields together; the names are those of `before` where they are the same."""
-    lowers = [field.lower for field in lines]
-    names = (
-        before.names if before is not None and before.names.lowers == lowers else _names_of(lowers)
-    )
+def make_fields(lines: list[Field]) -> Fields:
+    """Put fields together: their names, and the values by name."""
+    names = _names_of(tuple([field.lower for field in lines]))
     values = {field.lower: field.value for field in lines}
     if len(values) != len(lines):
         values.clear()
@@ -131,14 +128,14 @@ def make_fields(lines: list[Field], before: Fields | None = None) -> Fields:
     return Fields(lines, names, values)
 
 
-def _names_of(lowers: list[bytes]) -> Names:
-    names = _blocks.get(tuple(lowers))
+def _names_of(lowers: tuple[bytes, ...]) -> Names:
+    names = _blocks.get(lowers)
     if names is None:
         names = Names(lowers)
         if len(lowers) <= MOST_NAMES and max(map(len, lowers), default=0) <= LONGEST_NAME:
             if len(_blocks) >= REMEMBERED:
                 _blocks.clear()
-            _blocks[tuple(lowers)] = names
+            _blocks[lowers] = names
     return names
 
 
@@ -167,15 +164,14 @@ def _parse_common(line: bytes) -> Field:
 
 def parse_response_fields(block: bytes) -> Fields:
     """Parse an upstream's field block, folded lines joined: of its trailers."""
-    return parse_response_lines([b"", *block.split(b"\r\n")])
+    return parse_response_lines(block.split(b"\r\n")[:-1])
 
 
 def parse_response_lines(lines: list[bytes], before: Fields | None = None) -> Fields:
-    """Parse an upstream's lines between the first and the empty last one, folded ones joined.
+    """Parse an upstream's field lines, without their ends; folded ones are joined.
 
-    `before` as for a request.
+    `before` is the block of the answer before, on the same connection.
     """
-    lines = lines[1:-1]
     if len(lines) > MAX_FIELDS:
         raise protocol_error(f"it has more than {MAX_FIELDS} headers.")
     try:
@@ -187,7 +183,7 @@ def parse_response_lines(lines: list[bytes], before: Fields | None = None) -> Fi
         joined = FOLD.sub(b" ", block)
         if joined == block:
             raise
-    return parse_response_lines([b"", *joined.split(b"\r\n"), b""], before)
+    return parse_response_lines(joined.split(b"\r\n"), before)
 
 
 def _parse_lines(lines: list[bytes], before: Fields | None, malformed: Malformed) -> Fields:
@@ -212,7 +208,7 @@ def _parse_lines(lines: list[bytes], before: Fields | None, malformed: Malformed
         values[lower] = field.value
         framed_as_before = framed_as_before and lower not in FRAMING
     if not alike:
-        return make_fields(parsed, before)
+        return make_fields(parsed)
     return Fields(parsed, before.names, values, framed_as_before=framed_as_before)
 
 
@@ -249,7 +245,7 @@ def _learn_name(name: bytes, malformed: Malformed) -> tuple[bytes, bytes]:
     return known
 
 
-class Framing:
+class MessageFraming:
     """How a message's body is framed, and what becomes of its connection."""
 
     __slots__ = ("chunked", "content_length", "keep_alive", "options")
@@ -266,12 +262,12 @@ class Framing:
 
 # Of most requests, and shared by them: no length, on a connection that is closed or kept.
 UNFRAMED: Final = [
-    Framing(None, [], chunked=False, keep_alive=False),
-    Framing(None, [], chunked=False, keep_alive=True),
+    MessageFraming(None, [], chunked=False, keep_alive=False),
+    MessageFraming(None, [], chunked=False, keep_alive=True),
 ]
 
 
-def request_framing(minor: int, values: Mapping[bytes, bytes]) -> Framing:
+def request_framing(minor: int, values: Mapping[bytes, bytes]) -> MessageFraming:
     """Find how a request is framed: by its length, or chunked, or without a body (RFC 9112 6.3)."""
     length = values.get(b"content-length")
     coding = values.get(b"transfer-encoding")
@@ -287,7 +283,7 @@ def request_framing(minor: int, values: Mapping[bytes, bytes]) -> Framing:
     return _framing(minor, values, length, coding)
 
 
-def response_framing(minor: int, values: Mapping[bytes, bytes]) -> Framing:
+def response_framing(minor: int, values: Mapping[bytes, bytes]) -> MessageFraming:
     """Find how an answer is framed; neither length nor chunked: until the close.
 
     What is stated twice and alike counts once (RFC 9110 section 8.6).
@@ -309,7 +305,7 @@ def response_framing(minor: int, values: Mapping[bytes, bytes]) -> Framing:
 
 def _framing(
     minor: int, values: Mapping[bytes, bytes], length: bytes | None, coding: bytes | None
-) -> Framing:
+) -> MessageFraming:
     connection = values.get(b"connection")
     options: list[bytes] = []
     if connection is None:
@@ -322,7 +318,7 @@ def _framing(
         keep_alive = b"close" not in options and (minor == 1 or b"keep-alive" in options)
     if length is None and coding is None and not options:
         return UNFRAMED[keep_alive]
-    return Framing(
+    return MessageFraming(
         None if length is None else int(length),
         options,
         chunked=coding is not None,

@@ -8,8 +8,8 @@ from proxy.gateway.http1.fields import (
     COMMA,
     Field,
     Fields,
-    Framing,
     Headers,
+    MessageFraming,
     bad_request,
     make_fields,
     parse_request_fields,
@@ -53,7 +53,7 @@ class RequestHead:
         query: bytes | None,
         minor: int,
         parsed: Fields,
-        framing: Framing,
+        framing: MessageFraming,
         *,
         is_plain: bool,
         raw: bytes,
@@ -97,7 +97,7 @@ class ResponseHead:
     )  # fmt: skip
 
     def __init__(
-        self, status_line: "StatusLine", parsed: Fields, framing: Framing, *, raw: bytes
+        self, status_line: "StatusLine", parsed: Fields, framing: MessageFraming, *, raw: bytes
     ) -> None:
         self.status_line = status_line
         self.status = status_line.status
@@ -181,12 +181,12 @@ def parse_response_head(head: bytes, previous: ResponseHead | None = None) -> Re
     line = lines[0]
     if previous is None:
         status_line = _parse_status_line(line)
-        parsed = parse_response_lines(lines)
+        parsed = parse_response_lines(lines[1:-1])
     else:
         status_line = previous.status_line
         if status_line.line != line:
             status_line = _parse_status_line(line)
-        parsed = parse_response_lines(lines, previous.parsed)
+        parsed = parse_response_lines(lines[1:-1], previous.parsed)
         if parsed.framed_as_before and status_line.minor == previous.status_line.minor:
             return ResponseHead(status_line, parsed, previous.framing, raw=head)
     framing = response_framing(status_line.minor, parsed.values)

@@ -14,7 +14,6 @@ from proxy.telemetry.record import RequestRecord, shown_path_and_keys
 
 LOG_MEMBERS = ("level", "logger", "message")
 MILLION: Final = 1_000_000
-NONE: Final = "0.000000"  # seconds
 TEXT_LINE: Final = "%s INFO    proxy.traffic %s %s %s %.1fms%s%s in=%d out=%d %s"
 
 
@@ -84,7 +83,7 @@ class JsonLines(Lines):
             f'"id": "{record.request_id}", {request}, "status": {record.status}, '
             f'"whose": "{record.whose}", {who}, "duration": {seconds(record.duration)}, '
             f'"upstream_duration": {seconds(record.upstream_duration)}, '
-            f'"held": {seconds(record.held) if record.held else NONE}, '
+            f'"held": {seconds(record.held)}, '
             f'"bytes_in": {record.bytes_in}, "bytes_out": {record.bytes_out}{rest}}}\n'
         )
 
@@ -126,7 +125,7 @@ class TextLines(Lines):
 def seconds(value: float) -> str:
     """Write seconds with six digits; by whole numbers, as compiled they are quicker than %.6f."""
     if not value:
-        return NONE
+        return "0.000000"
     if 0 < value < 0.999:
         return "0." + str(MILLION + int(value * MILLION + 0.5))[1:]
     return f"{value:.6f}"

@@ -6,7 +6,7 @@ from proxy.config import Config
 from proxy.errors import Problem
 from proxy.gateway.guards import Guards, Peer
 from proxy.gateway.http1 import RequestHead
-from proxy.gateway.http1.fields import Fields, Framing, Names
+from proxy.gateway.http1.fields import Fields, MessageFraming, Names
 from proxy.gateway.http1.heads import REQUEST_LINE
 
 HOST = b"localhost:8080"
@@ -21,7 +21,7 @@ def make_head(
     fields: dict[bytes, bytes] | None = None,
 ) -> RequestHead:
     fields = {b"host": HOST} if fields is None else fields
-    parsed = Fields([], Names([]), fields)
+    parsed = Fields([], Names(()), fields)
     path, mark, query = target.partition(b"?")
     return RequestHead(
         method,
@@ -29,7 +29,7 @@ def make_head(
         query if mark else None,
         minor,
         parsed,
-        Framing(None, [], chunked=False, keep_alive=True),
+        MessageFraming(None, [], chunked=False, keep_alive=True),
         is_plain=is_plain(target),
         raw=b"",
         block_at=0,
